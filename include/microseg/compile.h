@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Compile: policy + inventory -> ruleset. Pure and deterministic: the same input gives the same bytes.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "microseg/decide.h"
+#include "microseg/inventory.h"
+#include "microseg/policy.h"
+#include "microseg/ruleset.h"
+
+#define MS_TABLE_NAME "microseg"
+#define MS_NFLOG_GROUP_DEFAULT 5580
+
+struct ms_compile_options {
+	uint16_t nflog_group;
+};
+
+/**
+ * Compiles @policy for the identified @inventory.
+ *
+ * @policy NULL gives the closed door: managed interfaces pass nothing but ARP, ND and DHCP.
+ * Returns 0 and a finished ruleset, owned by the caller; -ENOMEM.
+ */
+int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
+	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset);
+
+/** What a log prefix of the compiled ruleset says. */
+struct ms_log_tag {
+	enum ms_verdict verdict; /* MS_DENY or MS_AUDIT */
+	enum ms_reason reason;
+};
+
+/** Reads a log prefix, e.g. "microseg denied no-grant ". Returns 0, or -EINVAL when it is not one of ours. */
+int ms_log_tag_parse(const char *prefix, struct ms_log_tag *ret_tag);
+/** Writes the prefix for @tag into @text. Returns @text. */
+const char *ms_log_tag_format(const struct ms_log_tag *tag, char text[MS_LOG_PREFIX_SIZE]);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bridge: the per-bridge netfilter flags that bring same-bridge traffic to the inet tables
+ * (IFLA_BR_NF_CALL_IPTABLES, _IP6TABLES). Set by RTM_NEWLINK, never through sysfs or the global sysctl.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** Reads both flags of a bridge. Returns 0; -ENODEV; -EOPNOTSUPP where br_netfilter is absent; -errno. */
+int ms_bridge_get_nf_call(uint32_t ifindex, bool *ret_ip, bool *ret_ip6);
+/** Sets both flags. Returns as above. */
+int ms_bridge_set_nf_call(uint32_t ifindex, bool ip, bool ip6);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#define MAX_SIGNALS 8
+
+enum { PRIORITY_IO, PRIORITY_DEFERRED, N_PRIORITIES };
+
+struct ms_loop {
+	struct event_base *base;
+	struct event *deferred;
+	ms_timer_fn deferred_fn;
+	void *deferred_userdata;
+	struct ms_signal {
+		struct event *event;
+		ms_signal_fn fn;
+		void *userdata;
+	} signals[MAX_SIGNALS];
+	size_t n_signals;
+};
+
+struct ms_io {
+	struct event *event;
+	ms_io_fn fn;
+	void *userdata;
+};
+
+struct ms_timer {
+	struct event *event;
+	ms_timer_fn fn;
+	void *userdata;
+};
+
+static void on_deferred(evutil_socket_t fd, short what, void *userdata)
+{
+	struct ms_loop *loop = userdata;
+
+	(void)fd;
+	(void)what;
+	if (loop->deferred_fn)
+		loop->deferred_fn(loop->deferred_userdata);
+}
+
+struct ms_loop *ms_loop_new(void)
+{
+	struct ms_loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return NULL;
+	loop->base = event_base_new();
+	if (!loop->base || event_base_priority_init(loop->base, N_PRIORITIES) < 0)
+		return ms_loop_free(loop);
+	loop->deferred = event_new(loop->base, -1, 0, on_deferred, loop);
+	if (!loop->deferred || event_priority_set(loop->deferred, PRIORITY_DEFERRED) < 0)
+		return ms_loop_free(loop);
+	return loop;
+}
+
+struct ms_loop *ms_loop_free(struct ms_loop *loop)
+{
+	if (!loop)
+		return NULL;
+	for (size_t i = 0; i < loop->n_signals; i++)
+		event_free(loop->signals[i].event);
+	if (loop->deferred)
+		event_free(loop->deferred);
+	if (loop->base)
+		event_base_free(loop->base);
+	free(loop);
+	return NULL;
+}
+
+int ms_loop_run(struct ms_loop *loop)
+{
+	return event_base_dispatch(loop->base) < 0 ? -EIO : 0;
+}
+
+void ms_loop_stop(struct ms_loop *loop)
+{
+	event_base_loopbreak(loop->base);
+}
+
+struct event_base *ms_loop_base(struct ms_loop *loop)
+{
+	return loop->base;
+}
+
+static void on_io(evutil_socket_t fd, short what, void *userdata)
+{
+	struct ms_io *io = userdata;
+
+	(void)what;
+	io->fn(fd, io->userdata);
+}
+
+struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_fn fn, void *userdata)
+{
+	struct ms_io *io = calloc(1, sizeof(*io));
+	short events = EV_PERSIST;
+
+	if (!io)
+		return NULL;
+	if (what & MS_IO_READ)
+		events |= EV_READ;
+	if (what & MS_IO_WRITE)
+		events |= EV_WRITE;
+	io->fn = fn;
+	io->userdata = userdata;
+	io->event = event_new(loop->base, fd, events, on_io, io);
+	if (!io->event || event_priority_set(io->event, PRIORITY_IO) < 0 || event_add(io->event, NULL) < 0)
+		return ms_io_free(io);
+	return io;
+}
+
+struct ms_io *ms_io_free(struct ms_io *io)
+{
+	if (!io)
+		return NULL;
+	if (io->event)
+		event_free(io->event);
+	free(io);
+	return NULL;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *userdata)
+{
+	struct ms_timer *timer = userdata;
+
+	(void)fd;
+	(void)what;
+	timer->fn(timer->userdata);
+}
+
+struct ms_timer *ms_loop_timer(struct ms_loop *loop, ms_timer_fn fn, void *userdata)
+{
+	struct ms_timer *timer = calloc(1, sizeof(*timer));
+
+	if (!timer)
+		return NULL;
+	timer->fn = fn;
+	timer->userdata = userdata;
+	timer->event = evtimer_new(loop->base, on_timer, timer);
+	if (!timer->event || event_priority_set(timer->event, PRIORITY_IO) < 0)
+		return ms_timer_free(timer);
+	return timer;
+}
+
+struct ms_timer *ms_timer_free(struct ms_timer *timer)
+{
+	if (!timer)
+		return NULL;
+	if (timer->event)
+		event_free(timer->event);
+	free(timer);
+	return NULL;
+}
+
+void ms_timer_set(struct ms_timer *timer, uint64_t delay_ms)
+{
+	struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000),
+				.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
+
+	evtimer_add(timer->event, &delay);
+}
+
+void ms_timer_stop(struct ms_timer *timer)
+{
+	evtimer_del(timer->event);
+}
+
+bool ms_timer_is_set(const struct ms_timer *timer)
+{
+	return evtimer_pending(timer->event, NULL);
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *userdata)
+{
+	struct ms_signal *signal = userdata;
+
+	(void)what;
+	signal->fn(fd, signal->userdata);
+}
+
+int ms_loop_signal(struct ms_loop *loop, int signal, ms_signal_fn fn, void *userdata)
+{
+	if (loop->n_signals == MAX_SIGNALS)
+		return -ENOSPC;
+
+	struct ms_signal *slot = &loop->signals[loop->n_signals];
+	*slot = (struct ms_signal){.fn = fn, .userdata = userdata};
+	slot->event = evsignal_new(loop->base, signal, on_signal, slot);
+	if (!slot->event)
+		return -ENOMEM;
+	loop->n_signals++;
+	return evsignal_add(slot->event, NULL) < 0 ? -EIO : 0;
+}
+
+void ms_loop_set_deferred(struct ms_loop *loop, ms_timer_fn fn, void *userdata)
+{
+	loop->deferred_fn = fn;
+	loop->deferred_userdata = userdata;
+}
+
+void ms_loop_defer(struct ms_loop *loop)
+{
+	event_active(loop->deferred, EV_TIMEOUT, 0);
+}
+
+static uint64_t clock_ms(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t ms_monotonic_ms(void)
+{
+	return clock_ms(CLOCK_MONOTONIC);
+}
+
+uint64_t ms_realtime_ms(void)
+{
+	return clock_ms(CLOCK_REALTIME);
+}
