@@ -241,7 +241,7 @@ void ms_rule_match_set(struct ms_ruleset *ruleset, struct ms_rule *rule, bool ne
 		       size_t n_fields, const enum ms_field *fields);
 void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate);
 /** `tcp flags syn / fin,syn,rst,ack`: a segment that opens a connection. */
-void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule);
+void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate);
 
 void ms_rule_counter(struct ms_ruleset *ruleset, struct ms_rule *rule);
 void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix, uint16_t group);
