@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Two layers, each default-deny on its own.
+ *
+ * The guard (guard.c) knows ports: which MAC and which addresses a frame from this port may carry. A managed port that
+ * is not in its set passes nothing, so a container cannot speak before it is known, and no event has to arrive in time.
+ *
+ * The policy (judge.c, services.c) knows addresses: a connection is dispatched by one lookup of the local endpoint to
+ * the chain of its service, whose grants are one rule each. Peers are plain sets. Where nothing granted the flow, the
+ * end chain of its environment finds the reason (no grant, fence, unidentified) and goes to the refusal for it.
+ *
+ * Between them runs the seam: same-bridge packets get a stamp when the inet layer sees them, and the bridge drops IP
+ * frames without it. Nothing rests on a sysctl.
+ *
+ * What depends on the policy becomes rules, what depends on running endpoints becomes elements; a service's chains exist
+ * while it has an endpoint. Everything is emitted in the order of the policy and the inventory, which are canonical.
+ */
+#include "compiler.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "microseg/cleanup.h"
+
+const struct family families[2] = {
+	{MS_IP4, MS_FIELD_IP_SADDR, MS_FIELD_IP_DADDR, 4, 1, MS_FIELD_ICMP_TYPE},
+	{MS_IP6, MS_FIELD_IP6_SADDR, MS_FIELD_IP6_DADDR, 16, 58, MS_FIELD_ICMP6_TYPE},
+};
+
+const struct family *family_of(const struct ms_addr *addr)
+{
+	return addr->ip == MS_IP4 ? &families[0] : &families[1];
+}
+
+const char *name_of(struct compiler *c, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	const char *name = ms_arena_strdup(c->ruleset->arena, text);
+	if (!name)
+		c->ruleset->failed = true;
+	return name ? name : "";
+}
+
+enum ms_mode stricter(enum ms_mode a, enum ms_mode b)
+{
+	return a == MS_MODE_ENFORCE ? a : b;
+}
+
+enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpoint *endpoint)
+{
+	if (endpoint->state != MS_ENDPOINT_IDENTIFIED)
+		return policy->unidentified;
+	const struct ms_service *service = ms_policy_service(policy, endpoint->env, endpoint->service);
+	if (service)
+		return service->mode;
+	return ms_policy_env(policy, endpoint->env)->mode;
+}
+
+bool endpoint_is_known(const struct ms_endpoint *endpoint)
+{
+	return endpoint->ready && endpoint->state != MS_ENDPOINT_PENDING;
+}
+
+struct ms_rule *rule_add(struct compiler *c, struct ms_chain *chain)
+{
+	return ms_ruleset_add_rule(c->ruleset, chain, NULL);
+}
+
+void rule_goto(struct compiler *c, struct ms_rule *rule, const char *chain)
+{
+	ms_rule_verdict(c->ruleset, rule, MS_VERDICT_GOTO, chain);
+}
+
+void rule_accept(struct compiler *c, struct ms_rule *rule)
+{
+	ms_rule_verdict(c->ruleset, rule, MS_VERDICT_ACCEPT, NULL);
+}
+
+void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate, const char *set)
+{
+	ms_rule_match_set(c->ruleset, rule, negate, set, 1, &field);
+}
+
+void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate)
+{
+	rule_set(c, rule, field, negate, "managed");
+}
+
+void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target)
+{
+	ms_vec_each(const char *, pattern, &c->inventory->patterns) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		ms_rule_match_text(c->ruleset, rule, field, false, *pattern);
+		rule_set(c, rule, field, true, "skipped");
+		rule_goto(c, rule, target);
+	}
+}
+
+static void note_mode(struct compiler *c, enum ms_mode mode)
+{
+	if (mode == MS_MODE_AUDIT)
+		c->audits = true;
+	else
+		c->enforces = true;
+}
+
+static void note_modes(struct compiler *c)
+{
+	note_mode(c, c->policy->unidentified);
+	ms_vec_each(struct ms_env, env, &c->policy->envs)
+		note_mode(c, env->mode);
+	ms_vec_each(struct ms_service, service, &c->policy->services)
+		note_mode(c, service->mode);
+}
+
+static bool has_routed_link(const struct ms_inventory *inventory)
+{
+	ms_vec_each(struct ms_managed_link, link, &inventory->links)
+		if (!link->bridge)
+			return true;
+	return false;
+}
+
+static void compile_policy(struct compiler *c)
+{
+	note_modes(c);
+	sets_declare_bridge(c);
+	guard_compile_bridge(c);
+	refuse_compile(c, c->bridge);
+
+	sets_declare_inet(c);
+	guard_compile_routed(c);
+	judge_compile(c);
+	services_compile(c);
+	refuse_compile(c, c->inet);
+	if (c->arp)
+		refuse_compile(c, c->arp);
+	sets_fill(c);
+}
+
+int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
+	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset)
+{
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
+
+	if (!ruleset)
+		return -ENOMEM;
+	struct compiler c = {
+		.policy = policy,
+		.inventory = inventory,
+		.options = options,
+		.ruleset = ruleset,
+		.bridge = ms_ruleset_add_table(ruleset, MS_FAMILY_BRIDGE, MS_TABLE_NAME),
+		.inet = ms_ruleset_add_table(ruleset, MS_FAMILY_INET, MS_TABLE_NAME),
+	};
+	if (policy && has_routed_link(inventory))
+		c.arp = ms_ruleset_add_table(ruleset, MS_FAMILY_ARP, MS_TABLE_NAME);
+
+	if (policy)
+		compile_policy(&c);
+	else
+		door_compile(&c);
+
+	int r = ms_ruleset_finish(ruleset);
+	if (r < 0)
+		return r;
+	*ret_ruleset = ms_steal(&ruleset);
+	return 0;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the compiler share. Each of them writes one part of the ruleset:
+ *
+ *	sets.c      addresses and interfaces of the endpoints, as set and map elements
+ *	guard.c     bridge microseg: who may send as whom
+ *	judge.c     inet microseg: base chains, baseline, dispatch on the local endpoint
+ *	guard_routed.c  the same for routed veths, and the mirror: nobody else may use an endpoint's address
+ *	services.c  the chains of a service: its grants, one rule each
+ *	ends.c      where no grant covered the flow: which reason
+ *	refuse.c    where refusals end: count, log, verdict
+ *	door.c      the ruleset of a node without a policy
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "microseg/compile.h"
+
+/* nf_tables hook priorities, as nft(8) names them. */
+#define PRIORITY_RAW (-300)	      /* inet: before connection tracking, after reassembly */
+#define PRIORITY_BRIDGE_DSTNAT (-300) /* bridge prerouting, before br_netfilter */
+#define PRIORITY_STAMP (-20)	      /* inet forward, just before the policy */
+#define PRIORITY_POLICY (-10)	      /* inet forward, input, output: behind DNAT, before others' filters */
+#define PRIORITY_SEAM 50	      /* bridge forward, behind br_netfilter (0) */
+
+/* meta priority of same-bridge packets that the policy layer has seen: 4d53:1 */
+#define STAMP 0x4d530001u
+
+/* One of the two IP families, as fields and suffix of set names. */
+struct family {
+	enum ms_ip ip;
+	enum ms_field saddr;
+	enum ms_field daddr;
+	size_t size;
+	uint8_t icmp_proto;
+	enum ms_field icmp_type;
+};
+
+extern const struct family families[2];
+const struct family *family_of(const struct ms_addr *addr);
+
+struct compiler {
+	const struct ms_policy *policy;
+	const struct ms_inventory *inventory;
+	const struct ms_compile_options *options;
+	struct ms_ruleset *ruleset;
+	struct ms_table *bridge;
+	struct ms_table *inet;
+	struct ms_table *arp; /* NULL without routed veths */
+	bool audits;   /* some environment, service or `unidentified` is in audit */
+	bool enforces; /* some is in enforce */
+	/* refusals that rules go to, by table: see refuse.c */
+	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
+};
+
+/* A name made in the ruleset's arena. Never NULL: without memory the ruleset is failed and the name is "". */
+const char *name_of(struct compiler *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+enum ms_mode stricter(enum ms_mode a, enum ms_mode b);
+enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpoint *endpoint);
+/* Does the data plane know this endpoint? Pending ones, and ports of a bridge not yet under control, stay closed. */
+bool endpoint_is_known(const struct ms_endpoint *endpoint);
+
+/* sets.c */
+void sets_declare_bridge(struct compiler *c);
+void sets_declare_inet(struct compiler *c);
+void sets_fill(struct compiler *c);
+/* The peer set of a service, declared and filled at its first use; the environment's when @service is NULL. */
+const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service);
+/* A shared interval set with @ranges of @family. */
+const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer);
+/* Adds @addr -> goto @chain to the verdict map @map ("to", "from", "host", "into") of its family. */
+void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr, const char *chain);
+
+/* guard*.c, judge.c, services.c, door.c */
+void guard_compile_bridge(struct compiler *c);
+void guard_compile_routed(struct compiler *c);
+void judge_compile(struct compiler *c);
+void services_compile(struct compiler *c);
+void ends_compile(struct compiler *c);
+void door_compile(struct compiler *c);
+
+/* ends.c: where packets go that no grant took. @way is "to", "into", "from" or "host". */
+const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);
+
+/* Rules `[io]ifname PATTERN [io]ifname != @skipped goto CHAIN` for every managed pattern. */
+void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target);
+
+/* refuse.c */
+/* The chain that refuses, or in audit lets pass, for @reason. Marks it as needed. */
+const char *refusal(struct compiler *c, const struct ms_table *table, enum ms_reason reason,
+		    enum ms_direction direction, enum ms_mode mode);
+void refuse_compile(struct compiler *c, struct ms_table *table);
+
+/* Short forms used everywhere. */
+struct ms_rule *rule_add(struct compiler *c, struct ms_chain *chain);
+void rule_goto(struct compiler *c, struct ms_rule *rule, const char *chain);
+void rule_accept(struct compiler *c, struct ms_rule *rule);
+void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate, const char *set);
+void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate);

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Judge: the base chains of inet microseg, what passes without a grant, and the one lookup that finds the service.
+ *
+ *	forward  -> judge     endpoint to endpoint, to net, from net
+ *	input    -> host-in   endpoint to host
+ *	output   -> host-out  host to endpoint, by translated address first: oifname still shows the way before DNAT
+ *
+ * A packet that has no managed interface on either side is looked at by no more than the rules that find that out.
+ */
+#include "compiler.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#define DHCP_SERVER 67
+#define DHCP_CLIENT 68
+#define DHCP6_CLIENT 546
+#define DHCP6_SERVER 547
+
+static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direction direction, enum ms_mode mode)
+{
+	return refusal(c, c->inet, reason, direction, mode);
+}
+
+/* The mode where nobody can say whose it is: refused, unless the whole policy is in audit. */
+static enum ms_mode node_mode(const struct compiler *c)
+{
+	return c->enforces ? MS_MODE_ENFORCE : MS_MODE_AUDIT;
+}
+
+static void match_ports(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
+{
+	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_SPORT, sport);
+	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_DPORT, dport);
+}
+
+static void accept_udp(struct compiler *c, struct ms_chain *chain, uint16_t sport, uint16_t dport)
+{
+	struct ms_rule *rule = rule_add(c, chain);
+
+	match_ports(c, rule, sport, dport);
+	rule_accept(c, rule);
+}
+
+static void accept_icmp6(struct compiler *c, struct ms_chain *chain, size_t n_types, const uint8_t *types,
+			 uint8_t hoplimit)
+{
+	struct ms_rule *rule = rule_add(c, chain);
+
+	ms_rule_match_any_u8(c->ruleset, rule, MS_FIELD_ICMP6_TYPE, n_types, types);
+	ms_rule_match_u8(c->ruleset, rule, MS_FIELD_IP6_HOPLIMIT, hoplimit);
+	rule_accept(c, rule);
+}
+
+/* Neighbour discovery and multicast listeners; @from_host adds the router advertisements only a host may send. */
+static void compile_baseline(struct compiler *c, struct ms_chain *chain, bool from_host)
+{
+	static const uint8_t discovery[] = {134, 133, 135, 136}; /* RA first: left out unless the host sends */
+	static const uint8_t listeners[] = {130, 131, 132, 143};
+
+	accept_icmp6(c, chain, from_host ? 4 : 3, from_host ? discovery : discovery + 1, 255);
+	accept_icmp6(c, chain, 4, listeners, 1);
+}
+
+static void accept_state(struct compiler *c, struct ms_chain *chain, uint32_t state, uint8_t proto)
+{
+	struct ms_rule *rule = rule_add(c, chain);
+
+	if (proto)
+		ms_rule_match_u8(c->ruleset, rule, MS_FIELD_L4PROTO, proto);
+	ms_rule_match_u32(c->ruleset, rule, MS_FIELD_CT_STATE, false, state);
+	rule_accept(c, rule);
+}
+
+/*
+ * Replies, and the ICMP errors that belong to a connection. From containers nothing else counts as related, so that no
+ * connection tracking helper can open a port; from the host the resets we send ourselves are related too.
+ */
+static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_host)
+{
+	accept_state(c, chain, MS_CT_ESTABLISHED, 0);
+	if (from_host) {
+		accept_state(c, chain, MS_CT_RELATED, 0);
+	} else {
+		accept_state(c, chain, MS_CT_RELATED, IPPROTO_ICMP);
+		accept_state(c, chain, MS_CT_RELATED, IPPROTO_ICMPV6);
+	}
+	struct ms_rule *invalid = rule_add(c, chain);
+	ms_rule_match_u32(c->ruleset, invalid, MS_FIELD_CT_STATE, false, MS_CT_INVALID);
+	rule_goto(c, invalid,
+		  c->audits ? "invalid" : deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
+}
+
+/* An invalid packet has no provider: it passes only where every endpoint it concerns is in audit. */
+static void compile_invalid(struct compiler *c)
+{
+	static const enum ms_field sides[2] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "invalid");
+
+	for (size_t side = 0; side < 2; side++)
+		for (size_t i = 0; i < 2; i++) {
+			struct ms_rule *rule = rule_add(c, chain);
+
+			rule_in_managed(c, rule, sides[side], false);
+			rule_set(c, rule, side == 0 ? families[i].saddr : families[i].daddr, true,
+				 name_of(c, "audited/%d", families[i].ip));
+			rule_goto(c, rule, deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
+		}
+	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_AUDIT));
+}
+
+static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map, bool by_source, bool to_managed)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		if (to_managed)
+			rule_in_managed(c, rule, MS_FIELD_OIFNAME, false);
+		ms_rule_vmap(c->ruleset, rule, name_of(c, "%s/%d", map, families[i].ip), 1,
+			     by_source ? &families[i].saddr : &families[i].daddr);
+	}
+}
+
+static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *first,
+		       const char *last, const char *target)
+{
+	struct ms_addr low, high;
+
+	if (ms_addr_parse(first, &low) < 0 || ms_addr_parse(last, &high) < 0) {
+		c->ruleset->failed = true;
+		return;
+	}
+	struct ms_rule *rule = rule_add(c, chain);
+	ms_rule_match_range(c->ruleset, rule, field, low.bytes, high.bytes, ms_addr_size(low.ip));
+	rule_goto(c, rule, target);
+}
+
+/* Link-local unicast between endpoints passes nothing but the baseline. */
+static void goto_link_local(struct compiler *c, struct ms_chain *chain)
+{
+	goto_range(c, chain, MS_FIELD_IP6_DADDR, "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local");
+	goto_range(c, chain, MS_FIELD_IP6_SADDR, "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local");
+	goto_range(c, chain, MS_FIELD_IP_DADDR, "169.254.0.0", "169.254.255.255", "outbound");
+}
+
+static void compile_judge(struct compiler *c)
+{
+	struct ms_ruleset *rs = c->ruleset;
+	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, "judge");
+
+	compile_known(c, chain, false);
+	compile_baseline(c, chain, false);
+	/* Multicast and broadcast: no net covers them, so this ends at the sender's own refusal. */
+	goto_range(c, chain, MS_FIELD_IP_DADDR, "224.0.0.0", "255.255.255.255", "outbound");
+	goto_range(c, chain, MS_FIELD_IP6_DADDR, "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "outbound");
+	goto_link_local(c, chain);
+
+	dispatch(c, chain, "to", false, true);
+	struct ms_rule *nobody = rule_add(c, chain);
+	rule_in_managed(c, nobody, MS_FIELD_OIFNAME, false);
+	rule_goto(c, nobody, "to-unidentified");
+	rule_goto(c, rule_add(c, chain), "outbound");
+
+	struct ms_chain *outbound = ms_ruleset_add_chain(rs, c->inet, "outbound");
+	dispatch(c, outbound, "from", true, false);
+	rule_goto(c, rule_add(c, outbound), "from-unidentified");
+}
+
+static void compile_link_local(struct compiler *c)
+{
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "link-local");
+
+	if (c->audits && c->enforces) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_set(c, rule, MS_FIELD_IP6_SADDR, false, "audited/6");
+		rule_set(c, rule, MS_FIELD_IP6_DADDR, false, "audited/6");
+		rule_goto(c, rule, deny(c, MS_REASON_NO_GRANT, MS_EAST_WEST, MS_MODE_AUDIT));
+	}
+	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_NO_GRANT, MS_EAST_WEST, node_mode(c)));
+}
+
+/* To an address behind a managed interface that no identified endpoint has. */
+static void compile_to_unidentified(struct compiler *c)
+{
+	enum ms_mode mode = c->policy->unidentified;
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "to-unidentified");
+	struct ms_rule *outside = rule_add(c, chain);
+
+	rule_in_managed(c, outside, MS_FIELD_IIFNAME, true);
+	rule_goto(c, outside, deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, mode));
+
+	/* The stricter of `unidentified` and the sender's own mode. */
+	ms_vec_each(struct ms_env, env, &c->policy->envs)
+		for (size_t i = 0; mode == MS_MODE_AUDIT && i < 2; i++) {
+			struct ms_rule *rule = rule_add(c, chain);
+
+			rule_set(c, rule, families[i].saddr, false, name_of(c, "any/%s/%d", env->name, families[i].ip));
+			rule_set(c, rule, families[i].saddr, true, name_of(c, "audited/%d", families[i].ip));
+			rule_goto(c, rule, deny(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST, MS_MODE_ENFORCE));
+		}
+	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST, mode));
+}
+
+static void compile_from_unidentified(struct compiler *c)
+{
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "from-unidentified");
+	struct ms_rule *outside = rule_add(c, chain);
+
+	/* Multicast routed in from outside. */
+	rule_in_managed(c, outside, MS_FIELD_IIFNAME, true);
+	rule_goto(c, outside, deny(c, MS_REASON_NO_GRANT, MS_INGRESS, node_mode(c)));
+	rule_goto(c, rule_add(c, chain),
+		  deny(c, MS_REASON_UNIDENTIFIED, MS_EGRESS, c->policy->unidentified));
+}
+
+static void compile_forward(struct compiler *c)
+{
+	static const enum ms_field pair[] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
+	struct ms_ruleset *rs = c->ruleset;
+	struct ms_chain *stamp =
+		ms_ruleset_add_base_chain(rs, c->inet, "stamp", MS_HOOK_FORWARD, PRIORITY_STAMP);
+	struct ms_rule *same = rule_add(c, stamp);
+
+	ms_rule_match_set(rs, same, false, "same", 2, pair);
+	ms_rule_set_priority(rs, same, STAMP);
+
+	struct ms_chain *chain =
+		ms_ruleset_add_base_chain(rs, c->inet, "forward", MS_HOOK_FORWARD, PRIORITY_POLICY);
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_in_managed(c, rule, pair[i], false);
+		rule_goto(c, rule, "judge");
+	}
+	patterns_goto(c, chain, MS_FIELD_OIFNAME,
+		      deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
+}
+
+static void compile_input(struct compiler *c)
+{
+	struct ms_ruleset *rs = c->ruleset;
+	struct ms_chain *chain =
+		ms_ruleset_add_base_chain(rs, c->inet, "input", MS_HOOK_INPUT, PRIORITY_POLICY);
+	struct ms_rule *rule = rule_add(c, chain);
+
+	rule_in_managed(c, rule, MS_FIELD_IIFNAME, false);
+	rule_goto(c, rule, "host-in");
+
+	struct ms_chain *in = ms_ruleset_add_chain(rs, c->inet, "host-in");
+	compile_known(c, in, false);
+	compile_baseline(c, in, false);
+	accept_udp(c, in, DHCP_CLIENT, DHCP_SERVER);
+	accept_udp(c, in, DHCP6_CLIENT, DHCP6_SERVER);
+	goto_range(c, in, MS_FIELD_IP6_SADDR, "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local");
+	dispatch(c, in, "host", true, false);
+	rule_goto(c, rule_add(c, in), "from-unidentified");
+}
+
+static void compile_output(struct compiler *c)
+{
+	struct ms_ruleset *rs = c->ruleset;
+	struct ms_chain *chain =
+		ms_ruleset_add_base_chain(rs, c->inet, "output", MS_HOOK_OUTPUT, PRIORITY_POLICY);
+
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_set(c, rule, families[i].daddr, false, name_of(c, "local/%d", families[i].ip));
+		rule_goto(c, rule, "host-out");
+	}
+	struct ms_rule *rule = rule_add(c, chain);
+	rule_in_managed(c, rule, MS_FIELD_OIFNAME, false);
+	rule_goto(c, rule, "host-out");
+	patterns_goto(c, chain, MS_FIELD_OIFNAME,
+		      deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
+
+	struct ms_chain *out = ms_ruleset_add_chain(rs, c->inet, "host-out");
+	compile_known(c, out, true);
+	compile_baseline(c, out, true);
+	accept_udp(c, out, DHCP_SERVER, DHCP_CLIENT);
+	accept_udp(c, out, DHCP6_SERVER, DHCP6_CLIENT);
+	dispatch(c, out, "into", false, false);
+	rule_goto(c, rule_add(c, out), deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, c->policy->unidentified));
+}
+
+void judge_compile(struct compiler *c)
+{
+	compile_forward(c);
+	compile_input(c);
+	compile_output(c);
+	compile_judge(c);
+	compile_link_local(c);
+	compile_to_unidentified(c);
+	compile_from_unidentified(c);
+	if (c->audits)
+		compile_invalid(c);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sets: what runs, as elements. An endpoint that comes or goes changes these and nothing else.
+ *
+ * Names cannot collide: the peers of a service are "ENV/SERVICE/4", those of an environment "any/ENV/4" and nets
+ * "net/NAME-HASH/4", where `any` and `net` are reserved words; all other sets have fewer parts.
+ */
+#include "compiler.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SMALL_SET 64  /* least room in the set of one service */
+#define NODE_SET 256  /* least room in a set of the whole node */
+#define GROW_FACTOR 4 /* a set that fills is rebuilt with this much more room */
+
+static struct ms_set *declare(struct compiler *c, struct ms_table *table, const char *name, size_t n_fields,
+			      const enum ms_field *fields, uint32_t least)
+{
+	struct ms_set *set = ms_ruleset_add_set(c->ruleset, table, name, n_fields, fields);
+
+	set->size = least;
+	return set;
+}
+
+static void declare_family_sets(struct compiler *c, struct ms_table *table, const char *name, bool map)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_set *set = declare(c, table, name_of(c, "%s/%d", name, families[i].ip), 1,
+					     &families[i].saddr, NODE_SET);
+		set->map = map;
+	}
+}
+
+/* Room for twice what is there, in coarse steps, so that a set is seldom rebuilt. */
+static void make_room(struct ms_table *table)
+{
+	ms_vec_each(struct ms_set *, entry, &table->sets) {
+		struct ms_set *set = *entry;
+
+		while (!set->interval && set->size < set->elems.n_items * 2)
+			set->size *= GROW_FACTOR;
+	}
+}
+
+void sets_declare_bridge(struct compiler *c)
+{
+	static const enum ms_field port = MS_FIELD_IIFNAME;
+	static const enum ms_field mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR};
+	static const enum ms_field source4[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP_SADDR};
+	static const enum ms_field source6[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP6_SADDR};
+	static const enum ms_field target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_ND_TARGET};
+	static const enum ms_field lladdr[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_LLADDR};
+	static const enum ms_field ether = MS_FIELD_ETHER_SADDR;
+	static const enum ms_field nd_target = MS_FIELD_ND_TARGET, nd_lladdr = MS_FIELD_ND_LLADDR;
+
+	declare(c, c->bridge, "ports", 1, &port, NODE_SET);
+	declare(c, c->bridge, "skipped", 1, &port, NODE_SET);
+	declare(c, c->bridge, "mac", 2, mac, NODE_SET);
+	declare(c, c->bridge, "source/4", 3, source4, NODE_SET);
+	declare(c, c->bridge, "source/6", 3, source6, NODE_SET);
+	declare(c, c->bridge, "nd-target", 3, target, NODE_SET);
+	declare(c, c->bridge, "nd-mac", 2, lladdr, NODE_SET);
+	if (!c->audits)
+		return;
+	declare(c, c->bridge, "audited", 1, &port, NODE_SET);
+	declare(c, c->bridge, "owned-mac", 1, &ether, NODE_SET);
+	declare(c, c->bridge, "owned-nd-mac", 1, &nd_lladdr, NODE_SET);
+	declare(c, c->bridge, "owned-nd-target", 1, &nd_target, NODE_SET);
+	declare_family_sets(c, c->bridge, "owned", false);
+}
+
+/* Routed veths have no bridge port: what the guard needs of them stands in the inet and arp tables. */
+static void declare_routed(struct compiler *c)
+{
+	static const enum ms_field link = MS_FIELD_IIFNAME;
+	static const enum ms_field arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP};
+	static const enum ms_field mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER};
+
+	declare(c, c->inet, "routed", 1, &link, NODE_SET);
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field source[] = {MS_FIELD_IIFNAME, families[i].saddr};
+
+		declare(c, c->inet, name_of(c, "source/%d", families[i].ip), 2, source, NODE_SET);
+	}
+	declare(c, c->arp, "managed", 1, &link, NODE_SET);
+	declare(c, c->arp, "skipped", 1, &link, NODE_SET);
+	declare(c, c->arp, "routed", 1, &link, NODE_SET);
+	declare(c, c->arp, "mac", 2, mac, NODE_SET);
+	declare(c, c->arp, "source/4", 3, arp, NODE_SET);
+}
+
+void sets_declare_inet(struct compiler *c)
+{
+	static const enum ms_field link = MS_FIELD_IIFNAME;
+	static const enum ms_field pair[] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
+
+	declare(c, c->inet, "managed", 1, &link, NODE_SET);
+	declare(c, c->inet, "skipped", 1, &link, NODE_SET);
+	declare(c, c->inet, "same", 2, pair, NODE_SET);
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field gateway[] = {MS_FIELD_IIFNAME, families[i].daddr};
+
+		declare(c, c->inet, name_of(c, "gateway/%d", families[i].ip), 2, gateway, NODE_SET);
+	}
+	declare_family_sets(c, c->inet, "local", false);
+	if (c->audits)
+		declare_family_sets(c, c->inet, "audited", false);
+	if (c->arp)
+		declare_routed(c);
+	ms_vec_each(struct ms_env, env, &c->policy->envs)
+		declare_family_sets(c, c->inet, name_of(c, "any/%s", env->name), false);
+	declare_family_sets(c, c->inet, "to", true);
+	declare_family_sets(c, c->inet, "from", true);
+	declare_family_sets(c, c->inet, "host", true);
+	declare_family_sets(c, c->inet, "into", true);
+}
+
+static struct ms_set *find(struct ms_table *table, const char *name)
+{
+	ms_vec_each(struct ms_set *, set, &table->sets)
+		if (strcmp((*set)->name, name) == 0)
+			return *set;
+	return NULL;
+}
+
+static struct ms_set *find_family(struct ms_table *table, const char *name, const struct family *family)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s/%d", name, family->ip);
+	return find(table, text);
+}
+
+static struct ms_elem *add_text(struct compiler *c, struct ms_set *set, const char *interface)
+{
+	struct ms_elem *elem = ms_ruleset_add_elem(c->ruleset, set);
+
+	ms_elem_key(set, elem, 0, interface, strlen(interface));
+	return elem;
+}
+
+static struct ms_elem *add_addr(struct compiler *c, struct ms_set *set, const struct ms_addr *addr)
+{
+	struct ms_elem *elem = ms_ruleset_add_elem(c->ruleset, set);
+
+	ms_elem_key(set, elem, 0, addr->bytes, ms_addr_size(addr->ip));
+	return elem;
+}
+
+/* Adds @addr to the set "@name/4" or "@name/6", if there is one. */
+static void add_member(struct compiler *c, struct ms_table *table, const char *name, const struct ms_addr *addr)
+{
+	struct ms_set *set = find_family(table, name, family_of(addr));
+
+	if (set)
+		add_addr(c, set, addr);
+}
+
+void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr, const char *chain)
+{
+	struct ms_set *set = find_family(c->inet, map, family_of(addr));
+
+	if (set)
+		add_addr(c, set, addr)->verdict = (struct ms_rule_verdict){MS_VERDICT_GOTO, chain};
+	else
+		c->ruleset->failed = true;
+}
+
+static bool is_member(const struct ms_endpoint *endpoint, const char *env, const char *service)
+{
+	return endpoint->state == MS_ENDPOINT_IDENTIFIED && endpoint_is_known(endpoint) &&
+	       strcmp(endpoint->env, env) == 0 && (!service || strcmp(endpoint->service, service) == 0);
+}
+
+const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service)
+{
+	const char *name = service ? name_of(c, "%s/%s/%d", env, service, family->ip)
+				   : name_of(c, "any/%s/%d", env, family->ip);
+
+	if (find(c->inet, name))
+		return name;
+	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, SMALL_SET);
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		if (is_member(endpoint, env, service))
+			ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+				if (addr->ip == family->ip && !ms_addr_is_link_local(addr))
+					add_addr(c, set, addr);
+	return name;
+}
+
+/* FNV-1a over the ranges: equal nets share a set, and a policy edited elsewhere does not rename it. */
+static uint32_t ranges_hash(const ms_range_vec *ranges, const struct family *family)
+{
+	uint32_t hash = 2166136261u;
+
+	ms_vec_each(struct ms_range, range, ranges) {
+		if (range->first.ip != family->ip)
+			continue;
+		for (size_t i = 0; i < family->size; i++)
+			hash = (hash ^ range->first.bytes[i]) * 16777619u;
+		for (size_t i = 0; i < family->size; i++)
+			hash = (hash ^ range->last.bytes[i]) * 16777619u;
+	}
+	return hash;
+}
+
+const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer)
+{
+	bool named = peer->net_name && (ms_name_valid(peer->net_name) || !strcmp(peer->net_name, "internet"));
+	const char *name = name_of(c, "net/%s%s%08x/%d", named ? peer->net_name : "", named ? "-" : "",
+				   ranges_hash(&peer->ranges, family), family->ip);
+
+	if (find(c->inet, name))
+		return name;
+	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, 0);
+	set->interval = true;
+	ms_vec_each(struct ms_range, range, &peer->ranges)
+		if (range->first.ip == family->ip)
+			memcpy(add_addr(c, set, &range->first)->end, range->last.bytes, family->size);
+	return name;
+}
+
+static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
+{
+	struct ms_set *mac = find(c->bridge, "mac"), *lladdr = find(c->bridge, "nd-mac");
+	struct ms_elem *elem;
+
+	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
+		return;
+	add_text(c, find(c->bridge, "ports"), endpoint->interface);
+	elem = add_text(c, mac, endpoint->interface);
+	ms_elem_key(mac, elem, 1, endpoint->mac.bytes, 6);
+	elem = add_text(c, lladdr, endpoint->interface);
+	ms_elem_key(lladdr, elem, 1, endpoint->mac.bytes, 6);
+
+	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+		struct ms_set *source = find_family(c->bridge, "source", family_of(addr));
+		struct ms_set *target = addr->ip == MS_IP6 ? find(c->bridge, "nd-target") : NULL;
+
+		elem = add_text(c, source, endpoint->interface);
+		ms_elem_key(source, elem, 1, endpoint->mac.bytes, 6);
+		ms_elem_key(source, elem, 2, addr->bytes, ms_addr_size(addr->ip));
+		if (!target)
+			continue;
+		elem = add_text(c, target, endpoint->interface);
+		ms_elem_key(target, elem, 1, endpoint->mac.bytes, 6);
+		ms_elem_key(target, elem, 2, addr->bytes, 16);
+	}
+}
+
+static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
+{
+	struct ms_elem *elem;
+
+	if (!c->arp || !endpoint->interface[0] || endpoint->bridge[0])
+		return;
+	add_text(c, find(c->inet, "routed"), endpoint->interface);
+	add_text(c, find(c->arp, "routed"), endpoint->interface);
+	elem = add_text(c, find(c->arp, "mac"), endpoint->interface);
+	ms_elem_key(find(c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
+	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+		struct ms_set *source = find_family(c->inet, "source", family_of(addr));
+		struct ms_set *arp = find(c->arp, "source/4");
+
+		elem = add_text(c, source, endpoint->interface);
+		ms_elem_key(source, elem, 1, addr->bytes, ms_addr_size(addr->ip));
+		if (addr->ip != MS_IP4)
+			continue;
+		elem = add_text(c, arp, endpoint->interface);
+		ms_elem_key(arp, elem, 1, endpoint->mac.bytes, 6);
+		ms_elem_key(arp, elem, 2, addr->bytes, 4);
+	}
+}
+
+static void own_mac(struct compiler *c, const struct ms_mac *mac)
+{
+	static const char *const names[] = {"owned-mac", "owned-nd-mac"};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_set *set = find(c->bridge, names[i]);
+
+		ms_elem_key(set, ms_ruleset_add_elem(c->ruleset, set), 0, mac->bytes, 6);
+	}
+}
+
+static void own_addr(struct compiler *c, const struct ms_addr *addr)
+{
+	add_member(c, c->bridge, "owned", addr);
+	if (addr->ip == MS_IP6)
+		add_addr(c, find(c->bridge, "owned-nd-target"), addr);
+}
+
+/* What a port in audit may not claim all the same: MACs and addresses that belong to somebody. */
+static void fill_owned(struct compiler *c)
+{
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+		if (!endpoint_is_known(endpoint))
+			continue;
+		if (!ms_mac_is_zero(&endpoint->mac))
+			own_mac(c, &endpoint->mac);
+		ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+			own_addr(c, addr);
+		if (endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT && endpoint->interface[0] &&
+		    endpoint->bridge[0])
+			add_text(c, find(c->bridge, "audited"), endpoint->interface);
+	}
+	ms_vec_each(struct ms_mac, mac, &c->inventory->host_macs)
+		own_mac(c, mac);
+	ms_vec_each(struct ms_addr, addr, &c->inventory->hosts)
+		own_addr(c, addr);
+}
+
+/* An endpoint's addresses in the inet table. Link-local ones say nothing beyond their own link and stay out, but for
+ * `audited`, which only ever makes milder what a port already proved. */
+static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
+{
+	bool audited = c->audits && endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT;
+
+	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+		if (audited)
+			add_member(c, c->inet, "audited", addr);
+		if (ms_addr_is_link_local(addr))
+			continue;
+		add_member(c, c->inet, "local", addr);
+		if (endpoint->state == MS_ENDPOINT_IDENTIFIED)
+			add_member(c, c->inet, name_of(c, "any/%s", endpoint->env), addr);
+	}
+}
+
+static bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed_link *link)
+{
+	if (link->bridge)
+		return true;
+	const struct ms_endpoint *endpoint = ms_inventory_by_interface(inventory, link->name);
+	return endpoint && endpoint_is_known(endpoint);
+}
+
+static void fill_links(struct compiler *c)
+{
+	struct ms_set *same = find(c->inet, "same");
+
+	ms_vec_each(struct ms_managed_link, link, &c->inventory->links) {
+		if (!link_is_known(c->inventory, link))
+			continue;
+		add_text(c, find(c->inet, "managed"), link->name);
+		if (c->arp)
+			add_text(c, find(c->arp, "managed"), link->name);
+		if (link->bridge)
+			ms_elem_key(same, add_text(c, same, link->name), 1, link->name, strlen(link->name));
+		ms_vec_each(struct ms_addr, addr, &link->addrs) {
+			struct ms_set *gateway = find_family(c->inet, "gateway", family_of(addr));
+
+			ms_elem_key(gateway, add_text(c, gateway, link->name), 1, addr->bytes,
+				    ms_addr_size(addr->ip));
+		}
+	}
+	ms_vec_each(const char *, name, &c->inventory->skipped) {
+		add_text(c, find(c->inet, "skipped"), *name);
+		add_text(c, find(c->bridge, "skipped"), *name);
+		if (c->arp)
+			add_text(c, find(c->arp, "skipped"), *name);
+	}
+}
+
+void sets_fill(struct compiler *c)
+{
+	if (c->ruleset->failed)
+		return;
+	fill_links(c);
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+		if (!endpoint_is_known(endpoint))
+			continue;
+		fill_port(c, endpoint);
+		fill_routed(c, endpoint);
+		fill_addrs(c, endpoint);
+	}
+	if (c->audits)
+		fill_owned(c);
+	make_room(c->bridge);
+	make_room(c->inet);
+	if (c->arp)
+		make_room(c->arp);
+}
