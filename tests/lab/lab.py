@@ -21,7 +21,6 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -46,14 +45,14 @@ LEASH = ["setpriv", "--pdeathsig", "KILL"]
 
 
 class Agent:
-    """The helper process in one namespace."""
+    """The helper process in one namespace, given as a path under /run/netns or /proc."""
 
-    def __init__(self, netns):
+    def __init__(self, path):
         self.ids = itertools.count()
         self.answers = {}
         self.ready = threading.Condition()
         self.process = subprocess.Popen(
-            ["nsenter", "--net=%s/%s" % (NETNS_DIR, netns), "/usr/bin/python3", os.path.join(HERE, "agent.py")],
+            ["nsenter", "--net=%s" % path, "/usr/bin/python3", os.path.join(HERE, "agent.py")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -89,40 +88,22 @@ class Agent:
             self.process.wait()
 
 
-class Namespace:
-    """A network namespace with a helper in it, started when first needed."""
+class Party:
+    """Something with a network namespace, addresses and a name in microseg's words."""
 
-    def __init__(self, name, netns):
-        self.name = name
-        self.netns = netns
-        self._agent = None
-        run("ip", "netns", "add", netns)
-        self.sysctl({"net.ipv6.conf.all.accept_dad": 0, "net.ipv6.conf.default.accept_dad": 0,
-                     "net.ipv6.conf.default.dad_transmits": 0, "net.ipv6.conf.default.accept_ra": 0,
-                     "net.ipv4.ping_group_range": "0 2147483647",
-                     # Every refusal is to be seen: the kernel else answers some and is silent on the others.
-                     "net.ipv4.icmp_ratelimit": 0, "net.ipv6.icmp.ratelimit": 0})
-        self.ip("link set lo up")
+    name = path = None
+    identity = "unidentified"
+    _agent = None
 
-    def command(self, *args):
-        """The words of a command that runs in this namespace and keeps all mounts."""
-        return ["nsenter", "--net=%s/%s" % (NETNS_DIR, self.netns), *args]
-
-    def run(self, *args, **options):
-        return run(*self.command(*args), **options)
-
-    def ip(self, *lines, force=False):
-        """Runs lines of ip(8) in this namespace, all in one process."""
-        words = ["ip", "-n", self.netns] + (["-force"] if force else []) + ["-batch", "-"]
-        return run(*words, stdin="\n".join(lines) + "\n", check=not force)
-
-    def sysctl(self, values):
-        self.run("sysctl", "-q", "-w", *("%s=%s" % item for item in values.items()))
+    def address_for(self, _other, family):
+        """The address under which `other` calls this one."""
+        return self.addr[family]
 
     @property
     def agent(self):
+        """The helper in this namespace, started when first needed."""
         if self._agent is None:
-            self._agent = Agent(self.netns)
+            self._agent = Agent(self.path)
         return self._agent
 
     def listen(self, tcp=(), udp=()):
@@ -138,19 +119,74 @@ class Namespace:
         if self._agent:
             self._agent.close()
             self._agent = None
+
+
+class Namespace(Party):
+    """A network namespace of the lab's own."""
+
+    def __init__(self, name, netns):
+        self.name = name
+        self.netns = netns
+        self.path = "%s/%s" % (NETNS_DIR, netns)
+        run("ip", "netns", "add", netns)
+        self.sysctl({"net.ipv6.conf.all.accept_dad": 0, "net.ipv6.conf.default.accept_dad": 0,
+                     "net.ipv6.conf.default.dad_transmits": 0, "net.ipv6.conf.default.accept_ra": 0,
+                     "net.ipv4.ping_group_range": "0 2147483647",
+                     # Every refusal is to be seen: the kernel else answers some and is silent on the others.
+                     "net.ipv4.icmp_ratelimit": 0, "net.ipv6.icmp.ratelimit": 0})
+        self.ip("link set lo up")
+
+    def command(self, *args):
+        """The words of a command that runs in this namespace and keeps all mounts."""
+        return ["nsenter", "--net=%s" % self.path, *args]
+
+    def run(self, *args, **options):
+        return run(*self.command(*args), **options)
+
+    def ip(self, *lines, force=False):
+        """Runs lines of ip(8) in this namespace, all in one process."""
+        words = ["ip", "-n", self.netns] + (["-force"] if force else []) + ["-batch", "-"]
+        return run(*words, stdin="\n".join(lines) + "\n", check=not force)
+
+    def sysctl(self, values):
+        self.run("sysctl", "-q", "-w", *("%s=%s" % item for item in values.items()))
+
+    def close(self):
+        super().close()
         run("ip", "netns", "del", self.netns, check=False)
 
 
-@dataclass
-class Bridge:
-    name: str
-    net4: ipaddress.IPv4Network
-    net6: ipaddress.IPv6Network
-    hosts: itertools.count = field(default_factory=lambda: itertools.count(10))
+class Outside(Namespace):
+    """The world beyond the host's uplink."""
 
-    @property
-    def gateway(self):
-        return {4: str(self.net4[1]), 6: str(self.net6[1])}
+    identity = "net"
+    addr = {4: "192.0.2.2", 6: "2001:db8:2::2"}
+
+
+class Host(Namespace):
+    """The container host. A container calls it by the gateway address of its own bridge."""
+
+    identity = "host"
+    addr = {4: "192.0.2.1", 6: "2001:db8:2::1"}
+
+    def address_for(self, other, family):
+        bridge = getattr(other, "bridge", None)
+        return (bridge.gateway if bridge else self.addr)[family]
+
+
+class Bridge:
+    """A bridge of the host with its two networks. It hands out addresses from .10 on."""
+
+    def __init__(self, name, net4, net6):
+        self.name = name
+        self.net4 = ipaddress.ip_network(net4)
+        self.net6 = ipaddress.ip_network(net6)
+        self.gateway = {4: str(self.net4[1]), 6: str(self.net6[1])}
+        self._hosts = itertools.count(10)
+
+    def next_addr(self):
+        number = next(self._hosts)
+        return {4: str(self.net4[number]), 6: str(self.net6[number])}
 
 
 class Container(Namespace):
@@ -161,6 +197,12 @@ class Container(Namespace):
         self.bridge = bridge
         self.port = port  # the interface on the host's side
         self.addr = addr
+        self.labels = {}
+
+    @property
+    def identity(self):
+        values = list(self.labels.values())
+        return "/".join(values) if len(values) == 2 and all(values) else "unidentified"
 
     def address_lines(self, addr):
         """ip(8) lines that give eth0 these addresses and the default routes."""
@@ -183,9 +225,9 @@ class Lab:
         self.closed = False
         self.dir = tempfile.mkdtemp(prefix="microseg-lab-")
         atexit.register(self.close)
-        self.host = self._namespace("host", Namespace)
+        self.host = self._namespace("host", Host)
         self.host.sysctl({"net.ipv4.ip_forward": 1, "net.ipv6.conf.all.forwarding": 1})
-        self.outside = self._namespace("outside", Namespace)
+        self.outside = self._namespace("outside", Outside)
         self._uplink()
 
     def __enter__(self):
@@ -209,11 +251,9 @@ class Lab:
                         "addr add 10.20.0.2/32 dev uplink1", "addr add 10.8.0.2/32 dev uplink1",
                         "link set uplink1 up",
                         "route add 10.0.0.0/8 via 192.0.2.1", "route add fd00::/8 via 2001:db8:2::1")
-        self.outside.addr = {4: "192.0.2.2", 6: "2001:db8:2::2"}
-        self.host.addr = {4: "192.0.2.1", 6: "2001:db8:2::1"}
 
     def bridge(self, name, net4, net6):
-        bridge = Bridge(name, ipaddress.ip_network(net4), ipaddress.ip_network(net6))
+        bridge = Bridge(name, net4, net6)
         self.host.ip("link add %s type bridge" % name,
                      "addr add %s/%d dev %s" % (bridge.gateway[4], bridge.net4.prefixlen, name),
                      "addr add %s/%d dev %s nodad" % (bridge.gateway[6], bridge.net6.prefixlen, name),
@@ -227,16 +267,13 @@ class Lab:
         up=False leaves the port off its bridge, without its alias: attach() and identify() are then the test's.
         """
         bridge = self.bridges[bridge]
-        number = next(bridge.hosts)
-        addr = {4: str(bridge.net4[number]), 6: str(bridge.net6[number])}
+        addr = bridge.next_addr()
         port = "veth%04x%04x" % (os.getpid() & 0xFFFF, next(self.ports))
         container = self._namespace(name, Container, bridge, port, addr)
         self.host.ip("link add %s type veth peer name eth0 netns %s" % (port, container.netns))
         container.ip("link set eth0 up")
         if env or service:
             container.labels = {"io.microseg.env": env, "io.microseg.service": service}
-        else:
-            container.labels = {}
         if up:
             self.identify(container)
             self.attach(container)

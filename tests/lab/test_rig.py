@@ -17,7 +17,6 @@ def main():
         lab.bridge("br-two", "10.62.0.0/24", "fd62::/64")
         nodes = [lab.container(name, bridge) for name, bridge in (("a", "br-one"), ("b", "br-one"), ("c", "br-two"))]
         nodes += [lab.host, lab.outside]
-        lab.host.addr = lab.bridges["br-one"].gateway
         for node in nodes:
             node.listen(tcp=[8080], udp=[8080])
         lab.settle()
@@ -28,7 +27,7 @@ def main():
                     continue
                 for family in (4, 6):
                     for op in ("tcp", "udp", "ping"):
-                        number = src.agent.send(op, dst=dst.addr[family], port=8080)
+                        number = src.agent.send(op, dst=dst.address_for(src, family), port=8080)
                         waiting.append((src, "%s -> %s %s v%d" % (src.name, dst.name, op, family), number))
         for src, what, number in waiting:
             answer = src.agent.wait(number)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Node: microsegd and the microseg command, run in the host namespace of a lab.
+
+Binaries come from $MS_BUILD (a build directory), else from build/ of this source tree.
+"""
+import datetime
+import json
+import os
+import signal
+import subprocess
+
+from lab import LEASH, ROOT, LabError, run, wait_for
+
+BUILD = os.environ.get("MS_BUILD", os.path.join(ROOT, "build"))
+MICROSEGD = os.path.join(BUILD, "src", "daemon", "microsegd")
+MICROSEG = os.path.join(BUILD, "tools", "microseg")
+POLICIES = os.path.join(ROOT, "policies")
+EVENT_PATIENCE = 3.0  # seconds until a refused packet must have its event
+
+PROTOCOL_NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "icmp6": "icmpv6", "ipv6-icmp": "icmpv6"}
+
+
+class Node:
+    """One microsegd, and what it says."""
+
+    def __init__(self, lab, engines=()):
+        self.lab = lab
+        self.process = None
+        self.state = os.path.join(lab.dir, "state")
+        self.control = os.path.join(lab.dir, "control.sock")
+        self.config = os.path.join(lab.dir, "microseg.yaml")
+        self.log = os.path.join(lab.dir, "microsegd.log")
+        with open(self.config, "w") as config:
+            config.write("node: lab\nstate: %s\ncontrol: {socket: %s}\n" % (self.state, self.control))
+        self.engines = [word for engine in (engines or ["none"]) for word in ("--engine", engine)]
+        lab.closers.append(self.kill)
+
+    # ---- the daemon ----
+
+    def command(self, *args):
+        return self.lab.host.command(MICROSEGD, "-c", self.config, "--state", self.state, "--control", self.control,
+                                     *self.engines, *args)
+
+    def start(self, policy=None, wait=True):
+        """Starts the daemon, and waits until it is ready as SPEC section 5 defines it."""
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen([*LEASH, *self.command(*(["-p", policy] if policy else []))],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, states=("enforcing", "observing", "off"), timeout=15):
+        def ready():
+            if self.process.poll() is not None:
+                raise LabError("microsegd ended with %s:\n%s" % (self.process.returncode, self.log_text()))
+            return self.status().get("state") in states
+
+        wait_for(ready, "state %s of microsegd; status says %s" % ("/".join(states), self.status()), timeout, 0.05)
+
+    def stop(self, number=signal.SIGTERM):
+        """Ends the daemon by a signal. Returns its exit code, as Popen gives it."""
+        if self.process is None:
+            return None
+        self.process.send_signal(number)
+        try:
+            code = self.process.wait(10)
+        except subprocess.TimeoutExpired as error:
+            self.process.kill()
+            self.process.wait()
+            raise LabError("microsegd ignored signal %d for 10 s" % number) from error
+        finally:
+            self.process = None
+        return code
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def log_text(self):
+        try:
+            with open(self.log) as log:
+                return log.read()
+        except FileNotFoundError:
+            return ""
+
+    # ---- the command ----
+
+    def cli(self, *args, **options):
+        """Runs microseg on the node. The result is a CompletedProcess; no exit code is an error here."""
+        return run(*self.lab.host.command(MICROSEG, "--control", self.control, *args), check=False, **options)
+
+    def json(self, *args):
+        """One JSON value from the command, or {} when there is none."""
+        result = self.cli(*args, "-o", "json")
+        try:
+            return json.loads(result.stdout)
+        except ValueError:
+            return {}
+
+    def status(self):
+        return self.json("status")
+
+    def ruleset(self):
+        """What the kernel has in the host namespace, without counters."""
+        return self.lab.host.run("nft", "--stateless", "list", "ruleset").stdout
+
+    def bridge_flags(self, bridge):
+        """(nf_call_iptables, nf_call_ip6tables) of a bridge."""
+        info = json.loads(run("ip", "-n", self.lab.host.netns, "-d", "-j", "link", "show", "dev", bridge).stdout)
+        data = info[0]["linkinfo"]["info_data"]
+        return data["nf_call_iptables"], data["nf_call_ip6tables"]
+
+    def endpoints(self):
+        """Endpoints by interface."""
+        answer = self.json("endpoints")
+        rows = answer.get("endpoints", []) if isinstance(answer, dict) else answer
+        return {row["interface"]: row for row in rows}
+
+    def wait_endpoints(self, containers):
+        """Waits until each of these has its identity, or is known to have none, and its addresses."""
+        def known():
+            rows = self.endpoints()
+            return all(complete(rows.get(container.port), container) for container in containers)
+
+        wait_for(known, "endpoints %s" % [c.name for c in containers])
+
+    def events(self, since=None):
+        """All drop events, oldest first; since: a datetime of events_mark()."""
+        lines = self.cli("drops", "-o", "json").stdout.splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [event for event in found if since is None or event_time(event) >= since]
+
+
+def complete(row, container):
+    if row is None:
+        return False
+    return row.get("identity") == container.identity and set(container.addr.values()) <= set(row.get("addresses", []))
+
+
+def events_mark():
+    """A moment: events of what happens from now on are not older. They carry milliseconds."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def event_time(event):
+    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00"))
+
+
+def event_key(event):
+    """(src, dst, protocol, port or ICMP type), as agent.py writes it."""
+    proto = str(event.get("proto"))
+    port = event.get("dport")
+    return (event["src"].get("ip"), event["dst"].get("ip"), PROTOCOL_NAMES.get(proto, proto),
+            event.get("icmp_type") if port is None else port)
