@@ -36,6 +36,7 @@ enum ms_value_kind {
 	MS_VALUE_NAME,	   /* interface name, in quotes */
 	MS_VALUE_NUMBER,   /* decimal */
 	MS_VALUE_HEX,	   /* 0x..., without leading zeros */
+	MS_VALUE_HEX_FULL, /* 0x..., with them */
 	MS_VALUE_SYMBOL,   /* a word of `symbols`, else what `symbols_else` says */
 	MS_VALUE_CLASS,	   /* traffic class, 4d53:1 */
 	MS_VALUE_MAC,
@@ -99,6 +100,7 @@ struct ms_field_row {
 	const struct ms_symbol *symbols; /* of MS_VALUE_SYMBOL, ended by a NULL name */
 	enum ms_value_kind symbols_else;
 
+	uint8_t per_line;      /* elements that nft lists on a line, of a set with this one field */
 	uint32_t type_id;      /* nft's number of the set key type */
 	const char *type_name; /* its name; NULL: a set of it is declared by typeof */
 

@@ -134,7 +134,10 @@ void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, c
 	memcpy(elem->key + at, value, size < room ? size : room);
 }
 
-/* "file:line"; what does not fit loses its beginning, because the end tells files apart. */
+/*
+ * "file:line"; what does not fit loses its beginning, because the end tells files apart. A file's name may hold bytes
+ * that would end a comment in a listing.
+ */
 static const char *comment_of(struct ms_ruleset *ruleset, const struct ms_origin *origin)
 {
 	char *text = ms_arena_printf(ruleset->arena, "%s:%u", origin->file, origin->line);
@@ -143,6 +146,9 @@ static const char *comment_of(struct ms_ruleset *ruleset, const struct ms_origin
 		ruleset->failed = true;
 		return "";
 	}
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '"' || *c == '\\')
+			*c = '?';
 	size_t len = strlen(text);
 	return len < MS_COMMENT_SIZE ? text : text + len - (MS_COMMENT_SIZE - 1);
 }

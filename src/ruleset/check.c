@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "implied.h"
 #include "microseg/ruleset_match.h"
 
 #define MAX_NAME 127 /* the kernel takes 255, nft 1.0.6 lists 127 */
@@ -41,16 +42,18 @@ static bool verdict_fits(const struct ms_table *table, const struct ms_rule_verd
 	return false;
 }
 
-/* ip fields have no place in an arp table, arp fields none in an inet table. */
+/* Only bridges hand every packet over with its link-layer header; arp tables see nothing but ARP. */
 static bool field_fits(const struct ms_table *table, enum ms_field field)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 
+	if (row->load == MS_LOAD_LINK)
+		return table->family == MS_FAMILY_BRIDGE;
+	if (row->load == MS_LOAD_FIB)
+		return table->family == MS_FAMILY_INET;
 	if (row->needs_arp)
 		return table->family != MS_FAMILY_INET;
-	if (row->needs_ip || row->needs_l4proto || row->load == MS_LOAD_CT || row->load == MS_LOAD_TRANSPORT)
-		return table->family != MS_FAMILY_ARP;
-	return true;
+	return table->family != MS_FAMILY_ARP || row->load == MS_LOAD_META;
 }
 
 /* Are the fields of a lookup of the types of the set's key? */
@@ -177,6 +180,20 @@ static bool intervals_fit(const struct ms_set *set)
 	return true;
 }
 
+/* The encoder can describe these to nft, for a declaration by typeof. */
+static bool typeof_fits(const struct ms_set *set)
+{
+	for (size_t i = 0; i < set->n_fields; i++) {
+		const struct ms_field_row *row = ms_field_row(set->fields[i]);
+
+		if (row->load != MS_LOAD_META && row->load != MS_LOAD_LINK && row->load != MS_LOAD_TRANSPORT)
+			return false;
+		if (row->needs_l4proto)
+			return false;
+	}
+	return !set->map && !set->interval;
+}
+
 static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 {
 	if (!name_fits(set->name) || set->n_fields == 0 || ms_set_key_size(set) > MS_KEY_SIZE)
@@ -184,6 +201,8 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 	for (size_t i = 0; i < set->n_fields; i++)
 		if (ms_field_row(set->fields[i])->size == 0 || !field_fits(table, set->fields[i]))
 			return false;
+	if (ms_set_needs_typeof(set) && !typeof_fits(set))
+		return false;
 	if (set->interval && (set->n_fields != 1 || ms_field_row(set->fields[0])->host_order || set->map))
 		return false;
 	if (set->size && set->elems.n_items > set->size)

@@ -17,13 +17,13 @@ static uint32_t number_of(const struct ms_field_row *row, const uint8_t *value)
 	return number;
 }
 
-static void print_hex(const uint8_t *value, size_t size, struct ms_str *out)
+static void print_hex(const uint8_t *value, size_t size, bool full, struct ms_str *out)
 {
 	size_t i = 0;
 
-	while (i + 1 < size && value[i] == 0)
+	while (!full && i + 1 < size && value[i] == 0)
 		i++;
-	ms_str_addf(out, "0x%x", value[i]);
+	ms_str_addf(out, full ? "0x%02x" : "0x%x", value[i]);
 	for (i++; i < size; i++)
 		ms_str_addf(out, "%02x", value[i]);
 }
@@ -65,8 +65,8 @@ static const char *symbol_of(const struct ms_symbol *symbols, uint32_t number)
 static void print_plain(const struct ms_field_row *row, enum ms_value_kind kind, const uint8_t *value,
 			struct ms_str *out)
 {
-	if (kind == MS_VALUE_HEX)
-		print_hex(value, row->size, out);
+	if (kind == MS_VALUE_HEX || kind == MS_VALUE_HEX_FULL)
+		print_hex(value, row->size, kind == MS_VALUE_HEX_FULL, out);
 	else
 		ms_str_addf(out, "%u", number_of(row, value));
 }
@@ -99,6 +99,7 @@ void ms_field_print(enum ms_field field, const uint8_t *value, struct ms_str *ou
 		break;
 	case MS_VALUE_NUMBER:
 	case MS_VALUE_HEX:
+	case MS_VALUE_HEX_FULL:
 		print_plain(row, row->value, value, out);
 		break;
 	case MS_VALUE_NONE:
