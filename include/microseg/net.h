@@ -99,6 +99,8 @@ const char *ms_prefix_format(const struct ms_prefix *prefix, char text[MS_ADDR_T
 
 /** The prefix that covers exactly @range. Returns false when there is none. */
 bool ms_range_prefix(const struct ms_range *range, struct ms_prefix *ret_prefix);
+/** Appends the fewest prefixes that together cover exactly @range. Returns 0 or -ENOMEM. */
+int ms_range_split(struct ms_arena *arena, const struct ms_range *range, ms_prefix_vec *prefixes);
 bool ms_range_contains(const struct ms_range *range, const struct ms_addr *addr);
 /**
  * Adds to @ranges what @prefixes cover and @excepts do not: sorted, disjoint, adjacent ones merged.

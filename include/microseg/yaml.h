@@ -32,6 +32,7 @@ struct ms_yaml_node {
 	struct ms_origin at;
 	const char *text; /* scalar: never NULL, may be "" */
 	bool plain;	  /* scalar written without quotes */
+	bool broken; /* an error was reported for it or inside it: it is incomplete, so judge no absence by it */
 	MS_VEC(struct ms_yaml_node *) items; /* sequence */
 	MS_VEC(struct ms_yaml_entry) entries; /* mapping, in the order written */
 };

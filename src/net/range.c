@@ -43,6 +43,35 @@ bool ms_range_prefix(const struct ms_range *range, struct ms_prefix *ret_prefix)
 	return true;
 }
 
+/* Each step takes the biggest aligned block that starts at @first and does not reach beyond the
+ * end. */
+int ms_range_split(struct ms_arena *arena, const struct ms_range *range, ms_prefix_vec *prefixes)
+{
+	enum ms_ip ip = range->first.ip;
+	uint8_t width = (uint8_t)(ms_addr_size(ip) * 8);
+	ms_u128 first = number_of_addr(&range->first), last = number_of_addr(&range->last);
+
+	for (;;) {
+		uint8_t host_bits = 0;
+		ms_u128 mask = 0;
+
+		while (host_bits < width) {
+			ms_u128 wider = mask << 1 | 1;
+
+			if ((first & wider) || (first | wider) > last)
+				break;
+			mask = wider;
+			host_bits++;
+		}
+		struct ms_prefix prefix = {addr_of_number(ip, first), (uint8_t)(width - host_bits)};
+		if (ms_avec_push(arena, prefixes, prefix) < 0)
+			return -ENOMEM;
+		if ((first | mask) >= last)
+			return 0;
+		first = (first | mask) + 1;
+	}
+}
+
 static int compare_spans(const void *left, const void *right)
 {
 	const struct span *a = left, *b = right;

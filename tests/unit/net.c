@@ -254,6 +254,40 @@ static void ranges_contain_exactly_what_they_cover(void **state)
 	ms_vec_fini(&prefixes);
 }
 
+static void range_splits_into_fewest_prefixes(void **state)
+{
+	static const struct {
+		const char *first, *last, *prefixes[8];
+	} rows[] = {
+		{"10.0.0.0", "10.0.0.255", {"10.0.0.0/24"}},
+		{"10.0.0.1",
+		 "10.0.0.6",
+		 {"10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/31", "10.0.0.6/32"}},
+		{"0.0.0.0", "255.255.255.255", {"0.0.0.0/0"}},
+		{"255.255.255.254", "255.255.255.255", {"255.255.255.254/31"}},
+		{"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", {"::/0"}},
+		{"fd00::1", "fd00::2", {"fd00::1/128", "fd00::2/128"}},
+	};
+	(void)state;
+	for (size_t i = 0; i < N(rows); i++) {
+		struct ms_range range;
+		ms_prefix_vec prefixes = {0};
+		char text[MS_ADDR_TEXT_SIZE + 4];
+		size_t n = 0;
+
+		assert_int_equal(ms_addr_parse(rows[i].first, &range.first), 0);
+		assert_int_equal(ms_addr_parse(rows[i].last, &range.last), 0);
+		assert_int_equal(ms_range_split(NULL, &range, &prefixes), 0);
+		for (; rows[i].prefixes[n]; n++) {
+			assert_true(n < prefixes.n_items);
+			assert_string_equal(ms_prefix_format(&prefixes.items[n], text),
+					    rows[i].prefixes[n]);
+		}
+		assert_int_equal(prefixes.n_items, n);
+		ms_vec_fini(&prefixes);
+	}
+}
+
 static void mac_is_six_pairs_with_colons(void **state)
 {
 	static const struct {
@@ -475,6 +509,7 @@ int main(void)
 		cmocka_unit_test(a_range_that_no_prefix_covers_has_none),
 		cmocka_unit_test(ranges_are_sorted_disjoint_and_merged),
 		cmocka_unit_test(ranges_contain_exactly_what_they_cover),
+		cmocka_unit_test(range_splits_into_fewest_prefixes),
 		cmocka_unit_test(mac_is_six_pairs_with_colons),
 		cmocka_unit_test(ports_parse_and_print),
 		cmocka_unit_test(ports_cover_their_protocol_and_range_only),
