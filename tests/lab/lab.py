@@ -93,6 +93,7 @@ class Party:
 
     name = path = None
     identity = "unidentified"
+    source = None  # {4: address, 6: address} to send from, where it is not the kernel's choice
     _agent = None
 
     def address_for(self, _other, family):
@@ -161,6 +162,18 @@ class Outside(Namespace):
 
     identity = "net"
     addr = {4: "192.0.2.2", 6: "2001:db8:2::2"}
+
+
+class OutsideAddress(Party):
+    """One more address of the world outside, as a party of its own. Its probes are sent from this address."""
+
+    identity = "net"
+
+    def __init__(self, outside, name, addr):
+        self.name = name
+        self.addr = self.source = addr
+        self._agent = outside.agent
+        outside.ip("addr add %s/32 dev lo" % addr[4], "addr add %s/128 dev lo nodad" % addr[6])
 
 
 class Host(Namespace):
@@ -248,7 +261,6 @@ class Lab:
                      "link set uplink0 up",
                      "route add default via 192.0.2.2", "route add default via 2001:db8:2::2")
         self.outside.ip("addr add 192.0.2.2/24 dev uplink1", "addr add 2001:db8:2::2/64 dev uplink1 nodad",
-                        "addr add 10.20.0.2/32 dev uplink1", "addr add 10.8.0.2/32 dev uplink1",
                         "link set uplink1 up",
                         "route add 10.0.0.0/8 via 192.0.2.1", "route add fd00::/8 via 2001:db8:2::1")
 

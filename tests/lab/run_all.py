@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs every test there is, as root: unit tests of both builds, then all that works on a real kernel.
+
+One line for each program, in full what failed, and "N passed, N failed" at the end. Full output is kept in
+build/test-logs/. A program that ends without a count is a failure.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LOGS = os.path.join(ROOT, "build", "test-logs")
+# Directory, and what the name of its build says about it. Both run all that is in meson's hands.
+BUILDS = (("build", "gcc"), ("build-clang", "clang, address and undefined sanitizers"))
+PROGRAMS = ("tests/lab/test_rig.py", "tests/netns/test_policy.py", "tests/netns/test_lifecycle.py",
+            "tests/netns/test_first_packet.py", "tests/engine/test_docker.py")
+PROGRAM_LIMIT = 600  # seconds
+
+
+def show(good, what, passed, failed, seconds):
+    print("%-6s %-60s %4d passed, %d failed  (%.0f s)" % ("ok" if good else "FAILED", what, passed, failed, seconds),
+          flush=True)
+
+
+def cmocka_counts(output):
+    """(passed, failed) of a cmocka program, or None when it is no such program."""
+    passed = [int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", output)]
+    failed = [int(n) for n in re.findall(r"\[  FAILED  \] (\d+) test", output)]
+    return (sum(passed), sum(failed)) if passed or failed else None
+
+
+def run_meson(directory, label):
+    """meson test in one build. Returns (passed, failed)."""
+    started = time.monotonic()
+    path = os.path.join(ROOT, directory)
+    subprocess.run(["meson", "test", "-C", path, "--no-rebuild"], stdin=subprocess.DEVNULL, capture_output=True)
+    total = [0, 0]
+    with open(os.path.join(path, "meson-logs", "testlog.json")) as log:
+        tests = [json.loads(line) for line in log]
+    for test in tests:
+        output = test.get("stdout", "") + test.get("stderr", "")
+        good = test["result"] == "OK"
+        passed, failed = cmocka_counts(output) or (int(good), int(not good))
+        if not good:
+            failed = max(failed, 1)  # a sanitizer or a crash: no case says so
+            print("----- %s: %s\n%s" % (test["name"], test["result"], output.strip()))
+        total[0] += passed
+        total[1] += failed
+    if not tests:
+        total[1] += 1
+    show(not total[1], "%d programs of meson (%s)" % (len(tests), label), *total, time.monotonic() - started)
+    return total
+
+
+def run_program(program):
+    """A program of our own, which says what it counted in its last line. Returns (passed, failed)."""
+    started = time.monotonic()
+    log = os.path.join(LOGS, os.path.basename(program) + ".log")
+    with open(log, "w+") as output:
+        try:
+            code = subprocess.run(["/usr/bin/python3", os.path.join(ROOT, program)], stdin=subprocess.DEVNULL,
+                                  stdout=output, stderr=subprocess.STDOUT, timeout=PROGRAM_LIMIT).returncode
+        except subprocess.TimeoutExpired:
+            code = "none after %d s" % PROGRAM_LIMIT
+        output.seek(0)
+        text = output.read()
+    counts = re.search(r"^(\d+) passed, (\d+) failed\n\Z", text, re.MULTILINE)
+    passed, failed = (int(counts[1]), int(counts[2])) if counts else (0, 1)
+    if code != 0:
+        failed = max(failed, 1)
+    if failed:
+        lines = re.findall(r"^not ok.*\n(?:#     .*\n)*", text, re.MULTILINE)
+        print("----- %s: exit code %s, log in %s\n%s" % (program, code, os.path.relpath(log, ROOT),
+                                                          "".join(lines) or text[-3000:]))
+    show(not failed, program, passed, failed, time.monotonic() - started)
+    return passed, failed
+
+
+def main():
+    os.makedirs(LOGS, exist_ok=True)
+    results = [run_meson(*build) for build in BUILDS]
+    results += [run_program(program) for program in PROGRAMS]
+    passed, failed = (sum(column) for column in zip(*results))
+    print("%d passed, %d failed" % (passed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
