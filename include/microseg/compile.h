@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include "microseg/decide.h"
 #include "microseg/inventory.h"
@@ -16,6 +17,7 @@
 
 struct ms_compile_options {
 	uint16_t nflog_group;
+	time_t now; /* UNIX seconds: what has run out at this time grants nothing */
 };
 
 /**
@@ -26,6 +28,9 @@ struct ms_compile_options {
  */
 int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
 	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset);
+
+/** When the next exception or crossing runs out and @policy must be compiled again; 0: never. */
+time_t ms_compile_next_end(const struct ms_policy *policy, time_t now);
 
 /** What a log prefix of the compiled ruleset says. */
 struct ms_log_tag {

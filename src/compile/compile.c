@@ -141,6 +141,7 @@ static void compile_policy(struct compiler *c)
 	sets_declare_inet(c);
 	guard_compile_routed(c);
 	judge_compile(c);
+	never_compile(c);
 	services_compile(c);
 	refuse_compile(c, c->inet);
 	if (c->arp)
@@ -176,4 +177,21 @@ int ms_compile(const struct ms_policy *policy, const struct ms_inventory *invent
 		return r;
 	*ret_ruleset = ms_steal(&ruleset);
 	return 0;
+}
+
+static void note_end(time_t end, time_t now, time_t *next)
+{
+	if (end > now && (*next == 0 || end < *next))
+		*next = end;
+}
+
+time_t ms_compile_next_end(const struct ms_policy *policy, time_t now)
+{
+	time_t next = 0;
+
+	ms_vec_each(struct ms_crossing, crossing, &policy->crossings)
+		note_end(crossing->until, now, &next);
+	ms_vec_each(struct ms_exception, exception, &policy->exceptions)
+		note_end(exception->until, now, &next);
+	return next;
 }

@@ -7,6 +7,9 @@
  *	judge.c     inet microseg: base chains, baseline, dispatch on the local endpoint
  *	guard_routed.c  the same for routed veths, and the mirror: nobody else may use an endpoint's address
  *	services.c  the chains of a service: its grants, one rule each
+ *	grants.c    what the documents grant east-west, after fence and second key
+ *	never.c     what beats all grants
+ *	match.c     ports and nets of a grant
  *	ends.c      where no grant covered the flow: which reason
  *	refuse.c    where refusals end: count, log, verdict
  *	door.c      the ruleset of a node without a policy
@@ -71,6 +74,8 @@ void sets_fill(struct compiler *c);
 const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service);
 /* A shared interval set with @ranges of @family. */
 const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer);
+/* The addresses of a node, of all nodes when @node is NULL. */
+const char *sets_node(struct compiler *c, const struct family *family, const char *node);
 /* Adds @addr -> goto @chain to the verdict map @map ("to", "from", "host", "into") of its family. */
 void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr, const char *chain);
 
@@ -82,11 +87,51 @@ void services_compile(struct compiler *c);
 void ends_compile(struct compiler *c);
 void door_compile(struct compiler *c);
 
+/* An identity that has endpoints, with its document if it has one. */
+struct subject {
+	const char *env;
+	const char *name;
+	const char *identity;
+	const struct ms_service *service;
+	enum ms_mode mode;
+};
+
+/* grants.c: one peer, what is granted between it and a subject, and where that is written. */
+struct granted {
+	const struct ms_peer *peer; /* host, node or net; NULL for endpoints: */
+	const char *env;
+	const char *service; /* NULL: every service of env */
+	ms_ports_vec ports;
+	const struct ms_origin *at;
+	bool published;
+};
+typedef void (*grant_fn)(const struct granted *granted, void *userdata);
+/* Calls @fn for everything that is granted towards @provider, in the order of the policy. */
+void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata);
+/* The same from @consumer towards host, nodes and nets. */
+void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn, void *userdata);
+
 /* ends.c: where packets go that no grant took. @way is "to", "into", "from" or "host". */
 const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);
 
 /* Rules `[io]ifname PATTERN [io]ifname != @skipped goto CHAIN` for every managed pattern. */
 void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target);
+
+/* never.c: jumps to the rules that beat all grants, where there are any, and those rules. */
+void never_jump_forwarded(struct compiler *c, struct ms_chain *from);
+void never_jump_to_host(struct compiler *c, struct ms_chain *from);
+void never_jump_from_host(struct compiler *c, struct ms_chain *from);
+void never_compile(struct compiler *c);
+
+/* match.c */
+/* Does the protocol of @ports exist in @family? Each has an ICMP of its own. */
+bool ports_apply(const struct ms_ports *ports, const struct family *family);
+void match_ports(struct compiler *c, struct ms_rule *rule, const struct family *family,
+		 const struct ms_ports *ports);
+/* Does @peer, a net, have addresses of @family? Only then may it be matched there. */
+bool has_ranges(const struct ms_peer *peer, const struct family *family);
+void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family, enum ms_field field,
+	       const struct ms_peer *peer);
 
 /* refuse.c */
 /* The chain that refuses, or in audit lets pass, for @reason. Marks it as needed. */

@@ -54,7 +54,7 @@ static struct ms_chain *guard_chain(struct guard *g, const char *name)
 	return ms_ruleset_add_chain(g->c->ruleset, g->c->bridge, name_of(g->c, "%s%s", name, g->suffix));
 }
 
-static void match_ports(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
+static void match_udp(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
 {
 	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_SPORT, sport);
 	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_DPORT, dport);
@@ -64,7 +64,7 @@ static void refuse_udp(struct guard *g, struct ms_chain *chain, uint16_t sport, 
 {
 	struct ms_rule *rule = rule_add(g->c, chain);
 
-	match_ports(g->c, rule, sport, dport);
+	match_udp(g->c, rule, sport, dport);
 	rule_goto(g->c, rule, g->spoof);
 }
 
@@ -133,7 +133,7 @@ static void compile_ip(struct guard *g)
 
 	struct ms_rule *dhcp = rule_add(g->c, chain);
 	ms_rule_match(rs, dhcp, MS_FIELD_IP_SADDR, false, unspecified4.bytes, 4);
-	match_ports(g->c, dhcp, DHCP_CLIENT, DHCP_SERVER);
+	match_udp(g->c, dhcp, DHCP_CLIENT, DHCP_SERVER);
 	rule_accept(g->c, dhcp);
 
 	rule_goto(g->c, rule_add(g->c, chain), g->spoof);

@@ -29,7 +29,7 @@ static enum ms_mode node_mode(const struct compiler *c)
 	return c->enforces ? MS_MODE_ENFORCE : MS_MODE_AUDIT;
 }
 
-static void match_ports(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
+static void match_udp(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
 {
 	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_SPORT, sport);
 	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_DPORT, dport);
@@ -39,7 +39,7 @@ static void accept_udp(struct compiler *c, struct ms_chain *chain, uint16_t spor
 {
 	struct ms_rule *rule = rule_add(c, chain);
 
-	match_ports(c, rule, sport, dport);
+	match_udp(c, rule, sport, dport);
 	rule_accept(c, rule);
 }
 
@@ -150,6 +150,7 @@ static void compile_judge(struct compiler *c)
 	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, "judge");
 
 	compile_known(c, chain, false);
+	never_jump_forwarded(c, chain);
 	compile_baseline(c, chain, false);
 	/* Multicast and broadcast: no net covers them, so this ends at the sender's own refusal. */
 	goto_range(c, chain, MS_FIELD_IP_DADDR, "224.0.0.0", "255.255.255.255", "outbound");
@@ -250,6 +251,7 @@ static void compile_input(struct compiler *c)
 
 	struct ms_chain *in = ms_ruleset_add_chain(rs, c->inet, "host-in");
 	compile_known(c, in, false);
+	never_jump_to_host(c, in);
 	compile_baseline(c, in, false);
 	accept_udp(c, in, DHCP_CLIENT, DHCP_SERVER);
 	accept_udp(c, in, DHCP6_CLIENT, DHCP6_SERVER);
@@ -278,6 +280,7 @@ static void compile_output(struct compiler *c)
 
 	struct ms_chain *out = ms_ruleset_add_chain(rs, c->inet, "host-out");
 	compile_known(c, out, true);
+	never_jump_from_host(c, out);
 	compile_baseline(c, out, true);
 	accept_udp(c, out, DHCP_SERVER, DHCP_CLIENT);
 	accept_udp(c, out, DHCP6_SERVER, DHCP6_CLIENT);

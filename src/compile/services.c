@@ -21,250 +21,159 @@ enum way { TO, INTO, FROM, HOST, N_WAYS };
 
 static const char *const way_names[N_WAYS] = {"to", "into", "from", "host"};
 
-static enum ms_field port_field(uint8_t proto)
-{
-	switch (proto) {
-	case IPPROTO_TCP:
-		return MS_FIELD_TCP_DPORT;
-	case IPPROTO_UDP:
-		return MS_FIELD_UDP_DPORT;
-	case IPPROTO_SCTP:
-		return MS_FIELD_SCTP_DPORT;
-	default:
-		return MS_N_FIELDS;
-	}
-}
-
-static void match_types(struct compiler *c, struct ms_rule *rule, enum ms_field field,
-			const struct ms_ports *ports)
-{
-	uint8_t first = (uint8_t)ports->first, last = (uint8_t)ports->last;
-
-	if (first == last)
-		ms_rule_match_u8(c->ruleset, rule, field, first);
-	else
-		ms_rule_match_range(c->ruleset, rule, field, &first, &last, 1);
-}
-
-static void match_port_range(struct compiler *c, struct ms_rule *rule, enum ms_field field,
-			     const struct ms_ports *ports)
-{
-	uint8_t first[2] = {(uint8_t)(ports->first >> 8), (uint8_t)ports->first};
-	uint8_t last[2] = {(uint8_t)(ports->last >> 8), (uint8_t)ports->last};
-
-	if (ports->first == ports->last)
-		ms_rule_match_u16(c->ruleset, rule, field, ports->first);
-	else
-		ms_rule_match_range(c->ruleset, rule, field, first, last, 2);
-}
-
-static bool is_icmp(uint8_t proto)
-{
-	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
-}
-
-static void match_ports(struct compiler *c, struct ms_rule *rule, const struct family *family,
-			const struct ms_ports *ports)
-{
-	enum ms_field field = port_field(ports->proto);
-	bool whole_icmp = ports->first == 0 && ports->last == 255;
-	bool whole_port = ports->first == 0 && ports->last == 65535;
-
-	if (is_icmp(ports->proto) && !whole_icmp)
-		match_types(c, rule, family->icmp_type, ports);
-	else if (field != MS_N_FIELDS && !whole_port)
-		match_port_range(c, rule, field, ports);
-	else
-		ms_rule_match_u8(c->ruleset, rule, MS_FIELD_L4PROTO, ports->proto);
-}
-
-static size_t count_ranges(const struct ms_peer *peer, const struct family *family)
-{
-	size_t n = 0;
-
-	ms_vec_each(struct ms_range, range, &peer->ranges)
-		n += range->first.ip == family->ip;
-	return n;
-}
-
-static void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family, enum ms_field field,
-		      const struct ms_peer *peer)
-{
-	if (count_ranges(peer, family) > 1) {
-		rule_set(c, rule, field, false, sets_net(c, family, peer));
-		return;
-	}
-	ms_vec_each(struct ms_range, range, &peer->ranges) {
-		if (range->first.ip != family->ip)
-			continue;
-		if (ms_addr_equal(&range->first, &range->last))
-			ms_rule_match(c->ruleset, rule, field, false, range->first.bytes, family->size);
-		else
-			ms_rule_match_range(c->ruleset, rule, field, range->first.bytes, range->last.bytes,
-					    family->size);
-	}
-}
-
-/* One rule to be: what @grant of @service covers of @ports, for one way and family. */
-struct grant_rule {
-	const struct ms_service *service;
-	const struct ms_grant *grant;
-	const struct family *family;
-	const struct ms_ports *ports;
+/* The chain of one subject and way, while it is being written. */
+struct way_chain {
+	struct compiler *c;
+	const struct subject *subject;
 	enum way way;
-	bool translated; /* only what an engine's DNAT brought */
+	struct ms_chain *chain;
+	bool outside;	 /* this pass: grants for net and nodes; otherwise all others */
+	bool translated; /* this pass: only what an engine's DNAT brought */
 };
 
-static void match_peer(struct compiler *c, struct ms_rule *rule, const struct grant_rule *g)
+static bool is_outside(const struct granted *granted)
 {
-	const struct ms_peer *peer = &g->grant->peer;
-	const struct family *family = g->family;
-
-	switch (peer->kind) {
-	case MS_PEER_SELF:
-		rule_set(c, rule, family->saddr, false,
-			 sets_peer(c, family, g->service->env, g->service->name));
-		break;
-	case MS_PEER_SERVICE:
-		rule_set(c, rule, family->saddr, false, sets_peer(c, family, peer->env, peer->service));
-		break;
-	case MS_PEER_NET:
-		if (g->way == TO)
-			rule_in_managed(c, rule, MS_FIELD_IIFNAME, true);
-		match_net(c, rule, family, g->way == TO ? family->saddr : family->daddr, peer);
-		break;
-	case MS_PEER_HOST:
-	case MS_PEER_NODE:
-		break;
-	}
+	return granted->peer && (granted->peer->kind == MS_PEER_NET || granted->peer->kind == MS_PEER_NODE);
 }
 
-static void compile_grant_rule(struct compiler *c, struct ms_chain *chain, const struct grant_rule *g)
+static bool concerns(const struct granted *granted, enum way way)
 {
-	struct ms_rule *rule = ms_ruleset_add_rule(c->ruleset, chain, &g->grant->at);
+	bool host = granted->peer && granted->peer->kind == MS_PEER_HOST;
 
-	match_peer(c, rule, g);
-	if (g->translated)
-		ms_rule_match_present(c->ruleset, rule, MS_FIELD_CT_STATUS_DNAT, false);
-	match_ports(c, rule, g->family, g->ports);
-	ms_rule_counter(c->ruleset, rule);
-	rule_accept(c, rule);
+	return host == (way == INTO || way == HOST);
+}
+
+static void match_peer(struct way_chain *w, struct ms_rule *rule, const struct granted *granted,
+		       const struct family *family)
+{
+	struct compiler *c = w->c;
+	enum ms_field field = w->way == TO ? family->saddr : family->daddr;
+
+	if (!granted->peer) {
+		rule_set(c, rule, field, false, sets_peer(c, family, granted->env, granted->service));
+		return;
+	}
+	if (!is_outside(granted))
+		return;
+	if (w->way == TO)
+		rule_in_managed(c, rule, MS_FIELD_IIFNAME, true);
+	if (granted->peer->kind == MS_PEER_NODE) {
+		rule_set(c, rule, field, false, sets_node(c, family, granted->peer->node));
+		return;
+	}
+	match_net(c, rule, family, field, granted->peer);
+	if (c->policy->nodes.n_items > 0) /* a node is never net */
+		rule_set(c, rule, field, true, sets_node(c, family, NULL));
+}
+
+static void compile_rule(struct way_chain *w, const struct granted *granted, const struct family *family,
+			 const struct ms_ports *ports)
+{
+	struct ms_rule *rule = ms_ruleset_add_rule(w->c->ruleset, w->chain, granted->at);
+
+	match_peer(w, rule, granted, family);
+	if (w->translated)
+		ms_rule_match_present(w->c->ruleset, rule, MS_FIELD_CT_STATUS_DNAT, false);
+	match_ports(w->c, rule, family, ports);
+	ms_rule_counter(w->c->ruleset, rule);
+	rule_accept(w->c, rule);
 }
 
 /* Does @ports exist in @family, and does the peer have an address there? */
-static bool applies(const struct grant_rule *g)
+static bool applies(const struct granted *granted, const struct family *family, const struct ms_ports *ports)
 {
-	if (is_icmp(g->ports->proto) && g->ports->proto != g->family->icmp_proto)
+	if (!ports_apply(ports, family))
 		return false;
-	return g->grant->peer.kind != MS_PEER_NET || count_ranges(&g->grant->peer, g->family) > 0;
+	return !granted->peer || granted->peer->kind != MS_PEER_NET || has_ranges(granted->peer, family);
 }
 
-static void compile_grant(struct compiler *c, struct ms_chain *chain, struct grant_rule g)
+static void compile_granted(const struct granted *granted, void *userdata)
 {
-	ms_vec_each(struct ms_ports, ports, &g.grant->ports)
-		for (size_t i = 0; i < 2; i++) {
-			g.ports = ports;
-			g.family = &families[i];
-			if (applies(&g))
-				compile_grant_rule(c, chain, &g);
-		}
+	struct way_chain *w = userdata;
+
+	if (!concerns(granted, w->way) || is_outside(granted) != w->outside ||
+	    (w->translated && !granted->published))
+		return;
+	ms_vec_each(struct ms_ports, ports, &granted->ports)
+		for (size_t i = 0; i < 2; i++)
+			if (applies(granted, &families[i], ports))
+				compile_rule(w, granted, &families[i], ports);
 }
 
-/* Is @grant of @service one for this way? A peer of another environment stands behind the fence. */
-static bool concerns(const struct ms_service *service, const struct ms_grant *grant, enum way way)
+static void each_granted(struct way_chain *w, grant_fn fn, void *userdata)
 {
-	switch (grant->peer.kind) {
-	case MS_PEER_SELF:
-		return way == TO;
-	case MS_PEER_SERVICE:
-		return way == TO && grant->peer.env && strcmp(grant->peer.env, service->env) == 0;
-	case MS_PEER_NET:
-		return way == TO || way == FROM;
-	case MS_PEER_HOST:
-		return way == INTO || way == HOST;
-	default:
-		return false;
-	}
+	if (w->way == TO || w->way == INTO)
+		grants_inbound(w->c, w->subject, fn, userdata);
+	else
+		grants_outbound(w->c, w->subject, fn, userdata);
 }
 
-static void each_grant(struct compiler *c, struct ms_chain *chain, const struct ms_service *service, enum way way,
-		       bool net_only, bool translated)
+static void compile_pass(struct way_chain *w, bool outside, bool translated)
 {
-	bool inbound = way == TO || way == INTO;
-	const struct ms_grant *grants = inbound ? service->allow.items : service->needs.items;
-	size_t n_grants = inbound ? service->allow.n_items : service->needs.n_items;
-
-	for (size_t i = 0; i < n_grants; i++) {
-		bool net = grants[i].peer.kind == MS_PEER_NET;
-
-		if (!concerns(service, &grants[i], way) || net != net_only || (translated && !grants[i].published))
-			continue;
-		compile_grant(c, chain, (struct grant_rule){
-						.service = service,
-						.grant = &grants[i],
-						.way = way,
-						.translated = translated,
-					});
-	}
+	w->outside = outside;
+	w->translated = translated;
+	each_granted(w, compile_granted, w);
 }
 
-static bool has_grants(const struct ms_service *service, enum way way)
-{
-	bool inbound = way == TO || way == INTO;
-	const struct ms_grant *grants = inbound ? service->allow.items : service->needs.items;
-	size_t n_grants = inbound ? service->allow.n_items : service->needs.n_items;
+struct census {
+	enum way way;
+	size_t n_outside;
+	size_t n_others;
+};
 
-	for (size_t i = 0; i < n_grants; i++)
-		if (concerns(service, &grants[i], way))
-			return true;
-	return false;
+static void count_granted(const struct granted *granted, void *userdata)
+{
+	struct census *census = userdata;
+
+	if (!concerns(granted, census->way))
+		return;
+	if (is_outside(granted))
+		census->n_outside++;
+	else
+		census->n_others++;
 }
 
 /*
  * Translated flows from outside reach a service only through grants that say so; those stand first, and what they do
  * not take is refused before the grants for untranslated traffic are asked.
  */
-static void compile_to_net(struct compiler *c, struct ms_chain *chain, const struct ms_service *service,
-			   const char *end)
+static void compile_outside(struct way_chain *w, const char *end)
 {
-	bool net = false;
-
-	ms_vec_each(struct ms_grant, grant, &service->allow)
-		net |= grant->peer.kind == MS_PEER_NET;
-	if (!net)
-		return;
-	each_grant(c, chain, service, TO, true, true);
-	struct ms_rule *rest = rule_add(c, chain);
-	rule_in_managed(c, rest, MS_FIELD_IIFNAME, true);
-	ms_rule_match_present(c->ruleset, rest, MS_FIELD_CT_STATUS_DNAT, false);
-	rule_goto(c, rest, end);
-	each_grant(c, chain, service, TO, true, false);
+	if (w->way == TO) {
+		compile_pass(w, true, true);
+		struct ms_rule *rest = rule_add(w->c, w->chain);
+		rule_in_managed(w->c, rest, MS_FIELD_IIFNAME, true);
+		ms_rule_match_present(w->c->ruleset, rest, MS_FIELD_CT_STATUS_DNAT, false);
+		rule_goto(w->c, rest, end);
+	}
+	compile_pass(w, true, false);
 }
 
-/* Returns the chain that packets of this service go to. */
-static const char *compile_way(struct compiler *c, const struct ms_service *service, enum way way)
+/* Returns the chain that packets of this subject go to. */
+static const char *compile_way(struct compiler *c, const struct subject *subject, enum way way)
 {
 	static const uint32_t rtn_local = 2;
-	const char *end = end_name(c, way_names[way], service->env, service->mode);
+	const char *end = end_name(c, way_names[way], subject->env, subject->mode);
+	struct way_chain w = {.c = c, .subject = subject, .way = way};
+	struct census census = {.way = way};
 
-	if (!has_grants(service, way))
+	each_granted(&w, count_granted, &census);
+	if (census.n_outside + census.n_others == 0)
 		return end;
-	const char *name = name_of(c, "%s/%s", way_names[way], service->identity);
-	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, name);
+	const char *name = name_of(c, "%s/%s", way_names[way], subject->identity);
+	w.chain = ms_ruleset_add_chain(c->ruleset, c->inet, name);
 
 	if (way == HOST) {
 		/* Broadcast and multicast are heard by the host too, but no grant means them. */
-		struct ms_rule *other = rule_add(c, chain);
+		struct ms_rule *other = rule_add(c, w.chain);
 
 		ms_rule_match_u32(c->ruleset, other, MS_FIELD_FIB_DADDR_TYPE, true, rtn_local);
 		rule_goto(c, other, end);
 	}
-	each_grant(c, chain, service, way, false, false);
-	if (way == TO)
-		compile_to_net(c, chain, service, end);
-	else
-		each_grant(c, chain, service, way, true, false);
-	rule_goto(c, rule_add(c, chain), end);
+	compile_pass(&w, false, false);
+	if (census.n_outside > 0)
+		compile_outside(&w, end);
+	rule_goto(c, rule_add(c, w.chain), end);
 	return name;
 }
 
@@ -272,12 +181,16 @@ static const char *compile_way(struct compiler *c, const struct ms_service *serv
 static void compile_identity(struct compiler *c, struct ms_endpoint *const *endpoints, size_t n_endpoints)
 {
 	const struct ms_endpoint *any = endpoints[0];
-	const struct ms_service *service = ms_policy_service(c->policy, any->env, any->service);
-	enum ms_mode mode = endpoint_mode(c->policy, any);
+	const struct subject subject = {
+		.env = any->env,
+		.name = any->service,
+		.identity = any->identity,
+		.service = ms_policy_service(c->policy, any->env, any->service),
+		.mode = endpoint_mode(c->policy, any),
+	};
 
 	for (int way = 0; way < N_WAYS; way++) {
-		const char *target = service ? compile_way(c, service, (enum way)way)
-					     : end_name(c, way_names[way], any->env, mode);
+		const char *target = compile_way(c, &subject, (enum way)way);
 
 		for (size_t i = 0; i < n_endpoints; i++)
 			ms_vec_each(struct ms_addr, addr, &endpoints[i]->addrs)

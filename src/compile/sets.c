@@ -189,6 +189,22 @@ const char *sets_peer(struct compiler *c, const struct family *family, const cha
 	return name;
 }
 
+const char *sets_node(struct compiler *c, const struct family *family, const char *node)
+{
+	const char *name = node ? name_of(c, "node/%s/%d", node, family->ip)
+				: name_of(c, "nodes/%d", family->ip);
+
+	if (find(c->inet, name))
+		return name;
+	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, SMALL_SET);
+	ms_vec_each(struct ms_node, entry, &c->policy->nodes)
+		if (!node || strcmp(entry->name, node) == 0)
+			ms_vec_each(struct ms_addr, addr, &entry->addrs)
+				if (addr->ip == family->ip)
+					add_addr(c, set, addr);
+	return name;
+}
+
 /* FNV-1a over the ranges: equal nets share a set, and a policy edited elsewhere does not rename it. */
 static uint32_t ranges_hash(const ms_range_vec *ranges, const struct family *family)
 {
