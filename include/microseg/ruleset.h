@@ -186,6 +186,9 @@ struct ms_table {
 	const char *name;
 	MS_VEC(struct ms_set *) sets;
 	MS_VEC(struct ms_chain *) chains;
+	/* Sorted by name, for the lookups; there once the ruleset is finished. */
+	const struct ms_set **sets_by_name;
+	const struct ms_chain **chains_by_name;
 };
 
 struct ms_ruleset {

@@ -213,15 +213,26 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 	return !set->interval || intervals_fit(set);
 }
 
+static bool names_are_unique(const struct ms_table *table)
+{
+	for (size_t i = 1; i < table->sets.n_items; i++)
+		if (strcmp(table->sets_by_name[i - 1]->name, table->sets_by_name[i]->name) == 0)
+			return false;
+	for (size_t i = 1; i < table->chains.n_items; i++)
+		if (strcmp(table->chains_by_name[i - 1]->name, table->chains_by_name[i]->name) == 0)
+			return false;
+	return true;
+}
+
 int ms_check_table(const struct ms_table *table)
 {
-	if (!name_fits(table->name))
+	if (!name_fits(table->name) || !names_are_unique(table))
 		return -EINVAL;
 	ms_vec_each(struct ms_set *, set, &table->sets)
-		if (ms_table_set(table, (*set)->name) != *set || !set_fits(table, *set))
+		if (!set_fits(table, *set))
 			return -EINVAL;
 	ms_vec_each(struct ms_chain *, chain, &table->chains) {
-		if (!name_fits((*chain)->name) || ms_table_chain(table, (*chain)->name) != *chain)
+		if (!name_fits((*chain)->name))
 			return -EINVAL;
 		ms_vec_each(struct ms_rule, rule, &(*chain)->rules)
 			if (!rule_fits(table, rule))

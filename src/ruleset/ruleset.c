@@ -7,7 +7,10 @@
  */
 #include "microseg/ruleset.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "build.h"
@@ -30,20 +33,60 @@ const struct ms_table *ms_ruleset_table(const struct ms_ruleset *ruleset, enum m
 	return NULL;
 }
 
+/* Sets and chains are found by the name that both begin with. */
+
+static const char *name_at(const void *item)
+{
+	return **(const char *const *const *)item;
+}
+
+static int compare_name(const void *name, const void *item)
+{
+	return strcmp(name, name_at(item));
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(name_at(a), name_at(b));
+}
+
+/* @sorted, or while there is none @items as they come. */
+static const void *find_name(const void *sorted, const void *items, size_t n_items, const char *name)
+{
+	const void *const *found = NULL;
+
+	if (n_items == 0)
+		return NULL;
+	if (sorted)
+		found = bsearch(name, sorted, n_items, sizeof(void *), compare_name);
+	for (size_t i = 0; !sorted && !found && i < n_items; i++)
+		if (compare_name(name, (const void *const *)items + i) == 0)
+			found = (const void *const *)items + i;
+	return found ? *found : NULL;
+}
+
+static_assert(offsetof(struct ms_set, name) == 0 && offsetof(struct ms_chain, name) == 0, "looked up by name");
+
 const struct ms_chain *ms_table_chain(const struct ms_table *table, const char *name)
 {
-	ms_vec_each(struct ms_chain *, chain, &table->chains)
-		if (strcmp((*chain)->name, name) == 0)
-			return *chain;
-	return NULL;
+	return find_name(table->chains_by_name, table->chains.items, table->chains.n_items, name);
 }
 
 const struct ms_set *ms_table_set(const struct ms_table *table, const char *name)
 {
-	ms_vec_each(struct ms_set *, set, &table->sets)
-		if (strcmp((*set)->name, name) == 0)
-			return *set;
-	return NULL;
+	return find_name(table->sets_by_name, table->sets.items, table->sets.n_items, name);
+}
+
+/* A sorted copy of @items in the arena. NULL without memory. */
+static void *sort_names(struct ms_arena *arena, const void *items, size_t n_items)
+{
+	void *sorted = ms_arena_alloc(arena, (n_items ? n_items : 1) * sizeof(void *));
+
+	if (sorted && n_items) {
+		memcpy(sorted, items, n_items * sizeof(void *));
+		qsort(sorted, n_items, sizeof(void *), compare_names);
+	}
+	return sorted;
 }
 
 size_t ms_set_key_size(const struct ms_set *set)
@@ -245,6 +288,13 @@ static int finish_set(struct ms_ruleset *ruleset, struct ms_set *set)
 	return unique_elems(set);
 }
 
+static int index_table(struct ms_ruleset *ruleset, struct ms_table *table)
+{
+	table->sets_by_name = sort_names(ruleset->arena, table->sets.items, table->sets.n_items);
+	table->chains_by_name = sort_names(ruleset->arena, table->chains.items, table->chains.n_items);
+	return table->sets_by_name && table->chains_by_name ? 0 : -ENOMEM;
+}
+
 int ms_ruleset_finish(struct ms_ruleset *ruleset)
 {
 	int r;
@@ -262,7 +312,9 @@ int ms_ruleset_finish(struct ms_ruleset *ruleset)
 	if (ruleset->failed)
 		return -ENOMEM;
 	ms_vec_each(struct ms_table *, table, &ruleset->tables) {
-		r = ms_check_table(*table);
+		r = index_table(ruleset, *table);
+		if (r == 0)
+			r = ms_check_table(*table);
 		if (r < 0)
 			return r;
 	}
