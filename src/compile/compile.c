@@ -97,11 +97,14 @@ void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field fie
 
 void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target)
 {
+	struct ms_rule *skipped = rule_add(c, chain);
+
+	rule_set(c, skipped, field, false, "skipped");
+	rule_accept(c, skipped);
 	ms_vec_each(const char *, pattern, &c->inventory->patterns) {
 		struct ms_rule *rule = rule_add(c, chain);
 
 		ms_rule_match_text(c->ruleset, rule, field, false, *pattern);
-		rule_set(c, rule, field, true, "skipped");
 		rule_goto(c, rule, target);
 	}
 }

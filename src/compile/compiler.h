@@ -114,7 +114,7 @@ void grants_outbound(struct compiler *c, const struct subject *consumer, grant_f
 /* ends.c: where packets go that no grant took. @way is "to", "into", "from" or "host". */
 const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);
 
-/* Rules `[io]ifname PATTERN [io]ifname != @skipped goto CHAIN` for every managed pattern. */
+/* Ends @chain for interfaces by name: skipped ones pass, those of a managed pattern go to @target. */
 void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target);
 
 /* never.c: jumps to the rules that beat all grants, where there are any, and those rules. */

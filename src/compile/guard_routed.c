@@ -80,13 +80,13 @@ static void compile_prerouting(struct compiler *c)
 	ms_rule_match_text(rs, loopback, MS_FIELD_IIFNAME, false, "lo");
 	rule_accept(c, loopback);
 
-	patterns_goto(c, chain, MS_FIELD_IIFNAME, unknown_port(c, c->inet));
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_rule *mirror = rule_add(c, chain);
 
 		rule_set(c, mirror, families[i].saddr, false, name_of(c, "local/%d", families[i].ip));
 		rule_goto(c, mirror, spoof(c, c->inet));
 	}
+	patterns_goto(c, chain, MS_FIELD_IIFNAME, unknown_port(c, c->inet));
 }
 
 static struct ms_rule *arp_rule(struct compiler *c, struct ms_chain *chain)

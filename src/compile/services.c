@@ -79,12 +79,16 @@ static void compile_rule(struct way_chain *w, const struct granted *granted, con
 	rule_accept(w->c, rule);
 }
 
-/* Does @ports exist in @family, and does the peer have an address there? */
+/* Does @ports exist in @family, and does the peer have an address there? The host has both: one rule serves them. */
 static bool applies(const struct granted *granted, const struct family *family, const struct ms_ports *ports)
 {
 	if (!ports_apply(ports, family))
 		return false;
-	return !granted->peer || granted->peer->kind != MS_PEER_NET || has_ranges(granted->peer, family);
+	if (!granted->peer)
+		return true;
+	if (granted->peer->kind == MS_PEER_HOST)
+		return family->ip == MS_IP4 || !ports_apply(ports, &families[0]);
+	return granted->peer->kind != MS_PEER_NET || has_ranges(granted->peer, family);
 }
 
 static void compile_granted(const struct granted *granted, void *userdata)
