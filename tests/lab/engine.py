@@ -47,6 +47,7 @@ class Engine:
         self.log = os.path.join(lab.dir, "dockerd.log")
         self.process = None
         self.containers = []
+        self.bridges = {}
         lab.closers.append(self.close)
 
     def start(self):
@@ -79,10 +80,10 @@ class Engine:
         self.docker("network", "create", "--subnet", str(bridge.net4), "--gateway", bridge.gateway[4], "--ipv6",
                     "--subnet", str(bridge.net6), "--gateway", bridge.gateway[6],
                     "-o", "com.docker.network.bridge.name=" + bridge.name, name)
-        return bridge
+        self.bridges[name] = bridge
 
     def run(self, name, network, env=None, service=None, command=("sleep", "1000000"), options=()):
-        """Starts a container on one or more networks ("a" or "a,b"). It is a Party; closing the engine removes it."""
+        """Starts a container on one or more networks ("a" or "a,b"). It is a Party; remove() or close() ends it."""
         first, *more = network.split(",")
         labels = {"io.microseg.env": env, "io.microseg.service": service}
         words = [word for key, value in labels.items() if value for word in ("--label", "%s=%s" % (key, value))]
@@ -93,6 +94,11 @@ class Engine:
         container = DockerContainer(self, name, env, service)
         self.containers.append(container)
         return container
+
+    def remove(self, container):
+        container.close()
+        self.containers.remove(container)
+        self.docker("rm", "-f", container.name)
 
     def close(self):
         """Ends all containers and the daemon, and unmounts what it mounted."""
@@ -121,22 +127,31 @@ class DockerContainer(Party):
         self.name = name
         if env and service:
             self.identity = "%s/%s" % (env, service)
-        details = self.inspect()
-        self.pid = details["State"]["Pid"]
+        self.refresh()
         self.path = "/proc/%d/ns/net" % self.pid
-        self.networks = {network: {4: facts["IPAddress"], 6: facts["GlobalIPv6Address"]}
-                         for network, facts in details["NetworkSettings"]["Networks"].items()}
-        self.gateways = {network: {4: facts["Gateway"], 6: facts["IPv6Gateway"]}
-                         for network, facts in details["NetworkSettings"]["Networks"].items()}
-        self.addr = next(iter(self.networks.values()))
 
-    def inspect(self):
-        return json.loads(self.engine.docker("inspect", self.name).stdout)[0]
+    def refresh(self):
+        """Asks the engine for its process and addresses."""
+        details = json.loads(self.engine.docker("inspect", self.name).stdout)[0]
+        attached = details["NetworkSettings"]["Networks"]
+        first = details["HostConfig"]["NetworkMode"]
+        self.pid = details["State"]["Pid"]
+        self.networks = {network: {4: facts["IPAddress"], 6: facts["GlobalIPv6Address"]} for network, facts in attached.items()}
+        self.addr = self.networks[first]
+        self.bridge = self.engine.bridges[first]
+
+    @property
+    def addrs(self):
+        return list(self.networks.values())
 
     def address_for(self, other, family):
         """On the network both are on; else on the first."""
         shared = [network for network in self.networks if network in getattr(other, "networks", ())]
         return self.networks[shared[0]][family] if shared else self.addr[family]
+
+    def command(self, *words):
+        """The output of a command of this machine, run in the container's network namespace."""
+        return run("nsenter", "--net=" + self.path, *words).stdout
 
     def exec(self, *words):
         return self.engine.docker("exec", self.name, *words, check=False)

@@ -96,6 +96,11 @@ class Party:
     source = None  # {4: address, 6: address} to send from, where it is not the kernel's choice
     _agent = None
 
+    @property
+    def addrs(self):
+        """The addresses of each of its interfaces: [{4: …, 6: …}, …]"""
+        return [self.addr]
+
     def address_for(self, _other, family):
         """The address under which `other` calls this one."""
         return self.addr[family]

@@ -113,18 +113,20 @@ class Node:
         return data["nf_call_iptables"], data["nf_call_ip6tables"]
 
     def endpoints(self):
-        """Endpoints by interface."""
-        answer = self.json("endpoints")
-        rows = answer.get("endpoints", []) if isinstance(answer, dict) else answer
-        return {row["interface"]: row for row in rows}
+        """What the daemon knows of each endpoint."""
+        return self.json("endpoints") or []
 
-    def wait_endpoints(self, containers):
+    def wait_endpoints(self, parties, timeout=10):
         """Waits until each of these has its identity, or is known to have none, and its addresses."""
         def known():
             rows = self.endpoints()
-            return all(complete(rows.get(container.port), container) for container in containers)
+            return all(is_known(rows, addr, party.identity) for party in parties for addr in party.addrs)
 
-        wait_for(known, "endpoints %s" % [c.name for c in containers])
+        try:
+            wait_for(known, "endpoints", timeout)
+        except LabError as error:
+            raise LabError("%s %s; known are:\n%s" % (error, [(party.name, party.identity, party.addrs) for party in parties],
+                                                     "\n".join(map(str, self.endpoints())))) from error
 
     def events(self, since=None):
         """All drop events, oldest first; since: a datetime of events_mark()."""
@@ -133,10 +135,9 @@ class Node:
         return [event for event in found if since is None or event_time(event) >= since]
 
 
-def complete(row, container):
-    if row is None:
-        return False
-    return row.get("identity") == container.identity and set(container.addr.values()) <= set(row.get("addresses", []))
+def is_known(rows, addr, identity):
+    """Is there an endpoint with these addresses and this identity, open for traffic?"""
+    return any(set(addr.values()) <= set(row["addresses"]) and row["identity"] == identity and row["ready"] for row in rows)
 
 
 def events_mark():
@@ -155,3 +156,7 @@ def event_key(event):
     port = event.get("dport")
     return (event["src"].get("ip"), event["dst"].get("ip"), PROTOCOL_NAMES.get(proto, proto),
             event.get("icmp_type") if port is None else port)
+
+
+def collect_keys(node, since=None):
+    return {event_key(event) for event in node.events(since)}

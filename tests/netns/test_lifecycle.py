@@ -101,7 +101,7 @@ def container_goes(report, node, parties):
     gone = parties.pop("prod-web-2")
     before = structure(node)
     node.lab.remove(gone)
-    wait_for(lambda: gone.port not in node.endpoints(), "the endpoint to go")
+    wait_for(lambda: gone.port not in [row["interface"] for row in node.endpoints()], "the endpoint to go")
     report.equal(structure(node), before, "no chain and no rule was touched")
     heir = node.lab.container("heir", "br-two", "dev", "web", up=False)
     heir.addr = gone.addr
