@@ -20,9 +20,9 @@ int ms_nflog_fd(const struct ms_nflog *nflog);
 
 typedef void (*ms_nflog_fn)(const struct ms_packet_record *record, void *userdata);
 /**
- * Reads what is there, at most @max records, without blocking. Records live during the call of @fn.
- * Returns the number of records or -errno; -EAGAIN is 0.
+ * Reads what is there, without blocking, until @max records were seen; the batch in hand is finished, so a few more can
+ * come. Records live during the call of @fn. Returns the number of records or -errno; -EAGAIN is 0.
  */
 int ms_nflog_read(struct ms_nflog *nflog, unsigned int max, ms_nflog_fn fn, void *userdata);
-/** Packets that the kernel logged and we never saw, by sequence numbers. */
+/** Packets that the kernel logged and we never saw, by sequence numbers: exact once a later packet was read. */
 uint64_t ms_nflog_lost(const struct ms_nflog *nflog);
