@@ -275,8 +275,13 @@ static void compile_output(struct compiler *c)
 	struct ms_rule *rule = rule_add(c, chain);
 	rule_in_managed(c, rule, MS_FIELD_OIFNAME, false);
 	rule_goto(c, rule, "host-out");
-	patterns_goto(c, chain, MS_FIELD_OIFNAME,
-		      deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
+	patterns_goto(c, chain, MS_FIELD_OIFNAME, "host-out-port");
+
+	/* The kernel greets every interface that comes up, ports included; nobody else talks to a port past its bridge. */
+	struct ms_chain *port = ms_ruleset_add_chain(rs, c->inet, "host-out-port");
+	compile_baseline(c, port, true);
+	rule_goto(c, rule_add(c, port),
+		  deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
 
 	struct ms_chain *out = ms_ruleset_add_chain(rs, c->inet, "host-out");
 	compile_known(c, out, true);
