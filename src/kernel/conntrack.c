@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Conntrack: dump, judge, delete.
+ *
+ * One dump shows both families. For every entry that must go its delete message is built on the spot, from the
+ * original tuple, the zone and the id of the entry: the kernel deletes only while the id is the same. (It is a hash of
+ * the tuple and of where the entry lies in memory: a new connection of the same tuple in the same place has it too.) The
+ * messages wait in memory until the dump has ended and are sent in batches, of which only the last message asks for
+ * an answer; failures answer by themselves. Memory is bounded by the size of the kernel's table.
+ */
+#include "kernel/conntrack.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnetfilter_conntrack/libnetfilter_conntrack.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include "microseg/cleanup.h"
+
+#define ANSWER_SECONDS 5		/* the kernel answers at once; this only keeps a bug from hanging us */
+#define MESSAGE_SIZE   1024		/* of one delete message; some 150 bytes are used */
+#define RECEIVE_SIZE   ((size_t)64 * 1024)
+#define BATCH_SIZE     ((size_t)16 * 1024) /* some 100 messages: their failures fit the socket's buffer */
+
+struct walk {
+	struct mnl_socket *socket;
+	ms_conntrack_fn fn;
+	void *userdata;
+	char *deletes; /* delete messages, one behind the other */
+	size_t n_deletes, deletes_size, deletes_room;
+	size_t n_gone; /* of them, those that the kernel no longer had */
+	uint32_t seq;
+	int error; /* first one, negative */
+	char buffer[RECEIVE_SIZE] __attribute__((aligned(8)));
+};
+
+static void walk_fini(struct walk *walk)
+{
+	if (walk->socket)
+		mnl_socket_close(walk->socket);
+	free(walk->deletes);
+	free(walk);
+}
+MS_DEFINE_CLEANUP(struct walk *, walk_fini)
+
+static void nfct_freep(struct nf_conntrack **ct)
+{
+	if (*ct)
+		nfct_destroy(*ct);
+}
+
+static int walk_open(struct walk *walk)
+{
+	struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+
+	walk->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	if (!walk->socket || mnl_socket_bind(walk->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    setsockopt(mnl_socket_get_fd(walk->socket), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+		return -errno;
+	return 0;
+}
+
+static struct nlmsghdr *put_header(void *buffer, uint16_t type, uint16_t flags, uint8_t family, uint32_t seq)
+{
+	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
+	struct nfgenmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
+
+	message->nlmsg_type = (uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | type);
+	message->nlmsg_flags = NLM_F_REQUEST | flags;
+	message->nlmsg_seq = seq;
+	header->nfgen_family = family;
+	header->version = NFNETLINK_V0;
+	return message;
+}
+
+/* --- what an entry says --- */
+
+static void read_addr(const struct nf_conntrack *ct, bool v4, enum nf_conntrack_attr attr4,
+		      enum nf_conntrack_attr attr6, struct ms_addr *ret_addr)
+{
+	const void *bytes = nfct_get_attr(ct, v4 ? attr4 : attr6);
+
+	if (bytes)
+		ms_addr_from_bytes(bytes, v4 ? 4 : 16, ret_addr);
+}
+
+static uint16_t read_port(const struct nf_conntrack *ct, enum nf_conntrack_attr attr)
+{
+	return nfct_attr_is_set(ct, attr) > 0 ? ntohs(nfct_get_attr_u16(ct, attr)) : 0;
+}
+
+static void read_tuples(const struct nf_conntrack *ct, bool v4, struct ms_conntrack_entry *entry)
+{
+	struct ms_conntrack_tuple *orig = &entry->orig, *reply = &entry->reply;
+
+	read_addr(ct, v4, ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC, &orig->src);
+	read_addr(ct, v4, ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST, &orig->dst);
+	read_addr(ct, v4, ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC, &reply->src);
+	read_addr(ct, v4, ATTR_REPL_IPV4_DST, ATTR_REPL_IPV6_DST, &reply->dst);
+	orig->sport = read_port(ct, ATTR_ORIG_PORT_SRC);
+	orig->dport = read_port(ct, ATTR_ORIG_PORT_DST);
+	reply->sport = read_port(ct, ATTR_REPL_PORT_SRC);
+	reply->dport = read_port(ct, ATTR_REPL_PORT_DST);
+}
+
+/* Returns false for an entry that is neither IPv4 nor IPv6. */
+static bool read_entry(const struct nf_conntrack *ct, struct ms_conntrack_entry *ret_entry)
+{
+	uint8_t family = nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO);
+	uint32_t status = nfct_get_attr_u32(ct, ATTR_STATUS);
+
+	if (family != AF_INET && family != AF_INET6)
+		return false;
+	*ret_entry = (struct ms_conntrack_entry){
+		.proto = nfct_get_attr_u8(ct, ATTR_ORIG_L4PROTO),
+		.dnat = status & IPS_DST_NAT,
+		.snat = status & IPS_SRC_NAT,
+		.answered = status & IPS_SEEN_REPLY,
+	};
+	read_tuples(ct, family == AF_INET, ret_entry);
+	if (nfct_attr_is_set(ct, ATTR_ICMP_TYPE) > 0) {
+		ret_entry->has_icmp_type = true;
+		ret_entry->icmp_type = nfct_get_attr_u8(ct, ATTR_ICMP_TYPE);
+	}
+	return true;
+}
+
+/* --- deleting --- */
+
+static int deletes_reserve(struct walk *walk)
+{
+	size_t room = walk->deletes_room ? walk->deletes_room * 2 : 2 * BATCH_SIZE;
+
+	if (walk->deletes_room - walk->deletes_size >= MESSAGE_SIZE)
+		return 0;
+	char *deletes = realloc(walk->deletes, room);
+	if (!deletes)
+		return -ENOMEM;
+	walk->deletes = deletes;
+	walk->deletes_room = room;
+	return 0;
+}
+
+static void copy_zone(struct nf_conntrack *to, const struct nf_conntrack *from)
+{
+	static const enum nf_conntrack_attr zones[] = {ATTR_ZONE, ATTR_ORIG_ZONE, ATTR_REPL_ZONE};
+
+	for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++)
+		if (nfct_attr_is_set(from, zones[i]) > 0)
+			nfct_set_attr_u16(to, zones[i], nfct_get_attr_u16(from, zones[i]));
+}
+
+/* A delete message without a tuple empties the whole table: never send one. */
+static bool has_tuple(const struct nlmsghdr *message)
+{
+	const struct nlattr *attr;
+	bool found = false;
+
+	mnl_attr_for_each(attr, message, sizeof(struct nfgenmsg))
+		found = found || mnl_attr_get_type(attr) == CTA_TUPLE_ORIG;
+	return found;
+}
+
+/* Appends the message that deletes exactly @ct. */
+static int add_delete(struct walk *walk, const struct nf_conntrack *ct)
+{
+	_cleanup_(nfct_freep) struct nf_conntrack *victim = nfct_new();
+	char buffer[MESSAGE_SIZE] __attribute__((aligned(8)));
+
+	if (!victim || deletes_reserve(walk) < 0)
+		return -ENOMEM;
+	nfct_copy(victim, ct, NFCT_CP_ORIG);
+	copy_zone(victim, ct);
+
+	struct nlmsghdr *message = put_header(buffer, IPCTNL_MSG_CT_DELETE, 0,
+					      nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO), ++walk->seq);
+	if (nfct_nlmsg_build(message, victim) < 0 || !has_tuple(message))
+		return -EBADMSG;
+	mnl_attr_put_u32(message, CTA_ID, htonl(nfct_get_attr_u32(ct, ATTR_ID))); /* 1.0.9 leaves it out */
+	memcpy(walk->deletes + walk->deletes_size, message, MNL_ALIGN(message->nlmsg_len));
+	walk->deletes_size += MNL_ALIGN(message->nlmsg_len);
+	walk->n_deletes++;
+	return 0;
+}
+
+/* Reads the answers to one batch, up to the one to its last message. */
+static int read_answers(struct walk *walk, uint32_t last_seq)
+{
+	for (;;) {
+		ssize_t size = mnl_socket_recvfrom(walk->socket, walk->buffer, sizeof(walk->buffer));
+
+		if (size < 0)
+			return -errno;
+		const struct nlmsghdr *message = (const struct nlmsghdr *)walk->buffer;
+		for (int left = (int)size; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+			const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
+
+			if (message->nlmsg_type != NLMSG_ERROR ||
+			    mnl_nlmsg_get_payload_len(message) < sizeof(*answer))
+				continue;
+			if (answer->error == -ENOENT)
+				walk->n_gone++;
+			else if (answer->error < 0)
+				return answer->error;
+			if (message->nlmsg_seq == last_seq)
+				return 0;
+		}
+	}
+}
+
+/* Finds the end of the batch that starts at @start and makes its last message ask for an answer. */
+static size_t close_batch(struct walk *walk, size_t start, uint32_t *ret_last_seq)
+{
+	size_t end = start;
+	struct nlmsghdr *last = NULL;
+
+	while (end < walk->deletes_size && end - start < BATCH_SIZE) {
+		last = (struct nlmsghdr *)(walk->deletes + end);
+		end += MNL_ALIGN(last->nlmsg_len);
+	}
+	if (last) {
+		last->nlmsg_flags |= NLM_F_ACK;
+		*ret_last_seq = last->nlmsg_seq;
+	}
+	return end;
+}
+
+static int send_deletes(struct walk *walk)
+{
+	for (size_t start = 0, end; start < walk->deletes_size; start = end) {
+		uint32_t last_seq = 0;
+		int r;
+
+		end = close_batch(walk, start, &last_seq);
+		if (mnl_socket_sendto(walk->socket, walk->deletes + start, end - start) < 0)
+			return -errno;
+		r = read_answers(walk, last_seq);
+		if (r < 0)
+			return r;
+	}
+	return (int)(walk->n_deletes - walk->n_gone);
+}
+
+/* --- dumping --- */
+
+static int judge(const struct nlmsghdr *message, void *userdata)
+{
+	_cleanup_(nfct_freep) struct nf_conntrack *ct = nfct_new();
+	struct walk *walk = userdata;
+	struct ms_conntrack_entry entry;
+	int r = 0;
+
+	if (!ct)
+		r = -ENOMEM;
+	else if (nfct_nlmsg_parse(message, ct) >= 0 && read_entry(ct, &entry) && walk->fn(&entry, walk->userdata))
+		r = add_delete(walk, ct);
+	/* The dump is read to its end all the same, or the next request would be answered by its rest. */
+	if (r < 0 && walk->error == 0)
+		walk->error = r;
+	return MNL_CB_OK;
+}
+
+static int dump(struct walk *walk)
+{
+	char request[64] __attribute__((aligned(8)));
+	const struct nlmsghdr *message =
+		put_header(request, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, ++walk->seq);
+	uint32_t seq = walk->seq, port = mnl_socket_get_portid(walk->socket);
+	int r = MNL_CB_OK;
+
+	if (mnl_socket_sendto(walk->socket, message, message->nlmsg_len) < 0)
+		return -errno;
+	while (r == MNL_CB_OK) {
+		ssize_t size = mnl_socket_recvfrom(walk->socket, walk->buffer, sizeof(walk->buffer));
+
+		if (size < 0)
+			return -errno;
+		r = mnl_cb_run(walk->buffer, (size_t)size, seq, port, judge, walk);
+	}
+	if (r < MNL_CB_STOP)
+		return -errno;
+	return walk->error;
+}
+
+int ms_conntrack_foreach(ms_conntrack_fn fn, void *userdata)
+{
+	_cleanup_(walk_finip) struct walk *walk = calloc(1, sizeof(*walk));
+	int r;
+
+	if (!walk)
+		return -ENOMEM;
+	walk->fn = fn;
+	walk->userdata = userdata;
+	r = walk_open(walk);
+	if (r == 0)
+		r = dump(walk);
+	return r < 0 ? r : send_deletes(walk);
+}
