@@ -23,13 +23,11 @@ PROTOCOL_NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "icmp6":
 class Node:
     """One microsegd, and what it says."""
 
-    def __init__(self, lab, engines=()):
+    def __init__(self, lab, engines=(), name="node"):
         self.lab = lab
         self.process = None
-        self.state = os.path.join(lab.dir, "state")
-        self.control = os.path.join(lab.dir, "control.sock")
-        self.config = os.path.join(lab.dir, "microseg.yaml")
-        self.log = os.path.join(lab.dir, "microsegd.log")
+        self.state, self.control, self.config, self.log = (
+            os.path.join(lab.dir, name + end) for end in (".state", ".sock", ".yaml", ".log"))
         with open(self.config, "w") as config:
             config.write("node: lab\nstate: %s\ncontrol: {socket: %s}\n" % (self.state, self.control))
         self.engines = [word for engine in (engines or ["none"]) for word in ("--engine", engine)]
@@ -38,8 +36,7 @@ class Node:
     # ---- the daemon ----
 
     def command(self, *args):
-        return self.lab.host.command(MICROSEGD, "-c", self.config, "--state", self.state, "--control", self.control,
-                                     *self.engines, *args)
+        return self.lab.host.command(MICROSEGD, "-c", self.config, *self.engines, *args)
 
     def start(self, policy=None, wait=True):
         """Starts the daemon, and waits until it is ready as SPEC section 5 defines it."""
@@ -87,9 +84,9 @@ class Node:
 
     # ---- the command ----
 
-    def cli(self, *args, **options):
+    def cli(self, command, *args, **options):
         """Runs microseg on the node. The result is a CompletedProcess; no exit code is an error here."""
-        return run(*self.lab.host.command(MICROSEG, "--control", self.control, *args), check=False, **options)
+        return run(*self.lab.host.command(MICROSEG, command, "-c", self.config, *args), check=False, **options)
 
     def json(self, *args):
         """One JSON value from the command, or {} when there is none."""

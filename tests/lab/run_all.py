@@ -61,11 +61,13 @@ def run_program(program):
     started = time.monotonic()
     log = os.path.join(LOGS, os.path.basename(program) + ".log")
     with open(log, "w+") as output:
+        process = subprocess.Popen(["/usr/bin/python3", os.path.join(ROOT, program)], stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT)
         try:
-            code = subprocess.run(["/usr/bin/python3", os.path.join(ROOT, program)], stdin=subprocess.DEVNULL,
-                                  stdout=output, stderr=subprocess.STDOUT, timeout=PROGRAM_LIMIT).returncode
+            code = process.wait(PROGRAM_LIMIT)
         except subprocess.TimeoutExpired:
-            code = "none after %d s" % PROGRAM_LIMIT
+            process.terminate()  # it still removes its lab
+            code = "%s, too late" % process.wait(60)
         output.seek(0)
         text = output.read()
     counts = re.search(r"^(\d+) passed, (\d+) failed\n\Z", text, re.MULTILINE)

@@ -176,8 +176,7 @@ def broken_policy(report, node, parties):
 def broken_first_policy(report, node, _parties):
     """A broken policy where there never was a good one: the node keeps observing, and says so."""
     broken = os.path.join(node.lab.dir, "broken.yaml")
-    fresh = Node(node.lab)
-    fresh.state, fresh.control = fresh.state + "-2", fresh.control + "-2"
+    fresh = Node(node.lab, name="fresh")
     node.cli("off")
     node.stop()
     fresh.start(policy=broken)
