@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * One thread, one loop. Sources (discover, the nf_tables monitor, NFLOG, the control socket, signals) only note what
+ * happened and ask for the deferred function; at the end of the turn ms_reconcile() brings the kernel to what
+ * policy and inventory make of each other. Orders from people (apply, off, on) change the inputs here and come out
+ * of the same line.
+ *
+ * The daemon owns the state directory while it runs and the tables for as long as the kernel keeps them: they outlive it.
+ * It never opens anything because something went wrong: a policy that can't be read, a store that is torn, a kernel that
+ * refuses, a source that hangs all leave what stands.
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/control.h"
+#include "daemon/log.h"
+#include "microseg/cleanup.h"
+
+const char *ms_daemon_state_name(enum ms_daemon_state state)
+{
+	static const char *const names[] = {"starting", "observing", "enforcing", "degraded", "off", "stopping"};
+
+	return names[state];
+}
+
+enum ms_daemon_state ms_daemon_state(const struct ms_daemon *daemon)
+{
+	if (daemon->stopping)
+		return MS_DAEMON_STOPPING;
+	if (daemon->starting)
+		return MS_DAEMON_STARTING;
+	if (daemon->problem)
+		return MS_DAEMON_DEGRADED;
+	if (daemon->off)
+		return MS_DAEMON_OFF;
+	if (!daemon->armed)
+		return MS_DAEMON_OBSERVING;
+	if (!daemon->installed)
+		return MS_DAEMON_STARTING; /* after `on`: the bridge flags first */
+	return daemon->flags_problem ? MS_DAEMON_DEGRADED : MS_DAEMON_ENFORCING;
+}
+
+bool ms_daemon_set_text(char **text, const char *value)
+{
+	if (value && !*value)
+		value = NULL;
+	if (*text && value && strcmp(*text, value) == 0)
+		return false;
+	bool changed = *text || value;
+	free(*text);
+	*text = value ? strdup(value) : NULL;
+	return changed;
+}
+
+int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied, void *userdata)
+{
+	if (daemon->candidate)
+		return -EBUSY;
+
+	int r = ms_state_stage_policy(daemon->store, &loaded->files);
+	if (r < 0)
+		return r;
+	daemon->candidate = loaded;
+	daemon->applied = applied;
+	daemon->applied_userdata = userdata;
+	ms_timer_stop(daemon->retry); /* a new policy may be the cure: no waiting */
+	ms_loop_defer(daemon->loop);
+	return 0;
+}
+
+void ms_daemon_forget_applied(struct ms_daemon *daemon, void *userdata)
+{
+	if (daemon->applied_userdata == userdata)
+		daemon->applied = NULL;
+}
+
+int ms_daemon_set_off(struct ms_daemon *daemon, bool off)
+{
+	int r = ms_state_set_off(daemon->store, off);
+
+	if (r < 0)
+		return r;
+	ms_log(MS_LOG_NOTICE, off ? "off: taking our tables and bridge settings away"
+				  : "on: back to what is applied");
+	daemon->off = off;
+	daemon->cleared = false;
+	ms_timer_stop(daemon->retry);
+	ms_loop_defer(daemon->loop);
+	return 0;
+}
+
+static void on_changed(void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+
+	ms_loop_defer(daemon->loop);
+}
+
+static void on_monitor(int fd, void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+	int r = ms_kernel_monitor_read(daemon->kernel);
+
+	(void)fd;
+	if (r < 0)
+		ms_log(MS_LOG_WARNING, "listening to nf_tables failed: %s; looking at our tables instead",
+		       strerror(-r));
+	if (r == 0)
+		return;
+	daemon->suspect = true;
+	ms_timer_stop(daemon->retry); /* our tables may be gone: no waiting */
+	ms_loop_defer(daemon->loop);
+}
+
+static void on_signal(int signal, void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+
+	if (signal == SIGHUP) {
+		ms_events_reopen(daemon->events);
+		return;
+	}
+	daemon->stopping = true;
+	ms_notify("STOPPING=1");
+	ms_loop_stop(daemon->loop);
+}
+
+/* A policy out of the state directory. Not to be had on an armed node: what stands stays, or the closed door. */
+static void load_stored(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+	int r = ms_files_init(&files);
+
+	if (r == 0)
+		r = ms_state_load_policy(daemon->store, &files);
+	if (r == -ENOENT)
+		return;
+	if (r == 0)
+		r = ms_loaded_new(&files, false, &text, &daemon->loaded);
+	if (r == 0)
+		return;
+	ms_log(MS_LOG_ERROR, "the last good policy in %s cannot be used: %s", daemon->config->state,
+	       r == -EBADMSG ? "its checksum is wrong" : r == -EINVAL ? "it has errors" : strerror(-r));
+	if (text.text)
+		fputs(text.text, stderr);
+}
+
+/* The policy of -p. With an error in it the last good one stays in force. */
+static void load_given(struct ms_daemon *daemon, const ms_text_vec *paths)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0}, text = {0};
+	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
+
+	if (paths->n_items == 0)
+		return;
+	int r = ms_files_init(&files);
+	if (r == 0)
+		r = ms_files_read_all(&files, paths, &error);
+	if (r == 0)
+		r = ms_loaded_new(&files, false, &text, &loaded);
+	if (text.text)
+		fputs(text.text, stderr);
+	if (r == 0 && daemon->loaded && daemon->loaded->policy->hash == loaded->policy->hash)
+		return;
+	if (r == 0)
+		r = ms_daemon_apply(daemon, loaded, NULL, NULL);
+	if (r == 0) {
+		loaded = NULL;
+		return;
+	}
+	ms_daemon_set_text(&daemon->policy_problem, error.len ? error.text : text.len ? text.text : strerror(-r));
+	ms_log(MS_LOG_ERROR, "the policy given with -p is refused (%s): %s",
+	       error.len ? error.text : "see above",
+	       daemon->loaded ? "the last good policy stays in force"
+	       : daemon->armed ? "no policy can be read, what stands in the kernel stays"
+			       : "this node was never armed and keeps observing");
+}
+
+static void on_settle(void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+
+	ms_loop_defer(daemon->loop);
+}
+
+static int open_kernel(struct ms_daemon *daemon)
+{
+	int r = ms_kernel_open(&daemon->kernel);
+
+	if (r == 0)
+		r = ms_kernel_probe(daemon->kernel, &daemon->features);
+	if (r < 0) {
+		ms_log(MS_LOG_ERROR, "cannot reach nf_tables: %s", strerror(-r));
+		return r;
+	}
+	if (!daemon->features.nf_tables) {
+		ms_log(MS_LOG_ERROR, "this kernel takes no inet and bridge tables (nf_tables is missing)");
+		return -EOPNOTSUPP;
+	}
+	daemon->monitor =
+		ms_loop_io(daemon->loop, ms_kernel_monitor_fd(daemon->kernel), MS_IO_READ, on_monitor, daemon);
+	return daemon->monitor ? 0 : -ENOMEM;
+}
+
+static int open_store(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	pid_t holder;
+	int r = ms_state_open(daemon->config->state, &daemon->store, &error);
+
+	if (r < 0) {
+		ms_log(MS_LOG_ERROR, "%s", error.text ? error.text : strerror(-r));
+		return r;
+	}
+	r = ms_state_lock(daemon->store, &holder);
+	if (r == -EBUSY)
+		ms_log(MS_LOG_ERROR, "microsegd already runs on %s (pid %d)", daemon->config->state, (int)holder);
+	else if (r < 0)
+		ms_log(MS_LOG_ERROR, "cannot lock %s: %s", daemon->config->state, strerror(-r));
+	daemon->armed = ms_state_is_armed(daemon->store);
+	daemon->off = ms_state_is_off(daemon->store);
+	daemon->generation = ms_state_generation(daemon->store);
+	return r;
+}
+
+static int start_discover(struct ms_daemon *daemon)
+{
+	const struct ms_config *config = daemon->config;
+	struct ms_discover_options options = {
+		.patterns = &config->managed,
+		.named = &config->named,
+		.ignore = &config->ignore,
+		.engines = &config->engines,
+		.netns_dir = MS_NETNS_DIR,
+		.node = config->node,
+		.changed = on_changed,
+		.userdata = daemon,
+	};
+	int r = ms_discover_new(daemon->loop, &options, &daemon->discover);
+
+	if (r < 0)
+		ms_log(MS_LOG_ERROR, "cannot follow links and addresses: %s", strerror(-r));
+	return r;
+}
+
+static int make_timers(struct ms_daemon *daemon)
+{
+	daemon->settle = ms_loop_timer(daemon->loop, on_settle, daemon);
+	daemon->retry = ms_loop_timer(daemon->loop, on_settle, daemon);
+	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
+	return daemon->settle && daemon->retry && daemon->revoke ? 0 : -ENOMEM;
+}
+
+static int catch_signals(struct ms_daemon *daemon)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	int r = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]) && r == 0; i++)
+		r = ms_loop_signal(daemon->loop, signals[i], on_signal, daemon);
+	return r;
+}
+
+static int start(struct ms_daemon *daemon, const struct ms_daemon_options *options)
+{
+	int r;
+
+	daemon->config = options->config;
+	daemon->starting = true;
+	daemon->start_ms = ms_monotonic_ms();
+	daemon->loop = ms_loop_new();
+	if (!daemon->loop)
+		return -ENOMEM;
+	ms_loop_set_deferred(daemon->loop, ms_reconcile, daemon);
+	if ((r = make_timers(daemon)) < 0 || (r = catch_signals(daemon)) < 0 || (r = open_store(daemon)) < 0 ||
+	    (r = open_kernel(daemon)) < 0 || (r = start_discover(daemon)) < 0)
+		return r;
+	load_stored(daemon);
+	r = ms_reconcile_start(daemon);
+	if (r < 0)
+		return r;
+	r = ms_events_new(daemon->loop, daemon->config, &daemon->events);
+	if (r == 0)
+		r = ms_control_new(daemon, &daemon->control);
+	if (r < 0)
+		return r;
+	load_given(daemon, &options->policy_paths);
+	ms_loop_defer(daemon->loop);
+	return 0;
+}
+
+/* In the order of dependence. The tables stay: they outlive us. */
+static void finish(struct ms_daemon *daemon)
+{
+	ms_control_free(daemon->control);
+	ms_events_free(daemon->events);
+	ms_discover_free(daemon->discover);
+	ms_io_free(daemon->monitor);
+	ms_kernel_free(daemon->kernel);
+	ms_timer_free(daemon->settle);
+	ms_timer_free(daemon->retry);
+	ms_timer_free(daemon->revoke);
+	ms_loop_free(daemon->loop);
+	ms_ruleset_free(daemon->installed);
+	ms_inventory_free(daemon->inventory);
+	ms_loaded_free(daemon->candidate);
+	ms_loaded_free(daemon->loaded);
+	ms_state_free(daemon->store);
+	ms_vec_fini(&daemon->stale);
+	free(daemon->problem);
+	free(daemon->flags_problem);
+	free(daemon->policy_problem);
+}
+
+int ms_daemon_run(const struct ms_daemon_options *options)
+{
+	struct ms_daemon daemon = {0};
+	int r = start(&daemon, options);
+
+	if (r == 0)
+		r = ms_loop_run(daemon.loop);
+	finish(&daemon);
+	return r;
+}

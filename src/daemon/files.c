@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "microseg/cleanup.h"
+
+#define MAX_DIRECTORIES 16 /* one inside the other */
+
+static void closedirp(DIR **dir)
+{
+	if (*dir)
+		closedir(*dir);
+}
+
+int ms_files_init(struct ms_files *files)
+{
+	*files = (struct ms_files){.arena = ms_arena_new()};
+	return files->arena ? 0 : -ENOMEM;
+}
+
+void ms_files_fini(struct ms_files *files)
+{
+	ms_arena_free(files->arena);
+	*files = (struct ms_files){0};
+}
+
+int ms_files_add(struct ms_files *files, const char *name, const char *bytes, size_t size)
+{
+	if (size > MS_MAX_FILE_SIZE || files->list.n_items >= MS_MAX_FILES ||
+	    size > MS_FILES_MAX_TOTAL - files->total_size)
+		return -E2BIG;
+
+	struct ms_policy_file file = {
+		.name = ms_arena_strdup(files->arena, name),
+		.bytes = ms_arena_strndup(files->arena, bytes, size),
+		.size = size,
+	};
+	if (!file.name || !file.bytes)
+		return -ENOMEM;
+	int r = ms_avec_push(files->arena, &files->list, file);
+	if (r < 0)
+		return r;
+	files->total_size += size;
+	return 0;
+}
+
+static int fail(struct ms_str *error, const char *path, int r)
+{
+	const char *why = r == -E2BIG ? "larger than a load may be (1 MiB a file, 16 MiB and 4096 files in all)"
+			  : r == -ELOOP ? "a symbolic link inside a policy directory is not followed"
+					: strerror(-r);
+
+	ms_str_add_safe(error, path);
+	ms_str_addf(error, ": %s", why);
+	return r;
+}
+
+/* Reads up to one byte more than a file may have, so that a file that is too large shows. */
+static int read_whole(int fd, char **ret_bytes, size_t *ret_size)
+{
+	_cleanup_(freep) char *bytes = malloc(MS_MAX_FILE_SIZE + 1);
+	size_t size = 0;
+
+	if (!bytes)
+		return -ENOMEM;
+	while (size <= MS_MAX_FILE_SIZE) {
+		ssize_t n = read(fd, bytes + size, MS_MAX_FILE_SIZE + 1 - size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		size += (size_t)n;
+	}
+	*ret_bytes = ms_steal(&bytes);
+	*ret_size = size;
+	return 0;
+}
+
+static int read_file(struct ms_files *files, int fd, const char *path, struct ms_str *error)
+{
+	_cleanup_(freep) char *bytes = NULL;
+	size_t size = 0;
+	int r = read_whole(fd, &bytes, &size);
+
+	if (r == 0)
+		r = ms_files_add(files, path, bytes, size);
+	return r < 0 ? fail(error, path, r) : 0;
+}
+
+static int read_opened(struct ms_files *files, int fd, const char *path, unsigned int depth,
+		       struct ms_str *error);
+
+static bool wanted(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+static bool is_yaml(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && strcmp(name + len - 5, ".yaml") == 0;
+}
+
+/* One entry of a directory: a directory is walked, a *.yaml is read, anything else is not ours. */
+static int read_entry(struct ms_files *files, int dir_fd, const char *name, const char *path, unsigned int depth,
+		      struct ms_str *error)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail(error, path, -errno);
+	if (!S_ISDIR(st.st_mode) && !is_yaml(name))
+		return 0;
+
+	_cleanup_(closep) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return fail(error, path, -errno);
+	return read_opened(files, fd, path, depth, error);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int list_names(struct ms_arena *arena, DIR *dir, ms_text_vec *ret_names)
+{
+	const struct dirent *entry;
+
+	while ((errno = 0, entry = readdir(dir))) {
+		if (!wanted(entry))
+			continue;
+		const char *name = ms_arena_strdup(arena, entry->d_name);
+
+		if (!name || ms_avec_push(arena, ret_names, name) < 0)
+			return -ENOMEM;
+	}
+	if (errno)
+		return -errno;
+	ms_vec_sort(ret_names, compare_names);
+	return 0;
+}
+
+/* Takes over @fd. */
+static int read_directory(struct ms_files *files, int fd, const char *path, unsigned int depth,
+			  struct ms_str *error)
+{
+	_cleanup_(closedirp) DIR *dir = fdopendir(fd);
+	ms_text_vec names = {0};
+
+	if (!dir) {
+		close(fd);
+		return fail(error, path, -errno);
+	}
+	if (depth >= MAX_DIRECTORIES)
+		return fail(error, path, -ENAMETOOLONG);
+
+	int r = list_names(files->arena, dir, &names);
+	if (r < 0)
+		return fail(error, path, r);
+	ms_vec_each(const char *, name, &names) {
+		const char *slash = path[0] && path[strlen(path) - 1] == '/' ? "" : "/";
+		const char *below = ms_arena_printf(files->arena, "%s%s%s", path, slash, *name);
+
+		r = below ? read_entry(files, dirfd(dir), *name, below, depth + 1, error) : -ENOMEM;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int read_opened(struct ms_files *files, int fd, const char *path, unsigned int depth,
+		       struct ms_str *error)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return fail(error, path, -errno);
+	if (S_ISDIR(st.st_mode)) {
+		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+		return copy < 0 ? fail(error, path, -errno)
+				: read_directory(files, copy, path, depth, error);
+	}
+	if (!S_ISREG(st.st_mode)) {
+		ms_str_add_safe(error, path);
+		ms_str_add(error, ": not a regular file");
+		return -EINVAL;
+	}
+	return read_file(files, fd, path, error);
+}
+
+int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	size_t before = files->list.n_items;
+
+	if (fd < 0)
+		return fail(error, path, -errno);
+	int r = read_opened(files, fd, path, 0, error);
+	if (r < 0)
+		return r;
+	if (files->list.n_items == before) {
+		ms_str_add_safe(error, path);
+		ms_str_add(error, ": no *.yaml file in it");
+		return -ENOENT;
+	}
+	return 0;
+}
+
+int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error)
+{
+	if (paths->n_items == 0)
+		return ms_files_read(files, MS_POLICY_DIR, error);
+	ms_vec_each(const char *, path, paths) {
+		int r = ms_files_read(files, *path, error);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files: policy files, read whole into memory.
+ *
+ * A path is a file or a directory; of a directory every *.yaml below it is read, hidden ones left out, in sorted order.
+ * Inside a directory symbolic links are refused: what is applied must be what lies there.
+ */
+#pragma once
+
+#include "microseg/arena.h"
+#include "microseg/policy.h"
+#include "microseg/str.h"
+
+#define MS_POLICY_DIR "/etc/microseg/policy.d"
+#define MS_FILES_MAX_TOTAL ((size_t)16 * 1024 * 1024) /* bytes of all files of one load */
+
+struct ms_files {
+	struct ms_arena *arena; /* owns names and bytes */
+	MS_VEC(struct ms_policy_file) list;
+	size_t total_size;
+};
+
+int ms_files_init(struct ms_files *files);
+void ms_files_fini(struct ms_files *files);
+
+/** Adds a copy. Returns 0; -E2BIG over a limit of policy.h or MS_FILES_MAX_TOTAL; -ENOMEM. */
+int ms_files_add(struct ms_files *files, const char *name, const char *bytes, size_t size);
+
+/**
+ * Reads the file or directory @path. Names are @path as typed, with the way below it appended.
+ * Returns 0, or -errno with a sentence in @error; -ENOENT also for a directory without any *.yaml.
+ */
+int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error);
+
+/** Reads each of @paths, or MS_POLICY_DIR when there is none. Returns as ms_files_read(). */
+int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/flags.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/bridge.h"
+#include "microseg/cleanup.h"
+
+static void records_fini(ms_bridge_record_vec *records)
+{
+	ms_vec_fini(records);
+}
+
+static struct ms_bridge_record *find_record(const ms_bridge_record_vec *records, const char *name)
+{
+	ms_vec_each(struct ms_bridge_record, record, records)
+		if (strcmp(record->name, name) == 0)
+			return record;
+	return NULL;
+}
+
+static int fail(struct ms_str *error, const char *bridge, int r)
+{
+	ms_str_addf(error, "%sbridge ", error->len ? "; " : "");
+	ms_str_add_safe(error, bridge);
+	ms_str_addf(error, ": %s",
+		    r == -EOPNOTSUPP ? "its netfilter flags cannot be set: br_netfilter is not loaded"
+				     : strerror(-r));
+	return r;
+}
+
+/* Remembers what @bridge was. Its own record stays: the value from before us is the one to put back. */
+static int remember(ms_bridge_record_vec *records, const struct ms_bridge_state *bridge, bool *ret_known)
+{
+	struct ms_bridge_record *old = find_record(records, bridge->name);
+	struct ms_bridge_record record = {
+		.ifindex = bridge->ifindex,
+		.nf_call_ip = bridge->nf_call_ip,
+		.nf_call_ip6 = bridge->nf_call_ip6,
+	};
+
+	snprintf(record.name, sizeof(record.name), "%s", bridge->name);
+	*ret_known = old && old->ifindex == bridge->ifindex;
+	if (*ret_known)
+		return 0;
+	if (old) {
+		*old = record;
+		return 0;
+	}
+	return ms_vec_push(records, record);
+}
+
+static bool is_on(const struct ms_bridge_state *bridge)
+{
+	return bridge->nf_call_ip && bridge->nf_call_ip6;
+}
+
+int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridges, size_t n_bridges,
+		    struct ms_flags_result *ret_result, struct ms_str *error)
+{
+	_cleanup_(records_fini) ms_bridge_record_vec records = {0};
+	struct ms_flags_result result = {0};
+	bool any_off = false, any_new = false;
+	int r, first = 0;
+
+	*ret_result = result;
+	for (size_t i = 0; i < n_bridges; i++)
+		any_off |= !is_on(&bridges[i]);
+	if (!any_off)
+		return 0;
+
+	r = ms_state_load_bridges(state, &records);
+	if (r < 0 && r != -EBADMSG) /* torn records are lost: what was before us can't be known any more */
+		return fail(error, "(records)", r);
+	for (size_t i = 0; i < n_bridges; i++) {
+		bool known;
+
+		if (is_on(&bridges[i]))
+			continue;
+		r = remember(&records, &bridges[i], &known);
+		if (r < 0)
+			return fail(error, bridges[i].name, r);
+		any_new |= !known;
+		result.n_repaired += known;
+	}
+	r = any_new ? ms_state_save_bridges(state, &records) : 0;
+	if (r < 0)
+		return fail(error, "(records)", r);
+
+	for (size_t i = 0; i < n_bridges; i++) {
+		if (is_on(&bridges[i]))
+			continue;
+		r = ms_bridge_set_nf_call(bridges[i].ifindex, true, true);
+		if (r == 0)
+			result.n_set++;
+		else if (r != -ENODEV && first == 0)
+			first = fail(error, bridges[i].name, r);
+	}
+	*ret_result = result;
+	return first;
+}
+
+int ms_flags_restore(struct ms_state *state, struct ms_str *error)
+{
+	_cleanup_(records_fini) ms_bridge_record_vec records = {0};
+	ms_bridge_record_vec none = {0};
+	int r = ms_state_load_bridges(state, &records), first = 0;
+
+	if (r < 0)
+		return fail(error, "(records)", r);
+	if (records.n_items == 0)
+		return 0;
+	ms_vec_each(struct ms_bridge_record, record, &records) {
+		if (if_nametoindex(record->name) != record->ifindex)
+			continue;
+		r = ms_bridge_set_nf_call(record->ifindex, record->nf_call_ip, record->nf_call_ip6);
+		if (r < 0 && r != -ENODEV && first == 0)
+			first = fail(error, record->name, r);
+	}
+	return first ? first : ms_state_save_bridges(state, &none);
+}

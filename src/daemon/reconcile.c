@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * The line of the daemon, once a turn: snapshot, identify, bridge flags, compile, plan, commit. It is run whole every time;
+ * a plan without changes is the common end of it. `installed` is what we know the kernel has: it only moves after a
+ * commit, and a doubt about it (a foreign change, a failed commit) leads to a look and then to one transaction that
+ * replaces everything.
+ *
+ * A policy that is being applied is the wanted one for the length of the turn. It becomes the one in force after the
+ * commit, or it is dropped and nothing has changed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/daemon.h"
+#include "daemon/flags.h"
+#include "daemon/log.h"
+#include "microseg/cleanup.h"
+#include "microseg/compile.h"
+
+#define SETTLE_MS 2000	    /* how long sources may keep a start waiting */
+#define SETTLE_POLL_MS 20
+#define FLAGS_WAIT_MS 300   /* how long to wait to see our own bridge flags before the first tables */
+#define FLAGS_REPAIR_MS 1000 /* a flag seen off later than this after we set it was switched off by somebody */
+#define BACKOFF_MIN_MS 200
+#define BACKOFF_MAX_MS 5000
+#define REVOKE_MS 20
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void plan_finip(struct ms_plan *plan)
+{
+	ms_plan_fini(plan);
+}
+
+static void set_view(struct ms_daemon *daemon)
+{
+	struct ms_events_view view = {
+		.policy = daemon->loaded ? daemon->loaded->policy : NULL,
+		.inventory = daemon->inventory,
+		.generation = daemon->generation,
+	};
+
+	if (daemon->events)
+		ms_events_set_view(daemon->events, &view);
+}
+
+static int take_snapshot(struct ms_daemon *daemon, const struct ms_policy *policy,
+			 struct ms_inventory **ret_inventory)
+{
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
+	int r = ms_discover_snapshot(daemon->discover, &inventory);
+
+	if (r == 0)
+		r = ms_inventory_identify(inventory, policy);
+	if (r == 0)
+		*ret_inventory = ms_steal(&inventory);
+	return r;
+}
+
+/* Takes over @inventory. */
+static void keep_inventory(struct ms_daemon *daemon, struct ms_inventory *inventory)
+{
+	ms_revoke_note(daemon, daemon->inventory, inventory);
+	ms_inventory_free(daemon->inventory);
+	daemon->inventory = inventory;
+	set_view(daemon);
+}
+
+/* Keeps the reports fresh where nothing is enforced. */
+static int look(struct ms_daemon *daemon)
+{
+	struct ms_inventory *inventory = NULL;
+	int r = take_snapshot(daemon, daemon->loaded ? daemon->loaded->policy : NULL, &inventory);
+
+	if (r == 0)
+		keep_inventory(daemon, inventory);
+	return r;
+}
+
+static int compile(struct ms_daemon *daemon, const struct ms_policy *policy, const struct ms_inventory *inventory,
+		   struct ms_ruleset **ret_ruleset)
+{
+	struct ms_compile_options options = {.nflog_group = daemon->config->nflog_group};
+
+	return ms_compile(policy, inventory, &options, ret_ruleset);
+}
+
+static void set_flags_problem(struct ms_daemon *daemon, const char *text)
+{
+	if (ms_daemon_set_text(&daemon->flags_problem, text) && daemon->flags_problem)
+		ms_log(MS_LOG_ERROR, "%s: nothing passes between its containers", daemon->flags_problem);
+}
+
+static void note_repair(struct ms_daemon *daemon, unsigned int n_repaired, uint64_t now_ms)
+{
+	if (n_repaired == 0 || !daemon->installed || now_ms - daemon->flags_set_ms <= FLAGS_REPAIR_MS)
+		return;
+	daemon->counters.flags_repaired += n_repaired;
+	ms_log(MS_LOG_WARNING, "netfilter flags of %u bridges were switched off by somebody: on again", n_repaired);
+}
+
+/*
+ * Switches the flags of managed bridges on. Before the first tables it is worth a moment to see them on: ports are let in
+ * only then, and a running host would notice the gap. Sets `waiting` for that.
+ */
+static void ensure_flags(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	const struct ms_bridge_state *bridges;
+	size_t n_bridges = ms_discover_bridges(daemon->discover, &bridges);
+	struct ms_flags_result result;
+	uint64_t now_ms = ms_monotonic_ms();
+
+	ms_flags_ensure(daemon->store, bridges, n_bridges, &result, &error);
+	set_flags_problem(daemon, error.text);
+	if (result.n_set > 0) {
+		note_repair(daemon, result.n_repaired, now_ms);
+		if (!daemon->waiting)
+			daemon->flags_set_ms = now_ms;
+	}
+	daemon->waiting = result.n_set > 0 && !daemon->installed && now_ms - daemon->flags_set_ms < FLAGS_WAIT_MS;
+	if (daemon->waiting && !ms_timer_is_set(daemon->settle))
+		ms_timer_set(daemon->settle, FLAGS_WAIT_MS + 1);
+}
+
+static int replace(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	int r = ms_kernel_replace(daemon->kernel, wanted, error);
+
+	if (r == 0)
+		daemon->suspect = daemon->standing = false;
+	return r;
+}
+
+/* Tables of a process before us stand: they are taken as they are when they are what we want. */
+static int take_over(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	if (ms_kernel_verify(daemon->kernel, wanted, NULL) == 0 &&
+	    ms_kernel_adopt(daemon->kernel, wanted, error) == 0) {
+		daemon->standing = false;
+		return 0;
+	}
+	int r = replace(daemon, wanted, error);
+	return r < 0 ? r : 1;
+}
+
+/* Somebody touched our tables. Returns 1 when they were put right. */
+static int repair(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	_cleanup_(ms_str_fini) struct ms_str difference = {0};
+	int r = ms_kernel_verify(daemon->kernel, daemon->installed, &difference);
+
+	if (r == 0) {
+		daemon->suspect = false;
+		return 0;
+	}
+	ms_log(MS_LOG_WARNING, "our tables were changed by somebody: loading them again (%s)",
+	       r > 0 && difference.text ? difference.text : "they cannot be read");
+	r = replace(daemon, wanted, error);
+	if (r < 0)
+		return r;
+	daemon->counters.drift_repaired++;
+	return 1;
+}
+
+/* A plan that the kernel refuses says that it has something else than we think: everything anew, in one transaction. */
+static int apply_whole(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	ms_log(MS_LOG_WARNING, "the kernel refused a change (%s): loading everything again",
+	       error->text ? error->text : "no reason given");
+	ms_str_fini(error);
+	daemon->suspect = true;
+	int r = replace(daemon, wanted, error);
+	return r < 0 ? r : 1;
+}
+
+static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	_cleanup_(plan_finip) struct ms_plan plan = {0};
+	size_t n_elems, n_others;
+	int r = ms_plan_make(daemon->installed, wanted, &plan);
+
+	if (r < 0 || plan.changes.n_items == 0)
+		return r;
+	r = ms_kernel_apply(daemon->kernel, &plan, error);
+	if (r < 0)
+		return apply_whole(daemon, wanted, error);
+	ms_plan_count(&plan, &n_elems, &n_others);
+	ms_log(MS_LOG_INFO, "generation %" PRIu64 ": %zu elements and %zu other changes", daemon->generation + 1,
+	       n_elems, n_others);
+	return 1;
+}
+
+/* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it, -errno. */
+static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	if (!daemon->installed) {
+		if (daemon->standing)
+			return take_over(daemon, wanted, error);
+		int r = replace(daemon, wanted, error);
+		return r < 0 ? r : 1;
+	}
+	if (daemon->suspect) {
+		int r = repair(daemon, wanted, error);
+		if (r != 0)
+			return r;
+	}
+	return apply_plan(daemon, wanted, error);
+}
+
+static void back_off(struct ms_daemon *daemon, const char *problem)
+{
+	daemon->backoff_ms = daemon->backoff_ms ? daemon->backoff_ms * 2 : BACKOFF_MIN_MS;
+	if (daemon->backoff_ms > BACKOFF_MAX_MS)
+		daemon->backoff_ms = BACKOFF_MAX_MS;
+	if (ms_daemon_set_text(&daemon->problem, problem))
+		ms_log(MS_LOG_ERROR, "%s; what stands in the kernel stays, trying again", problem);
+	ms_timer_set(daemon->retry, daemon->backoff_ms);
+}
+
+static void answer_apply(struct ms_daemon *daemon, int error, const char *message)
+{
+	struct ms_apply_result result = {.error = error, .message = message};
+	ms_apply_fn applied = daemon->applied;
+
+	daemon->applied = NULL;
+	if (applied)
+		applied(&result, daemon->applied_userdata);
+}
+
+/* The kernel refused what the candidate compiles to. Nothing changed there; the policy in force is taken up again. */
+static void drop_candidate(struct ms_daemon *daemon, int r, const char *message)
+{
+	_cleanup_(ms_str_fini) struct ms_str ignored = {0};
+
+	ms_log(MS_LOG_ERROR, "the new policy cannot be put into the kernel: %s", message);
+	ms_daemon_set_text(&daemon->policy_problem, message);
+	if (!daemon->armed)
+		ms_flags_restore(daemon->store, &ignored);
+	daemon->candidate = ms_loaded_free(daemon->candidate);
+	answer_apply(daemon, r, message);
+	ms_loop_defer(daemon->loop);
+}
+
+/* The candidate is in force. The one before it goes when nothing points into it any more: see the callers. */
+static struct ms_loaded *promote_candidate(struct ms_daemon *daemon)
+{
+	struct ms_loaded *before = daemon->loaded;
+	int r = ms_state_commit_policy(daemon->store);
+
+	if (r == 0)
+		r = ms_state_set_armed(daemon->store);
+	if (r < 0)
+		ms_log(MS_LOG_ERROR, "the policy is in force but cannot be remembered in %s: %s",
+		       daemon->config->state, strerror(-r));
+	daemon->loaded = ms_steal(&daemon->candidate);
+	daemon->armed = true;
+	ms_daemon_set_text(&daemon->policy_problem, NULL);
+	return before;
+}
+
+static void count_apply(struct ms_daemon *daemon, uint64_t since_us, int r)
+{
+	daemon->counters.last_apply_failed = r < 0;
+	if (r < 0) {
+		daemon->counters.apply_failures++;
+		return;
+	}
+	daemon->counters.applies++;
+	daemon->counters.apply_us_total += now_us() - since_us;
+}
+
+/* @changed: the kernel, or the policy it stands for, is another than before. */
+static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted, struct ms_inventory *inventory,
+			  bool changed)
+{
+	struct ms_loaded *before = daemon->candidate ? promote_candidate(daemon) : NULL;
+
+	if (changed || before || daemon->generation == 0) {
+		daemon->generation++;
+		ms_state_set_generation(daemon->store, daemon->generation);
+		ms_timer_set(daemon->revoke, REVOKE_MS);
+	}
+	ms_ruleset_free(daemon->installed);
+	daemon->installed = wanted;
+	keep_inventory(daemon, inventory);
+	ms_loaded_free(before);
+	ms_daemon_set_text(&daemon->problem, NULL);
+	daemon->backoff_ms = 0;
+	answer_apply(daemon, 0, NULL);
+}
+
+static int enforce(struct ms_daemon *daemon)
+{
+	const struct ms_loaded *loaded = daemon->candidate ? daemon->candidate : daemon->loaded;
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	uint64_t since_us = now_us();
+	int r;
+
+	ensure_flags(daemon);
+	if (daemon->waiting)
+		return 0;
+	r = take_snapshot(daemon, loaded->policy, &inventory);
+	if (r == 0)
+		r = compile(daemon, loaded->policy, inventory, &wanted);
+	if (r == 0)
+		r = install(daemon, wanted, &error);
+	if (r != 0)
+		count_apply(daemon, since_us, r);
+	if (r < 0) {
+		const char *message = error.len ? error.text : strerror(-r);
+
+		if (daemon->candidate)
+			drop_candidate(daemon, r, message);
+		else
+			back_off(daemon, message);
+		return r;
+	}
+	finish_commit(daemon, ms_steal(&wanted), ms_steal(&inventory), r > 0);
+	return 0;
+}
+
+/* Armed, and the policy can't be read: what stands stays; where nothing stands, the closed door. */
+static int close_door(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	int r = take_snapshot(daemon, NULL, &inventory);
+
+	if (r == 0)
+		r = compile(daemon, NULL, inventory, &wanted);
+	if (r == 0)
+		r = install(daemon, wanted, &error);
+	if (r < 0) {
+		back_off(daemon, error.len ? error.text : strerror(-r));
+		return r;
+	}
+	ms_ruleset_free(daemon->installed);
+	daemon->installed = ms_steal(&wanted);
+	keep_inventory(daemon, ms_steal(&inventory));
+	return 0;
+}
+
+static void enforce_blindly(struct ms_daemon *daemon)
+{
+	if (daemon->standing && ms_kernel_present(daemon->kernel) != 0) {
+		look(daemon);
+		ms_daemon_set_text(&daemon->problem,
+				   "no policy can be read: the tables of an earlier start stand unchanged");
+		return;
+	}
+	daemon->standing = false;
+	if (close_door(daemon) == 0)
+		ms_daemon_set_text(&daemon->problem,
+				   "no policy can be read: managed interfaces pass nothing until one is applied");
+}
+
+/* While off nothing of ours is in the kernel. A policy that comes meanwhile is remembered. */
+static void stay_off(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+
+	if (daemon->candidate) {
+		struct ms_loaded *before = promote_candidate(daemon);
+
+		look(daemon);
+		ms_loaded_free(before);
+		answer_apply(daemon, 0, NULL);
+	} else {
+		look(daemon);
+	}
+	if (daemon->cleared)
+		return;
+	int r = ms_kernel_replace(daemon->kernel, NULL, &error);
+	if (r == 0)
+		r = ms_flags_restore(daemon->store, &error);
+	if (r < 0) {
+		back_off(daemon, error.len ? error.text : strerror(-r));
+		return;
+	}
+	daemon->installed = ms_ruleset_free(daemon->installed);
+	daemon->standing = daemon->suspect = false;
+	daemon->cleared = true;
+	daemon->flags_set_ms = daemon->backoff_ms = 0;
+	ms_daemon_set_text(&daemon->problem, NULL);
+	ms_daemon_set_text(&daemon->flags_problem, NULL);
+}
+
+/* Sources that have not answered keep a start waiting, but not for ever. */
+static bool settled(struct ms_daemon *daemon)
+{
+	if (!daemon->starting)
+		return true;
+	if (!ms_discover_settled(daemon->discover) && ms_monotonic_ms() - daemon->start_ms < SETTLE_MS) {
+		ms_timer_set(daemon->settle, SETTLE_POLL_MS);
+		return false;
+	}
+	return true;
+}
+
+static void started(struct ms_daemon *daemon)
+{
+	if (!daemon->starting || daemon->waiting)
+		return;
+	daemon->starting = false;
+	ms_log(MS_LOG_NOTICE, "%s, generation %" PRIu64, ms_daemon_state_name(ms_daemon_state(daemon)),
+	       daemon->generation);
+	ms_notify("READY=1");
+}
+
+void ms_reconcile(void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+
+	if (daemon->stopping || !settled(daemon))
+		return;
+	if (ms_timer_is_set(daemon->retry))
+		return; /* the kernel refused a moment ago */
+	if (daemon->off)
+		stay_off(daemon);
+	else if (daemon->candidate || daemon->loaded)
+		enforce(daemon);
+	else if (daemon->armed)
+		enforce_blindly(daemon);
+	else
+		look(daemon);
+	started(daemon);
+}
+
+int ms_reconcile_start(struct ms_daemon *daemon)
+{
+	int r = ms_kernel_present(daemon->kernel);
+
+	if (r < 0) {
+		ms_log(MS_LOG_ERROR, "cannot look at the tables in the kernel: %s", strerror(-r));
+		return r;
+	}
+	daemon->standing = r > 0;
+	/* A state directory that was lost does not disarm a node: its tables say that it was armed. */
+	daemon->armed |= daemon->standing;
+	if (!daemon->armed || daemon->off || daemon->standing)
+		return 0;
+	ms_log(MS_LOG_NOTICE, "armed, and no tables stand: managed interfaces are closed until all is known");
+	r = close_door(daemon);
+	return r == -ENOMEM ? r : 0;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "microseg/cleanup.h"
+
+#define N_ENDPOINT_STATES (MS_ENDPOINT_IDENTIFIED + 1)
+
+/* A text from outside may be no UTF-8: then it is escaped, which jansson takes. */
+static json_t *text(const char *value)
+{
+	_cleanup_(ms_str_fini) struct ms_str safe = {0};
+	json_t *json;
+
+	if (!value)
+		return json_null();
+	json = json_string(value);
+	if (json)
+		return json;
+	ms_str_add_safe(&safe, value);
+	return json_string(safe.text ? safe.text : "");
+}
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static void count_endpoints(const struct ms_inventory *inventory, uint64_t counts[N_ENDPOINT_STATES])
+{
+	memset(counts, 0, N_ENDPOINT_STATES * sizeof(*counts));
+	if (!inventory)
+		return;
+	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+		counts[endpoint->state]++;
+}
+
+static json_t *report_counts(const struct ms_inventory *inventory)
+{
+	uint64_t counts[N_ENDPOINT_STATES];
+	json_t *json = json_object();
+
+	count_endpoints(inventory, counts);
+	for (unsigned int state = 0; state < N_ENDPOINT_STATES; state++)
+		json_object_set_new(json, ms_endpoint_state_name(state), integer(counts[state]));
+	return json;
+}
+
+static uint64_t count_env(const struct ms_inventory *inventory, const char *env)
+{
+	uint64_t n = 0;
+
+	if (!inventory)
+		return 0;
+	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+		n += endpoint->env && strcmp(endpoint->env, env) == 0;
+	return n;
+}
+
+static json_t *report_environments(const struct ms_daemon *daemon)
+{
+	json_t *json = json_array();
+
+	if (!daemon->loaded)
+		return json;
+	ms_vec_each(struct ms_env, env, &daemon->loaded->policy->envs)
+		json_array_append_new(json,
+				      json_pack("{s:o, s:s, s:o}", "name", text(env->name), "mode",
+						ms_mode_name(env->mode), "endpoints",
+						integer(count_env(daemon->inventory, env->name))));
+	return json;
+}
+
+static json_t *report_policy_state(const struct ms_daemon *daemon)
+{
+	const struct ms_loaded *loaded = daemon->loaded;
+	char hash[17] = "";
+
+	if (loaded)
+		snprintf(hash, sizeof(hash), "%016" PRIx64, loaded->policy->hash);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "hash", text(loaded ? hash : NULL), "files",
+			 integer(loaded ? loaded->files.list.n_items : 0), "services",
+			 integer(loaded ? loaded->policy->services.n_items : 0), "unidentified",
+			 text(loaded ? ms_mode_name(loaded->policy->unidentified) : NULL), "refused",
+			 text(daemon->policy_problem));
+}
+
+static json_t *report_sources(const struct ms_daemon *daemon)
+{
+	json_t *json = json_array();
+
+	for (size_t i = 0; i < ms_discover_n_sources(daemon->discover); i++) {
+		struct ms_source_health health = ms_discover_source(daemon->discover, i);
+
+		json_array_append_new(json, json_pack("{s:o, s:s, s:o}", "name", text(health.name), "state",
+						      ms_source_state_name(health.state), "detail",
+						      text(health.detail)));
+	}
+	return json;
+}
+
+static bool is_enforced(const struct ms_daemon *daemon, const char *env)
+{
+	const struct ms_env *found = env && daemon->loaded ? ms_policy_env(daemon->loaded->policy, env) : NULL;
+
+	return found && found->mode == MS_MODE_ENFORCE;
+}
+
+static json_t *report_uncovered(const struct ms_daemon *daemon)
+{
+	json_t *json = json_array();
+
+	if (!daemon->inventory)
+		return json;
+	ms_vec_each(struct ms_uncovered, uncovered, &daemon->inventory->uncovered)
+		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:b}", "what", text(uncovered->what), "reason",
+						      text(uncovered->reason), "env", text(uncovered->env), "enforced",
+						      is_enforced(daemon, uncovered->env)));
+	return json;
+}
+
+static json_t *report_kernel(const struct ms_kernel_features *features)
+{
+	return json_pack("{s:b, s:b, s:b, s:b}", "nf_tables", features->nf_tables, "owner_persist",
+			 features->owner_persist, "bridge_netfilter", features->bridge_netfilter,
+			 "set_element_comments", features->set_element_comments);
+}
+
+static json_t *report_counters(const struct ms_daemon *daemon)
+{
+	const struct ms_counters *counters = &daemon->counters;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "drift_repaired", integer(counters->drift_repaired),
+			 "flags_repaired", integer(counters->flags_repaired), "applies", integer(counters->applies),
+			 "apply_failures", integer(counters->apply_failures), "connections_cut",
+			 integer(counters->revoked), "events_lost",
+			 integer(daemon->events ? ms_events_lost(daemon->events) : 0));
+}
+
+static json_t *report_problems(const struct ms_daemon *daemon)
+{
+	const char *problems[] = {
+		daemon->problem,
+		daemon->flags_problem,
+		daemon->events ? ms_events_problem(daemon->events) : NULL,
+	};
+	json_t *json = json_array();
+
+	for (size_t i = 0; i < sizeof(problems) / sizeof(problems[0]); i++)
+		if (problems[i])
+			json_array_append_new(json, text(problems[i]));
+	return json;
+}
+
+json_t *ms_report_status(const struct ms_daemon *daemon)
+{
+	return json_pack("{s:s, s:o, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", MS_VERSION,
+			 "node", text(daemon->config->node), "state",
+			 ms_daemon_state_name(ms_daemon_state(daemon)), "generation", integer(daemon->generation),
+			 "armed", daemon->armed, "pid", integer((uint64_t)getpid()), "nflog_group",
+			 integer(daemon->config->nflog_group), "policy", report_policy_state(daemon), "environments",
+			 report_environments(daemon), "endpoints", report_counts(daemon->inventory), "sources",
+			 report_sources(daemon), "uncovered", report_uncovered(daemon), "kernel",
+			 report_kernel(&daemon->features), "problems", report_problems(daemon), "counters",
+			 report_counters(daemon));
+}
+
+static json_t *report_workloads(const struct ms_endpoint *endpoint)
+{
+	json_t *json = json_array();
+
+	ms_vec_each(struct ms_workload, workload, &endpoint->workloads)
+		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:o}", "name", text(workload->name), "id",
+						      text(workload->id), "runtime", text(workload->runtime), "image",
+						      text(workload->image)));
+	return json;
+}
+
+static json_t *report_addresses(const struct ms_endpoint *endpoint)
+{
+	json_t *json = json_array();
+	char buffer[MS_ADDR_TEXT_SIZE];
+
+	ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+		json_array_append_new(json, json_string(ms_addr_format(addr, buffer)));
+	return json;
+}
+
+static json_t *report_endpoint(const struct ms_endpoint *endpoint)
+{
+	char mac[MS_MAC_TEXT_SIZE];
+
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "name", text(endpoint->name),
+			 "identity", text(endpoint->identity), "state", ms_endpoint_state_name(endpoint->state),
+			 "why", text(endpoint->why), "interface", text(endpoint->interface), "bridge",
+			 text(endpoint->bridge), "network", text(endpoint->network), "mac",
+			 ms_mac_format(&endpoint->mac, mac), "addresses", report_addresses(endpoint), "ready",
+			 endpoint->ready, "workloads", report_workloads(endpoint));
+}
+
+json_t *ms_report_endpoints(const struct ms_daemon *daemon)
+{
+	json_t *json = json_array();
+
+	if (!daemon->inventory)
+		return json;
+	ms_vec_each(struct ms_endpoint, endpoint, &daemon->inventory->endpoints)
+		json_array_append_new(json, report_endpoint(endpoint));
+	return json;
+}
+
+json_t *ms_report_policy(const struct ms_daemon *daemon)
+{
+	json_t *files = json_array();
+
+	if (daemon->loaded)
+		ms_vec_each(struct ms_policy_file, file, &daemon->loaded->files.list)
+			json_array_append_new(files, json_pack("{s:o, s:s%}", "name", text(file->name), "text",
+							       file->bytes, file->size));
+	return json_pack("{s:o, s:o}", "generation", integer(daemon->generation), "files", files);
+}
+
+/* A label's value in Prometheus text: \, " and newline are escaped. */
+static void add_label(struct ms_str *out, const char *name, const char *value, const char *end)
+{
+	_cleanup_(ms_str_fini) struct ms_str safe = {0};
+
+	ms_str_add_safe(&safe, value); /* escapes the backslash and all control bytes */
+	ms_str_addf(out, "%s=\"", name);
+	for (const char *c = safe.text ? safe.text : ""; *c; c++) {
+		if (*c == '"')
+			ms_str_add_char(out, '\\');
+		ms_str_add_char(out, *c);
+	}
+	ms_str_addf(out, "\"%s", end);
+}
+
+static void add_head(struct ms_str *out, const char *name, const char *type, const char *help)
+{
+	ms_str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void add_metric(struct ms_str *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+	add_head(out, name, type, help);
+	ms_str_addf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+static void add_series(const struct ms_daemon *daemon, struct ms_str *out, enum ms_verdict verdict, const char *name)
+{
+	const struct ms_events_series *series = NULL;
+	size_t n_series = daemon->events ? ms_events_series(daemon->events, &series) : 0;
+
+	for (size_t i = 0; i < n_series; i++) {
+		if (series[i].verdict != verdict)
+			continue;
+		ms_str_addf(out, "%s{", name);
+		add_label(out, "reason", ms_reason_name(series[i].reason), ",");
+		add_label(out, "src", series[i].src, ",");
+		add_label(out, "dst", series[i].dst, "}");
+		ms_str_addf(out, " %" PRIu64 "\n", series[i].count);
+	}
+}
+
+void ms_report_metrics(const struct ms_daemon *daemon, struct ms_str *out)
+{
+	const struct ms_counters *counters = &daemon->counters;
+	uint64_t counts[N_ENDPOINT_STATES];
+
+	add_head(out, "microseg_flows_denied_total", "counter", "Refused packets that were logged.");
+	add_series(daemon, out, MS_DENY, "microseg_flows_denied_total");
+	add_head(out, "microseg_flows_audited_total", "counter", "Packets that audit let pass and logged.");
+	add_series(daemon, out, MS_AUDIT, "microseg_flows_audited_total");
+	add_head(out, "microseg_endpoints", "gauge", "Endpoints by state.");
+	count_endpoints(daemon->inventory, counts);
+	for (unsigned int state = 0; state < N_ENDPOINT_STATES; state++)
+		ms_str_addf(out, "microseg_endpoints{state=\"%s\"} %" PRIu64 "\n", ms_endpoint_state_name(state),
+			    counts[state]);
+	add_head(out, "microseg_apply_seconds", "summary", "Time from snapshot to commit.");
+	ms_str_addf(out, "microseg_apply_seconds_sum %.6f\nmicroseg_apply_seconds_count %" PRIu64 "\n",
+		    (double)counters->apply_us_total / 1e6, counters->applies);
+	add_metric(out, "microseg_generation", "gauge", "Number of the last commit.", daemon->generation);
+	add_metric(out, "microseg_drift_repaired_total", "counter", "Foreign changes of our tables and flags undone.",
+		   counters->drift_repaired + counters->flags_repaired);
+	add_metric(out, "microseg_events_lost_total", "counter", "Refused packets that no event tells of.",
+		   daemon->events ? ms_events_lost(daemon->events) : 0);
+	add_metric(out, "microseg_last_apply_success", "gauge", "1 when the last commit succeeded.",
+		   !counters->last_apply_failed);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "microseg/cleanup.h"
+
+#define HEADER "microseg state 1 " /* then the checksum in 16 hex digits, a newline, and JSON */
+#define HEADER_SIZE (sizeof(HEADER) - 1 + 16 + 1)
+#define MAX_STORED (MS_FILES_MAX_TOTAL * 7) /* JSON may write one byte as \uXXXX */
+
+struct ms_state {
+	int dir_fd;
+	int lock_fd;
+};
+
+/* FNV-1a: tells a torn file from a whole one. Against malice the directory's mode stands. */
+static uint64_t checksum(const char *bytes, size_t size)
+{
+	uint64_t hash = 0xcbf29ce484222325u;
+
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
+	return hash;
+}
+
+static int make_directory(const char *path)
+{
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		_cleanup_(freep) char *parent = strndup(path, (size_t)(slash - path));
+
+		if (!parent)
+			return -ENOMEM;
+		if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int ms_state_open(const char *path, struct ms_state **ret_state, struct ms_str *error)
+{
+	_cleanup_(ms_state_freep) struct ms_state *state = calloc(1, sizeof(*state));
+
+	if (!state)
+		return -ENOMEM;
+	state->dir_fd = state->lock_fd = -1;
+	int r = make_directory(path);
+	if (r == 0) {
+		state->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = state->dir_fd < 0 ? -errno : 0;
+	}
+	if (r < 0) {
+		ms_str_add(error, "cannot use the state directory ");
+		ms_str_add_safe(error, path);
+		ms_str_addf(error, ": %s", strerror(-r));
+		return r;
+	}
+	*ret_state = ms_steal(&state);
+	return 0;
+}
+
+struct ms_state *ms_state_free(struct ms_state *state)
+{
+	if (!state)
+		return NULL;
+	if (state->lock_fd >= 0)
+		close(state->lock_fd);
+	if (state->dir_fd >= 0)
+		close(state->dir_fd);
+	free(state);
+	return NULL;
+}
+
+int ms_state_lock(struct ms_state *state, pid_t *ret_holder)
+{
+	_cleanup_(closep) int fd = openat(state->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char text[16] = "";
+
+	*ret_holder = 0;
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+
+		if (read(fd, text, sizeof(text) - 1) > 0)
+			*ret_holder = (pid_t)strtol(text, NULL, 10);
+		return r;
+	}
+	int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)len) != len)
+		return errno ? -errno : -EIO;
+	state->lock_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, bytes, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		bytes += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Puts @bytes under @name: written aside, synced, renamed. */
+static int replace_file(struct ms_state *state, const char *name, const char *bytes, size_t size, bool sync)
+{
+	char aside[64];
+
+	snprintf(aside, sizeof(aside), "%s.tmp", name);
+	_cleanup_(closep) int fd =
+		openat(state->dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	int r = write_all(fd, bytes, size);
+	if (r == 0 && sync && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && renameat(state->dir_fd, aside, state->dir_fd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(state->dir_fd, aside, 0);
+	else if (sync && fsync(state->dir_fd) < 0)
+		r = -errno;
+	return r;
+}
+
+static int read_file(const struct ms_state *state, const char *name, char **ret_bytes, size_t *ret_size)
+{
+	_cleanup_(closep) int fd = openat(state->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > MAX_STORED)
+		return -EBADMSG;
+
+	_cleanup_(freep) char *bytes = malloc((size_t)st.st_size + 1);
+	if (!bytes)
+		return -ENOMEM;
+	ssize_t n = read(fd, bytes, (size_t)st.st_size);
+	if (n < 0)
+		return -errno;
+	bytes[n] = '\0';
+	*ret_bytes = ms_steal(&bytes);
+	*ret_size = (size_t)n;
+	return 0;
+}
+
+static bool marker_absent(const struct ms_state *state, const char *name)
+{
+	return faccessat(state->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+bool ms_state_is_armed(const struct ms_state *state)
+{
+	return !marker_absent(state, "armed") || !marker_absent(state, "policy");
+}
+
+int ms_state_set_armed(struct ms_state *state)
+{
+	return replace_file(state, "armed", "", 0, true);
+}
+
+bool ms_state_is_off(const struct ms_state *state)
+{
+	return faccessat(state->dir_fd, "off", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int ms_state_set_off(struct ms_state *state, bool off)
+{
+	if (off)
+		return replace_file(state, "off", "", 0, true);
+	if (unlinkat(state->dir_fd, "off", 0) < 0 && errno != ENOENT)
+		return -errno;
+	return fsync(state->dir_fd) < 0 ? -errno : 0;
+}
+
+uint64_t ms_state_generation(const struct ms_state *state)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t size;
+
+	if (read_file(state, "generation", &text, &size) < 0)
+		return 0;
+	return strtoull(text, NULL, 10);
+}
+
+int ms_state_set_generation(struct ms_state *state, uint64_t generation)
+{
+	char text[32];
+	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", generation);
+
+	/* Written with every container that comes and goes: the disk may take its time. */
+	return replace_file(state, "generation", text, (size_t)len, false);
+}
+
+static int store_json(struct ms_state *state, const char *name, const json_t *json)
+{
+	_cleanup_(freep) char *text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
+	_cleanup_(ms_str_fini) struct ms_str file = {0};
+
+	if (!text)
+		return -ENOMEM;
+	ms_str_addf(&file, HEADER "%016" PRIx64 "\n", checksum(text, strlen(text)));
+	ms_str_add(&file, text);
+	return file.failed ? -ENOMEM : replace_file(state, name, file.text, file.len, true);
+}
+
+static int fetch_json(const struct ms_state *state, const char *name, json_t **ret_json)
+{
+	_cleanup_(freep) char *bytes = NULL;
+	size_t size;
+	int r = read_file(state, name, &bytes, &size);
+
+	if (r < 0)
+		return r;
+	if (size < HEADER_SIZE || memcmp(bytes, HEADER, sizeof(HEADER) - 1) != 0)
+		return -EBADMSG;
+	uint64_t sum = strtoull(bytes + sizeof(HEADER) - 1, NULL, 16);
+	if (sum != checksum(bytes + HEADER_SIZE, size - HEADER_SIZE))
+		return -EBADMSG;
+	*ret_json = json_loadb(bytes + HEADER_SIZE, size - HEADER_SIZE, JSON_REJECT_DUPLICATES, NULL);
+	return *ret_json ? 0 : -EBADMSG;
+}
+
+int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files)
+{
+	_cleanup_(json_decrefp) json_t *list = json_array();
+
+	ms_vec_each(struct ms_policy_file, file, &files->list)
+		if (json_array_append_new(list, json_pack("{s:s, s:s%}", "name", file->name, "text", file->bytes,
+							  file->size)) < 0)
+			return -EINVAL;
+	return list ? store_json(state, "policy.next", list) : -ENOMEM;
+}
+
+int ms_state_commit_policy(struct ms_state *state)
+{
+	if (renameat(state->dir_fd, "policy.next", state->dir_fd, "policy") < 0)
+		return -errno;
+	return fsync(state->dir_fd) < 0 ? -errno : 0;
+}
+
+int ms_state_load_policy(const struct ms_state *state, struct ms_files *files)
+{
+	_cleanup_(json_decrefp) json_t *list = NULL;
+	json_t *item;
+	size_t i;
+	int r = fetch_json(state, "policy", &list);
+
+	if (r < 0)
+		return r;
+	if (!json_is_array(list))
+		return -EBADMSG;
+	json_array_foreach(list, i, item) {
+		const char *name, *text;
+		size_t size;
+
+		if (json_unpack(item, "{s:s, s:s%}", "name", &name, "text", &text, &size) < 0)
+			return -EBADMSG;
+		r = ms_files_add(files, name, text, size);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *records)
+{
+	_cleanup_(json_decrefp) json_t *list = NULL;
+	json_t *item;
+	size_t i;
+	int r = fetch_json(state, "bridges", &list);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	json_array_foreach(list, i, item) {
+		struct ms_bridge_record record = {0};
+		const char *name;
+		int ifindex, ip, ip6;
+
+		if (json_unpack(item, "{s:s, s:i, s:b, s:b}", "name", &name, "ifindex", &ifindex, "ip", &ip, "ip6",
+				&ip6) < 0)
+			return -EBADMSG;
+		snprintf(record.name, sizeof(record.name), "%s", name);
+		record.ifindex = (uint32_t)ifindex;
+		record.nf_call_ip = ip;
+		record.nf_call_ip6 = ip6;
+		r = ms_vec_push(records, record);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *records)
+{
+	_cleanup_(json_decrefp) json_t *list = json_array();
+
+	ms_vec_each(struct ms_bridge_record, record, records) {
+		json_t *item = json_pack("{s:s, s:i, s:b, s:b}", "name", record->name, "ifindex",
+					 (int)record->ifindex, "ip", record->nf_call_ip, "ip6",
+					 record->nf_call_ip6);
+
+		if (json_array_append_new(list, item) < 0)
+			return -ENOMEM;
+	}
+	return list ? store_json(state, "bridges", list) : -ENOMEM;
+}

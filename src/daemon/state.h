@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * State: what the node remembers across restarts, in one directory (0700).
+ *
+ *	armed         a policy was applied once: from then on nothing that goes wrong opens anything
+ *	off           `microseg off` was said: no tables until `microseg on`
+ *	policy        the last policy applied, its files byte for byte, behind a checksum
+ *	policy.next   the one being applied: on disk before the kernel sees it, renamed once the kernel has it
+ *	bridges       the bridge flags that we changed and what they were before
+ *	generation    the number of the last commit
+ *	lock          held by the daemon that uses this directory, its pid inside
+ *
+ * Files are replaced by rename, so a reader sees the old or the new one. A file that fails its checksum is
+ * reported, never guessed at. The command uses this module too: `off` has to work without a daemon.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "daemon/files.h"
+#include "microseg/inventory.h"
+
+struct ms_state;
+
+/** Opens @path, made when absent. Returns 0, or -errno with a sentence in @error. */
+int ms_state_open(const char *path, struct ms_state **ret_state, struct ms_str *error);
+struct ms_state *ms_state_free(struct ms_state *state);
+static inline void ms_state_freep(struct ms_state **state)
+{
+	ms_state_free(*state);
+}
+
+/** Becomes the one user of the directory until the state is freed. -EBUSY: another is, and @ret_holder its pid (or 0). */
+int ms_state_lock(struct ms_state *state, pid_t *ret_holder);
+
+/** In doubt a node is armed and not off. */
+bool ms_state_is_armed(const struct ms_state *state);
+int ms_state_set_armed(struct ms_state *state);
+bool ms_state_is_off(const struct ms_state *state);
+int ms_state_set_off(struct ms_state *state, bool off);
+
+uint64_t ms_state_generation(const struct ms_state *state);
+int ms_state_set_generation(struct ms_state *state, uint64_t generation);
+
+/** Writes @files beside the policy in force. */
+int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files);
+/** Makes the staged policy the one in force. */
+int ms_state_commit_policy(struct ms_state *state);
+/** Reads the policy in force. Returns 0; -ENOENT when there never was one; -EBADMSG when it is torn; -errno. */
+int ms_state_load_policy(const struct ms_state *state, struct ms_files *files);
+
+/** A bridge whose flags we changed, and what they were. */
+struct ms_bridge_record {
+	char name[MS_IFNAME_SIZE];
+	uint32_t ifindex; /* a bridge made anew under the name is another bridge */
+	bool nf_call_ip, nf_call_ip6;
+};
+typedef MS_VEC(struct ms_bridge_record) ms_bridge_record_vec;
+
+/** Reads the records into an empty heap vec. None is not an error. Returns 0, -EBADMSG or -errno. */
+int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *records);
+int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *records);

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/files.h"
+#include "microseg/cleanup.h"
+
+#define COMMON_FLAGS                                                                               \
+	(CLI_FLAG(CLI_POLICY) | CLI_FLAG(CLI_INVENTORY) | CLI_FLAG(CLI_OUTPUT) |                   \
+	 CLI_FLAG(CLI_NO_COLOR) | CLI_FLAG(CLI_CONTROL) | CLI_FLAG(CLI_CONFIG) |                   \
+	 CLI_FLAG(CLI_HELP) | CLI_FLAG(CLI_VERSION))
+#define MAX_COMMANDS 64
+
+struct flag {
+	const char *name;
+	char letter;	      /* or 0 */
+	const char *argument; /* NULL: takes none */
+	const char *help;
+};
+
+static const struct flag flags[CLI_N_FLAGS] = {
+	[CLI_POLICY] = {"policy", 'p', "PATH", "policy file or directory (several times; default " MS_POLICY_DIR ")"},
+	[CLI_INVENTORY] = {"inventory", 'i', "FILE|live", "inventory file, or the running node (default where there is one)"},
+	[CLI_OUTPUT] = {"output", 'o', "text|json", "form of the output"},
+	[CLI_NO_COLOR] = {"no-color", 0, NULL, "no colours (also NO_COLOR)"},
+	[CLI_CONTROL] = {"control", 0, "SOCKET", "socket of microsegd (default " MS_CONTROL_SOCKET ")"},
+	[CLI_CONFIG] = {"config", 'c', "FILE", "configuration of the node (default " MS_CONFIG_FILE ")"},
+	[CLI_HELP] = {"help", 'h', NULL, "this text"},
+	[CLI_VERSION] = {"version", 0, NULL, "the version"},
+	[CLI_STATE] = {"state", 0, "DIR", "state directory of the node (default " MS_STATE_DIR ")"},
+	[CLI_STRICT] = {"strict", 0, NULL, "warnings count as errors"},
+	[CLI_SCHEMA] = {"schema", 0, NULL, "print the JSON Schema (not in this version)"},
+	[CLI_SERVICE] = {"service", 0, "ENV/NAME", "only what concerns this service"},
+	[CLI_PUBLISHED] = {"published", 0, NULL, "the traffic comes through a published port"},
+	[CLI_BATCH] = {"batch", 0, "FILE|-", "read flows as JSON lines, answer each with one"},
+	[CLI_FOLLOW] = {"follow", 'f', NULL, "go on with new ones"},
+	[CLI_SINCE] = {"since", 0, "TIME", "from then on: 90s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z"},
+	[CLI_REASON] = {"reason", 0, "REASON", "only this reason, e.g. no-grant or fence"},
+	[CLI_YES] = {"yes", 'y', NULL, "do not ask"},
+	[CLI_CONFIRM] = {"confirm", 0, "TIME", "roll back unless confirmed (not in this version)"},
+	[CLI_FOR] = {"for", 0, "TIME", "only for this long (not in this version)"},
+};
+
+int cli_fail(const struct cli *cli, const char *format, ...)
+{
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+	va_list args;
+
+	va_start(args, format);
+	ms_str_addv(&text, format, args);
+	va_end(args);
+	fprintf(stderr, "microseg%s%s: %s\n", cli->command ? " " : "", cli->command ? cli->command->name : "",
+		text.text ? text.text : "out of memory");
+	return CLI_UNANSWERED;
+}
+
+static void print_flags(uint32_t wanted, const struct cli_command *command)
+{
+	char left[64];
+
+	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
+		const struct flag *flag = &flags[i];
+		const char *argument = i == CLI_OUTPUT && command && command->tap ? "text|json|tap" : flag->argument;
+
+		if (!(wanted & CLI_FLAG(i)))
+			continue;
+		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", flag->letter ? '-' : ' ',
+			 flag->letter ? flag->letter : ' ', flag->letter ? "," : " ", flag->name,
+			 argument ? " " : "", argument ? argument : "");
+		printf("  %-28s %s\n", left, flag->help);
+	}
+}
+
+static void print_commands(bool later)
+{
+	for (size_t i = 0; i < cli_n_commands; i++)
+		if (!cli_commands[i].run == later)
+			printf("  %-12s %s\n", cli_commands[i].name, cli_commands[i].summary);
+}
+
+static void print_help(const struct cli_command *command)
+{
+	if (!command) {
+		puts("usage: microseg COMMAND [FLAG]...\n\n"
+		     "Microsegmentation for the containers of this host: who may talk to whom, and why not.\n");
+		print_commands(false);
+		puts("\nNot in this version:\n");
+		print_commands(true);
+		puts("\nFlags of every command:\n");
+		print_flags(COMMON_FLAGS, NULL);
+		puts("\nExit: 0 fine, 1 the answer is \"no\", 2 the question could not be answered.\n"
+		     "More with microseg COMMAND --help.");
+		return;
+	}
+	printf("usage: microseg %s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "", command->arguments,
+	       command->summary);
+	if (command->flags) {
+		puts("");
+		print_flags(command->flags, command);
+	}
+	puts("");
+	print_flags(COMMON_FLAGS, command);
+	if (command->examples)
+		printf("\n%s", command->examples);
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < cli_n_commands; i++)
+		if (strcmp(cli_commands[i].name, name) == 0)
+			return &cli_commands[i];
+	return NULL;
+}
+
+static int unknown_command(const struct cli *cli, const char *name)
+{
+	const char *names[MAX_COMMANDS];
+	size_t n_names = 0;
+
+	for (size_t i = 0; i < cli_n_commands && i < MAX_COMMANDS; i++)
+		names[n_names++] = cli_commands[i].name;
+	const char *nearest = ms_nearest_word(name, names, n_names);
+
+	if (nearest)
+		cli_fail(cli, "no command '%s'; did you mean '%s'?", name, nearest);
+	else
+		cli_fail(cli, "no command '%s'; see microseg --help", name);
+	return -EINVAL;
+}
+
+/* What getopt stumbled over stands before optind; of a letter only optopt is known. */
+static int unknown_flag(const struct cli *cli, char *const argv[], int letter)
+{
+	uint32_t mine = COMMON_FLAGS | cli->command->flags;
+	const char *names[CLI_N_FLAGS];
+	size_t n_names = 0;
+	_cleanup_(freep) char *word = strdup(argv[optind - 1]);
+
+	if (letter > 0 && letter < 256) {
+		cli_fail(cli, "no flag -%c here; see microseg %s --help", letter, cli->command->name);
+		return -EINVAL;
+	}
+	if (!word)
+		return -ENOMEM;
+	word[strcspn(word, "=")] = '\0';
+	for (unsigned int i = 0; i < CLI_N_FLAGS; i++)
+		if (mine & CLI_FLAG(i))
+			names[n_names++] = flags[i].name;
+	const char *nearest = strlen(word) > 2 ? ms_nearest_word(word + 2, names, n_names) : NULL;
+
+	if (nearest && strcmp(nearest, word + 2) == 0)
+		cli_fail(cli, "%s takes no value", word);
+	else if (nearest)
+		cli_fail(cli, "no flag %s here; did you mean --%s?", word, nearest);
+	else
+		cli_fail(cli, "no flag %s here; see microseg %s --help", word, cli->command->name);
+	return -EINVAL;
+}
+
+static int missing_value(const struct cli *cli, int option)
+{
+	for (unsigned int i = 0; i < CLI_N_FLAGS; i++)
+		if (flags[i].letter == option || (int)i + 256 == option)
+			cli_fail(cli, "--%s needs a value: %s", flags[i].name, flags[i].argument);
+	return -EINVAL;
+}
+
+static int take_flag(struct cli *cli, enum cli_flag flag)
+{
+	cli->given |= CLI_FLAG(flag);
+	cli->values[flag] = optarg;
+	if (flag == CLI_POLICY)
+		return ms_vec_push(&cli->policies, optarg);
+	return 0;
+}
+
+/* Makes getopt's tables out of ours: every flag is known by its number + 256. */
+static void make_getopt(uint32_t mine, struct option *options, char *letters)
+{
+	*letters++ = ':';
+	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
+		if (!(mine & CLI_FLAG(i)))
+			continue;
+		*options++ = (struct option){.name = flags[i].name,
+					     .has_arg = flags[i].argument ? required_argument : no_argument,
+					     .val = (int)i + 256};
+		if (flags[i].letter)
+			*letters++ = flags[i].letter;
+		if (flags[i].letter && flags[i].argument)
+			*letters++ = ':';
+	}
+	*options = (struct option){0};
+	*letters = '\0';
+}
+
+static int flag_of(int option)
+{
+	for (unsigned int i = 0; i < CLI_N_FLAGS; i++)
+		if ((int)i + 256 == option || flags[i].letter == option)
+			return (int)i;
+	return -EINVAL;
+}
+
+static int parse_flags(int argc, char **argv, struct cli *cli)
+{
+	struct option options[CLI_N_FLAGS + 1];
+	char letters[CLI_N_FLAGS * 2 + 2];
+	int option, r = 0;
+
+	make_getopt(COMMON_FLAGS | cli->command->flags, options, letters);
+	opterr = 0;
+	optind = 0;
+	while (r == 0 && (option = getopt_long(argc, argv, letters, options, NULL)) >= 0) {
+		if (option == '?')
+			return unknown_flag(cli, argv, optopt);
+		if (option == ':')
+			return missing_value(cli, optopt);
+		r = take_flag(cli, (enum cli_flag)flag_of(option));
+	}
+	for (int i = optind; r == 0 && i < argc; i++)
+		r = ms_vec_push(&cli->words, argv[i]);
+	return r;
+}
+
+static int parse_output(struct cli *cli)
+{
+	static const char *const names[] = {[CLI_TEXT] = "text", [CLI_JSON] = "json", [CLI_TAP] = "tap"};
+	const char *wanted = cli->values[CLI_OUTPUT];
+
+	for (unsigned int i = 0; wanted && i <= CLI_TAP; i++) {
+		if (strcmp(names[i], wanted) != 0 || (i == CLI_TAP && !cli->command->tap))
+			continue;
+		cli->output = (enum cli_output)i;
+		return 0;
+	}
+	if (!wanted)
+		return 0;
+	cli_fail(cli, "no output '%s': text%s json", wanted, cli->command->tap ? ", tap or" : " or");
+	return -EINVAL;
+}
+
+/* Where socket and state are stands in the configuration; the line goes before it. */
+static int configure(struct cli *cli)
+{
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	int r = ms_config_init(&cli->config);
+
+	if (r == 0)
+		r = ms_config_read(cli->values[CLI_CONFIG], &cli->config, &error);
+	if (r < 0 && (cli->values[CLI_CONFIG] || r != -EACCES)) {
+		cli_fail(cli, "the configuration cannot be used\n%s", error.text ? error.text : strerror(-r));
+		return r == -ENOMEM ? r : -EINVAL;
+	}
+	if (cli->values[CLI_CONTROL])
+		cli->config.control_socket = cli->values[CLI_CONTROL];
+	if (cli->values[CLI_STATE])
+		cli->config.state = cli->values[CLI_STATE];
+	return 0;
+}
+
+static int parse_command(int argc, char **argv, struct cli *cli)
+{
+	int r = parse_flags(argc, argv, cli);
+
+	if (r < 0)
+		return r;
+	if (cli_has(cli, CLI_HELP)) {
+		print_help(cli->command);
+		return 1;
+	}
+	r = parse_output(cli);
+	return r < 0 ? r : configure(cli);
+}
+
+static bool is_word(const char *argument, const char *flag, const char *letter, const char *word)
+{
+	return strcmp(argument, flag) == 0 || strcmp(argument, letter) == 0 || strcmp(argument, word) == 0;
+}
+
+int cli_parse(int argc, char **argv, struct cli *cli)
+{
+	bool color = !getenv("NO_COLOR") || !*getenv("NO_COLOR");
+
+	if (argc < 2) {
+		cli_fail(cli, "which command? see microseg --help");
+		return -EINVAL;
+	}
+	if (is_word(argv[1], "--version", "-V", "version")) {
+		puts("microseg " MS_VERSION);
+		return 1;
+	}
+	if (is_word(argv[1], "--help", "-h", "help")) {
+		const struct cli_command *command = argc > 2 ? find_command(argv[2]) : NULL;
+
+		if (argc > 2 && !command)
+			return unknown_command(cli, argv[2]);
+		print_help(command);
+		return 1;
+	}
+	cli->command = find_command(argv[1]);
+	if (!cli->command)
+		return unknown_command(cli, argv[1]);
+	int r = cli->command->run ? parse_command(argc - 1, argv + 1, cli) : 0;
+	if (r == 0 && cli_has(cli, CLI_VERSION)) {
+		puts("microseg " MS_VERSION);
+		return 1;
+	}
+	color = color && !cli_has(cli, CLI_NO_COLOR);
+	cli->color = color && isatty(STDOUT_FILENO);
+	cli->color_errors = color && isatty(STDERR_FILENO);
+	return r;
+}
+
+void cli_fini(struct cli *cli)
+{
+	ms_vec_fini(&cli->policies);
+	ms_vec_fini(&cli->words);
+	ms_config_fini(&cli->config);
+}
+
+int cli_main(int argc, char **argv)
+{
+	_cleanup_(cli_fini) struct cli cli = {0};
+	int r = cli_parse(argc, argv, &cli);
+
+	if (r == -ENOMEM)
+		return cli_fail(&cli, "out of memory");
+	if (r != 0)
+		return r < 0 ? CLI_UNANSWERED : CLI_OK;
+	if (!cli.command->run)
+		return cli_fail(&cli, "not in this version");
+	r = cli.command->run(&cli);
+	if (fflush(stdout) == EOF || ferror(stdout))
+		return cli_fail(&cli, "cannot write the output: %s", strerror(errno));
+	return r;
+}

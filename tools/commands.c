@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "commands.h"
+
+#define LATER(name, summary) {name, summary, "", 0, NULL, NULL, false}
+
+const struct cli_command cli_commands[] = {
+	{"check", "Loads the policy and prints every error and warning.", "[-p PATH]... [--strict]",
+	 CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA), "  microseg check -p policies\n", cmd_check, false},
+	{"preview", "Prints the ruleset that the policy compiles to, in nft syntax.",
+	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME]", CLI_FLAG(CLI_SERVICE),
+	 "  microseg preview -p policies -i inventory.yaml\n"
+	 "  microseg preview -p policies -i inventory.yaml --service prod/orders-db\n",
+	 cmd_preview, false},
+	{"explain", "Says what happens to a flow, and what would have to be written where.",
+	 "[-p PATH]... [-i FILE|live] SRC DST PROTO/PORT | --batch FILE",
+	 CLI_FLAG(CLI_PUBLISHED) | CLI_FLAG(CLI_BATCH),
+	 "  microseg explain prod/orders-api prod/orders-db tcp/5432\n"
+	 "  microseg explain web-1 192.0.2.7 tcp/443\n"
+	 "  echo '{\"src\":\"host\",\"dst\":\"prod/web\",\"proto\":\"tcp\",\"dport\":80}' | microseg explain --batch -\n",
+	 cmd_explain, false},
+	{"test", "Runs the tests written in the policy.", "[-p PATH]... [-o text|json|tap]", 0,
+	 "  microseg test -p policies -o tap\n", cmd_test, true},
+	{"status", "Says what is enforced on this node, what is not covered, and why.", "", 0, NULL, cmd_status, false},
+	{"endpoints", "Lists the containers of this node and who they are.", "", 0, NULL, cmd_endpoints, false},
+	{"drops", "Shows denied and audited flows, newest last.", "[-f] [--since TIME] [--reason REASON] [--service NAME]",
+	 CLI_FLAG(CLI_FOLLOW) | CLI_FLAG(CLI_SINCE) | CLI_FLAG(CLI_REASON) | CLI_FLAG(CLI_SERVICE),
+	 "  microseg drops -f\n"
+	 "  microseg drops --since 10m --service prod/orders-db -o json\n",
+	 cmd_drops, false},
+	{"apply", "Loads the policy into the running node. The first time arms it.", "[-p PATH]... [--yes]",
+	 CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM), "  microseg apply -p policies\n", cmd_apply, false},
+	{"off", "Takes everything of microseg out of the kernel and remembers it.", "",
+	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR), NULL, cmd_off, false},
+	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), NULL, cmd_on, false},
+	LATER("matrix", "Who may reach whom on what."),
+	LATER("diff", "What a policy would change."),
+	LATER("services", "Services with their grants, counters and last hits."),
+	LATER("confirm", "Keeps what apply --confirm loaded."),
+	LATER("rollback", "Goes back to an earlier policy."),
+	LATER("history", "Lists the policies applied."),
+	LATER("quarantine", "Cuts an endpoint or a service off."),
+	LATER("grant", "Grants a flow for a time."),
+	LATER("relax", "Audits instead of enforcing for a time."),
+	LATER("suggest", "Proposes grants for what was refused."),
+	LATER("graph", "Draws who may reach whom."),
+	LATER("flows", "Shows the connections of now."),
+	LATER("verify", "Compares the kernel with the policy by probes."),
+	LATER("import", "Reads policies of other systems."),
+};
+const size_t cli_n_commands = sizeof(cli_commands) / sizeof(cli_commands[0]);
