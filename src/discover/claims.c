@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "discover/claims.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "microseg/cleanup.h"
+
+void ms_workload_facts_fini(struct ms_workload_facts *facts)
+{
+	free(facts->id);
+	free(facts->name);
+	free(facts->image);
+	free(facts->joined);
+	free(facts->started_at);
+	ms_vec_each(struct ms_workload_label, label, &facts->labels) {
+		free(label->name);
+		free(label->value);
+	}
+	ms_vec_fini(&facts->labels);
+	ms_vec_each(struct ms_attachment, attachment, &facts->attachments)
+		free(attachment->network);
+	ms_vec_fini(&facts->attachments);
+	*facts = (struct ms_workload_facts){0};
+}
+
+static void claim_free(struct ms_claim *claim)
+{
+	ms_workload_facts_fini(&claim->facts);
+	free(claim);
+}
+
+void ms_claims_fini(struct ms_claims *claims)
+{
+	ms_vec_each(struct ms_claim *, claim, &claims->live)
+		claim_free(*claim);
+	ms_vec_each(struct ms_claim *, claim, &claims->kept)
+		claim_free(*claim);
+	ms_vec_fini(&claims->live);
+	ms_vec_fini(&claims->kept);
+}
+
+/* Where @id is, or would stand, among the live ones. */
+static size_t position(const struct ms_claims *claims, const char *id)
+{
+	size_t low = 0, high = claims->live.n_items;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(claims->live.items[middle]->facts.id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+struct ms_claim *ms_claims_find(const struct ms_claims *claims, const char *id)
+{
+	size_t at = position(claims, id);
+
+	if (at == claims->live.n_items || strcmp(claims->live.items[at]->facts.id, id) != 0)
+		return NULL;
+	return claims->live.items[at];
+}
+
+static void remove_at(ms_claims_vec *list, size_t at)
+{
+	list->n_items--;
+	memmove(list->items + at, list->items + at + 1, (list->n_items - at) * sizeof(*list->items));
+}
+
+/* Takes the claim out of the live ones; it goes on naming what was there at @seq. */
+static void retire(struct ms_claims *claims, size_t at, uint64_t seq)
+{
+	struct ms_claim *claim = claims->live.items[at];
+
+	remove_at(&claims->live, at);
+	if (claim->until_seq > seq)
+		claim->until_seq = seq;
+	if (claim->nsid < 0 || ms_vec_push(&claims->kept, claim) < 0)
+		claim_free(claim);
+}
+
+static int insert(struct ms_claims *claims, const char *id, struct ms_claim *claim)
+{
+	size_t at = position(claims, id);
+
+	if (claims->live.n_items == MS_MAX_WORKLOADS)
+		return -E2BIG;
+	int r = ms_vec_push(&claims->live, claim);
+	if (r < 0)
+		return r;
+	memmove(claims->live.items + at + 1, claims->live.items + at,
+		(claims->live.n_items - 1 - at) * sizeof(*claims->live.items));
+	claims->live.items[at] = claim;
+	return 0;
+}
+
+/* A workload that is back where it was needs no memory of having been there. */
+static void forget_kept(struct ms_claims *claims, const char *id, int32_t nsid)
+{
+	for (size_t i = claims->kept.n_items; i > 0; i--) {
+		struct ms_claim *claim = claims->kept.items[i - 1];
+
+		if (claim->nsid != nsid || strcmp(claim->facts.id, id) != 0)
+			continue;
+		claim_free(claim);
+		remove_at(&claims->kept, i - 1);
+	}
+}
+
+int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid, uint64_t seq)
+{
+	_cleanup_(ms_workload_facts_fini) struct ms_workload_facts taken = *facts;
+	struct ms_claim *claim = ms_claims_find(claims, taken.id);
+
+	*facts = (struct ms_workload_facts){0};
+	if (claim && claim->nsid >= 0 && claim->nsid != nsid) {
+		retire(claims, position(claims, taken.id), seq);
+		claim = NULL;
+	}
+	if (!claim) {
+		claim = calloc(1, sizeof(*claim));
+		if (!claim)
+			return -ENOMEM;
+		int r = insert(claims, taken.id, claim);
+		if (r < 0) {
+			free(claim);
+			return r;
+		}
+	}
+	forget_kept(claims, taken.id, nsid);
+	ms_workload_facts_fini(&claim->facts);
+	claim->facts = taken;
+	taken = (struct ms_workload_facts){0};
+	claim->nsid = nsid;
+	claim->until_seq = UINT64_MAX;
+	return 0;
+}
+
+bool ms_claims_drop(struct ms_claims *claims, const char *id, uint64_t seq)
+{
+	if (!ms_claims_find(claims, id))
+		return false;
+	retire(claims, position(claims, id), seq);
+	return true;
+}
+
+bool ms_claims_drop_unless(struct ms_claims *claims, bool (*keep)(const char *id, void *userdata),
+			   void *userdata, uint64_t seq)
+{
+	bool dropped = false;
+
+	for (size_t i = claims->live.n_items; i > 0; i--) {
+		if (keep(claims->live.items[i - 1]->facts.id, userdata))
+			continue;
+		retire(claims, i - 1, seq);
+		dropped = true;
+	}
+	return dropped;
+}
+
+bool ms_claims_nsid_gone(struct ms_claims *claims, int32_t nsid)
+{
+	bool found = false;
+
+	ms_vec_each(struct ms_claim *, claim, &claims->live) {
+		if ((*claim)->nsid != nsid)
+			continue;
+		(*claim)->nsid = -1;
+		found = true;
+	}
+	for (size_t i = claims->kept.n_items; i > 0; i--) {
+		if (claims->kept.items[i - 1]->nsid != nsid)
+			continue;
+		claim_free(claims->kept.items[i - 1]);
+		remove_at(&claims->kept, i - 1);
+		found = true;
+	}
+	return found;
+}
+
+void ms_claims_doubt(struct ms_claims *claims, uint64_t seq)
+{
+	ms_vec_each(struct ms_claim *, claim, &claims->live)
+		if ((*claim)->until_seq > seq)
+			(*claim)->until_seq = seq;
+}
+
+void ms_claims_prune(struct ms_claims *claims, const struct ms_links *links)
+{
+	for (size_t i = claims->kept.n_items; i > 0; i--) {
+		if (ms_links_lead_to(links, claims->kept.items[i - 1]->nsid))
+			continue;
+		claim_free(claims->kept.items[i - 1]);
+		remove_at(&claims->kept, i - 1);
+	}
+}
+
+static int compare_claims(const void *a, const void *b)
+{
+	const struct ms_claim *x = *(const struct ms_claim *const *)a, *y = *(const struct ms_claim *const *)b;
+
+	if (x->nsid != y->nsid)
+		return x->nsid < y->nsid ? -1 : 1;
+	int order = strcmp(x->facts.name, y->facts.name);
+	return order ? order : strcmp(x->facts.id, y->facts.id);
+}
+
+int ms_claims_sorted(const struct ms_claims *claims, ms_claim_vec *list)
+{
+	int r = 0;
+
+	ms_vec_each(struct ms_claim *, claim, &claims->live)
+		if (r == 0)
+			r = ms_vec_push(list, *claim);
+	ms_vec_each(struct ms_claim *, claim, &claims->kept)
+		if (r == 0)
+			r = ms_vec_push(list, *claim);
+	ms_vec_sort(list, compare_claims);
+	return r;
+}
+
+int ms_claims_unplaced(const struct ms_claims *claims, ms_claim_vec *list)
+{
+	int r = 0;
+
+	ms_vec_each(struct ms_claim *, claim, &claims->live)
+		if (r == 0 && (*claim)->nsid < 0)
+			r = ms_vec_push(list, *claim);
+	return r;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation. The watch (netlink.c) owns what the kernel shows; each source of names (engine.c, netns.c) owns
+ * what it claims; here they are only held together. A snapshot is built from all of it when it is asked for
+ * (snapshot.c), and nothing of it is kept.
+ *
+ * Whoever learns something calls touch(), which arms a timer of no delay: all that one turn of the loop brings is told
+ * of once, at the start of the next turn, and nothing waits longer. Time alone changes a snapshot too (an endpoint stops
+ * being pending); every snapshot says when, and a timer waits for that.
+ */
+#include "discover/discover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "discover/engine.h"
+#include "discover/netns.h"
+#include "discover/snapshot.h"
+#include "discover/watch.h"
+#include "microseg/cleanup.h"
+
+MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
+
+struct ms_discover {
+	struct ms_arena *arena; /* of the options' texts */
+	ms_text_vec patterns, named, ignore;
+	const char *node;
+	ms_discover_fn changed_fn;
+	void *userdata;
+
+	struct ms_rtnl *rtnl;
+	struct ms_http *http;
+	struct ms_watch *watch;
+	struct ms_netns *netns;
+	MS_VEC(struct ms_engine *) engines;
+	struct ms_timer *touched; /* runs out at the start of the next turn */
+	struct ms_timer *later;	  /* when time alone changes the snapshot */
+	uint64_t revision;
+	MS_VEC(struct ms_bridge_state) bridges;
+};
+
+const char *ms_source_state_name(enum ms_source_state state)
+{
+	static const char *const names[] = {
+		[MS_SOURCE_STARTING] = "starting",
+		[MS_SOURCE_OK] = "ok",
+		[MS_SOURCE_ABSENT] = "absent",
+		[MS_SOURCE_FAILED] = "failed",
+	};
+
+	return names[state];
+}
+
+static void touch(void *userdata)
+{
+	struct ms_discover *discover = userdata;
+
+	ms_timer_set(discover->touched, 0);
+}
+
+static uint64_t seq(void *userdata)
+{
+	const struct ms_discover *discover = userdata;
+
+	return ms_watch_links(discover->watch)->seq;
+}
+
+static bool engine_may_name(const struct ms_discover *discover)
+{
+	ms_vec_each(struct ms_engine *, engine, &discover->engines) {
+		enum ms_source_state state = ms_engine_health(*engine).state;
+
+		if (state == MS_SOURCE_OK || state == MS_SOURCE_STARTING)
+			return true;
+	}
+	return false;
+}
+
+static int gather_claims(struct ms_discover *discover, const struct ms_claims ***ret_claims, size_t *ret_n_claims)
+{
+	size_t n = 0;
+	const struct ms_claims **claims = calloc(discover->engines.n_items + 1, sizeof(*claims));
+
+	if (!claims)
+		return -ENOMEM;
+	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+		claims[n++] = ms_engine_claims(*engine);
+	claims[n++] = ms_netns_claims(discover->netns);
+	*ret_claims = claims;
+	*ret_n_claims = n;
+	return 0;
+}
+
+static struct ms_cover_rules rules(const struct ms_discover *discover)
+{
+	return (struct ms_cover_rules){&discover->patterns, &discover->named, &discover->ignore};
+}
+
+/* Looks again when time will have changed something: an endpoint stops being pending, a young veth is decided. */
+static void look_later(struct ms_discover *discover, uint64_t now_ms, uint64_t again_ms)
+{
+	if (again_ms == UINT64_MAX)
+		ms_timer_stop(discover->later);
+	else
+		ms_timer_set(discover->later, again_ms > now_ms ? again_ms - now_ms : 0);
+}
+
+int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret_inventory)
+{
+	_cleanup_(freep) const struct ms_claims **claims = NULL;
+	struct ms_snapshot_facts facts = {.node = discover->node,
+					  .links = ms_watch_links(discover->watch),
+					  .rules = rules(discover),
+					  .engine_may_name = engine_may_name(discover),
+					  .now_ms = ms_monotonic_ms(),
+					  .revision = discover->revision + 1};
+	uint64_t again_ms;
+
+	int r = gather_claims(discover, &claims, &facts.n_claims);
+	if (r < 0)
+		return r;
+	facts.claims = claims;
+	r = ms_snapshot_build(&facts, ret_inventory, &again_ms);
+	if (r < 0)
+		return r;
+	discover->revision++;
+	look_later(discover, facts.now_ms, again_ms);
+	return 0;
+}
+
+/* The names are those of the links, which change only in the watch's turn, and that ends here. */
+static int list_bridges(struct ms_discover *discover)
+{
+	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
+	struct ms_cover_rules cover_rules = rules(discover);
+	ms_covered_vec covered = {0};
+	uint64_t again_ms;
+
+	discover->bridges.n_items = 0;
+	int r = arena ? ms_cover_judge(ms_watch_links(discover->watch), &cover_rules, ms_monotonic_ms(), arena,
+				       &covered, &again_ms)
+		      : -ENOMEM;
+	for (size_t i = 0; r == 0 && i < covered.n_items; i++) {
+		const struct ms_link_view *view = &covered.items[i].link->view;
+
+		if (covered.items[i].cover == MS_COVER_BRIDGE)
+			r = ms_vec_push(&discover->bridges,
+					((struct ms_bridge_state){view->name, view->ifindex, view->nf_call_ip,
+								  view->nf_call_ip6}));
+	}
+	ms_vec_fini(&covered);
+	return r;
+}
+
+size_t ms_discover_bridges(const struct ms_discover *discover, const struct ms_bridge_state **ret_bridges)
+{
+	*ret_bridges = discover->bridges.items;
+	return discover->bridges.n_items;
+}
+
+static struct ms_source_health watch_health(const struct ms_discover *discover)
+{
+	const char *error = ms_watch_error(discover->watch);
+
+	return (struct ms_source_health){
+		.name = "netlink", .state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK, .detail = error};
+}
+
+size_t ms_discover_n_sources(const struct ms_discover *discover)
+{
+	return 2 + discover->engines.n_items;
+}
+
+struct ms_source_health ms_discover_source(const struct ms_discover *discover, size_t index)
+{
+	if (index == 0)
+		return watch_health(discover);
+	if (index <= discover->engines.n_items)
+		return ms_engine_health(discover->engines.items[index - 1]);
+	return ms_netns_health(discover->netns);
+}
+
+bool ms_discover_settled(const struct ms_discover *discover)
+{
+	for (size_t i = 0; i < ms_discover_n_sources(discover); i++)
+		if (ms_discover_source(discover, i).state == MS_SOURCE_STARTING)
+			return false;
+	return true;
+}
+
+static void on_touched(void *userdata)
+{
+	struct ms_discover *discover = userdata;
+	const struct ms_links *links = ms_watch_links(discover->watch);
+
+	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+		ms_claims_prune(ms_engine_claims(*engine), links);
+	ms_claims_prune(ms_netns_claims(discover->netns), links);
+	if (discover->changed_fn)
+		discover->changed_fn(discover->userdata);
+}
+
+static void on_watch_changed(void *userdata)
+{
+	list_bridges(userdata); /* without memory there are fewer bridges than there are, until the next change */
+	touch(userdata);
+}
+
+static void on_nsid(int32_t nsid, bool gone, void *userdata)
+{
+	struct ms_discover *discover = userdata;
+
+	if (!gone) {
+		ms_netns_nsid_new(discover->netns);
+		ms_vec_each(struct ms_engine *, engine, &discover->engines)
+			ms_engine_nsid_new(*engine);
+		return;
+	}
+	bool found = ms_claims_nsid_gone(ms_netns_claims(discover->netns), nsid);
+	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+		found |= ms_claims_nsid_gone(ms_engine_claims(*engine), nsid);
+	if (found)
+		touch(discover);
+}
+
+static void on_gap(void *userdata)
+{
+	struct ms_discover *discover = userdata;
+
+	ms_netns_gap(discover->netns);
+	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+		ms_engine_gap(*engine);
+	touch(discover);
+}
+
+static int copy_texts(struct ms_arena *arena, const ms_text_vec *from, ms_text_vec *to)
+{
+	int r = 0;
+
+	if (!from)
+		return 0;
+	ms_vec_each(const char *, text, from) {
+		const char *copy = ms_arena_strdup(arena, *text);
+
+		if (r == 0)
+			r = copy ? ms_avec_push(arena, to, copy) : -ENOMEM;
+	}
+	return r;
+}
+
+static int copy_options(struct ms_discover *discover, const struct ms_discover_options *options)
+{
+	discover->arena = ms_arena_new();
+	if (!discover->arena)
+		return -ENOMEM;
+	discover->changed_fn = options->changed;
+	discover->userdata = options->userdata;
+	discover->node = ms_arena_strdup(discover->arena, options->node);
+	int r = discover->node ? 0 : -ENOMEM;
+	if (r == 0)
+		r = copy_texts(discover->arena, options->patterns, &discover->patterns);
+	if (r == 0)
+		r = copy_texts(discover->arena, options->named, &discover->named);
+	if (r == 0)
+		r = copy_texts(discover->arena, options->ignore, &discover->ignore);
+	return r;
+}
+
+static int add_engine(struct ms_discover *discover, struct ms_loop *loop, const char *path)
+{
+	const struct ms_engine_handler handler = {.changed = touch, .seq = seq, .userdata = discover};
+	struct ms_engine *engine;
+	int r = ms_engine_new(loop, discover->http, discover->rtnl, path, &handler, &engine);
+
+	if (r == 0)
+		r = ms_vec_push(&discover->engines, engine);
+	return r;
+}
+
+static int start_sources(struct ms_discover *discover, struct ms_loop *loop,
+			 const struct ms_discover_options *options)
+{
+	const struct ms_watch_handler watch_handler = {
+		.changed = on_watch_changed, .nsid = on_nsid, .gap = on_gap, .userdata = discover};
+	const struct ms_netns_handler netns_handler = {.changed = touch, .seq = seq, .userdata = discover};
+
+	int r = ms_rtnl_open(&discover->rtnl);
+	if (r == 0)
+		r = ms_watch_new(loop, discover->rtnl, &watch_handler, &discover->watch);
+	if (r == 0)
+		r = list_bridges(discover);
+	if (r == 0)
+		r = ms_netns_new(loop, discover->rtnl, options->netns_dir, &netns_handler, &discover->netns);
+	for (size_t i = 0; r == 0 && options->engines && i < options->engines->n_items; i++)
+		r = add_engine(discover, loop, options->engines->items[i]);
+	return r;
+}
+
+int ms_discover_new(struct ms_loop *loop, const struct ms_discover_options *options,
+		    struct ms_discover **ret_discover)
+{
+	struct ms_discover *discover = calloc(1, sizeof(*discover));
+
+	if (!discover)
+		return -ENOMEM;
+	int r = copy_options(discover, options);
+	discover->touched = ms_loop_timer(loop, on_touched, discover);
+	discover->later = ms_loop_timer(loop, touch, discover);
+	discover->http = ms_http_new(loop);
+	if (r == 0 && (!discover->touched || !discover->later || !discover->http))
+		r = -ENOMEM;
+	if (r == 0)
+		r = start_sources(discover, loop, options);
+	if (r < 0) {
+		ms_discover_free(discover);
+		return r;
+	}
+	touch(discover);
+	*ret_discover = discover;
+	return 0;
+}
+
+struct ms_discover *ms_discover_free(struct ms_discover *discover)
+{
+	if (!discover)
+		return NULL;
+	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+		ms_engine_free(*engine);
+	ms_vec_fini(&discover->engines);
+	ms_netns_free(discover->netns);
+	ms_watch_free(discover->watch);
+	ms_http_free(discover->http);
+	ms_rtnl_free(discover->rtnl);
+	ms_timer_free(discover->touched);
+	ms_timer_free(discover->later);
+	ms_vec_fini(&discover->bridges);
+	ms_arena_free(discover->arena);
+	free(discover);
+	return NULL;
+}

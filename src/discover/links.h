@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Links: what netlink showed of the interfaces of this namespace, and of the far ends of its veths.
+ * A plain value: it holds no descriptor and asks nobody.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "microseg/inventory.h"
+
+struct nlmsghdr;
+
+#define MS_MAX_LINKS 65536	 /* interfaces of this namespace that are looked at */
+#define MS_MAX_PEER_ADDRS 256	 /* addresses of one endpoint: its namespace may add what it likes */
+#define MS_MAX_HOST_ADDRS 65536	 /* addresses of this namespace */
+#define MS_ALIAS_SIZE 257	 /* IFALIASZ and a NUL */
+#define MS_LINK_KIND_SIZE 16
+
+/** As one RTM_NEWLINK message shows a link. */
+struct ms_link_view {
+	uint32_t ifindex;
+	char name[MS_IFNAME_SIZE];
+	char kind[MS_LINK_KIND_SIZE]; /* "veth", "bridge"; "" for a device of its own */
+	char alias[MS_ALIAS_SIZE];
+	uint32_t master;     /* 0: none */
+	uint32_t peer;	     /* the other end of a veth, as numbered where it lives; 0: none */
+	bool peer_foreign;   /* the other end lives in another namespace */
+	int32_t peer_nsid;   /* its id; -1 when it has none */
+	struct ms_mac mac;
+	bool nf_call_ip, nf_call_ip6; /* of a bridge */
+};
+
+/** The container's own interface. */
+struct ms_veth_peer {
+	bool known;
+	struct ms_mac mac;
+	ms_addr_vec addrs; /* sorted */
+	size_t n_left_out; /* addresses beyond MS_MAX_PEER_ADDRS */
+};
+
+struct ms_link {
+	struct ms_link_view view;
+	ms_addr_vec addrs;  /* the host's own on it, sorted */
+	bool default_route; /* of either family leaves through it */
+	struct ms_veth_peer peer;
+	bool peer_stale;     /* must be read (again) */
+	uint64_t seen_ms;    /* monotonic: since when this interface leads to this namespace */
+	uint64_t seen_seq;   /* the same as a serial number, see claims.h */
+	bool seen_at_start;  /* it was there when we came */
+	uint64_t generation; /* of the last list that showed it */
+};
+
+/** Sorted by ifindex. */
+struct ms_links {
+	MS_VEC(struct ms_link *) list;
+	uint64_t seq; /* grows with every link that is new or leads elsewhere */
+};
+
+void ms_links_fini(struct ms_links *links);
+struct ms_link *ms_links_find(const struct ms_links *links, uint32_t ifindex);
+
+/**
+ * Takes over what a message showed. Returns 1 when that changed anything, 0 when not, -ENOMEM, -E2BIG beyond
+ * MS_MAX_LINKS.
+ */
+int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms, bool at_start);
+/** Returns whether there was such a link. */
+bool ms_links_remove(struct ms_links *links, uint32_t ifindex);
+/** Marks the far ends in namespace @nsid for a new read: the one numbered @ifindex there, or with 0 all of them. */
+void ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex);
+/** Does any veth lead to @nsid? */
+bool ms_links_lead_to(const struct ms_links *links, int32_t nsid);
+
+void ms_veth_peer_fini(struct ms_veth_peer *peer);
+/** Replaces @peer by @fresh, which it takes over. Returns whether they differ. */
+bool ms_veth_peer_replace(struct ms_veth_peer *peer, struct ms_veth_peer *fresh);
+bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b);
+/** Sorts and drops doubles. */
+void ms_addrs_normalize(ms_addr_vec *addrs);
+
+/** Decodes RTM_NEWLINK or RTM_DELLINK. Returns 0; -ENOMSG when it is not about a link itself; -EBADMSG. */
+int ms_link_decode(const struct nlmsghdr *message, struct ms_link_view *ret_view);
+
+struct ms_addr_view {
+	uint32_t ifindex;
+	struct ms_addr addr;
+};
+/** Decodes RTM_NEWADDR or RTM_DELADDR. Returns 0; -ENOMSG for another family; -EBADMSG. */
+int ms_addr_decode(const struct nlmsghdr *message, struct ms_addr_view *ret_view);
+
+typedef void (*ms_route_fn)(uint32_t ifindex, void *userdata);
+/**
+ * Calls @fn for every interface that a unicast default route leaves through; @fn may be NULL.
+ * Returns 0; -ENOMSG when it is no such route; -EBADMSG.
+ */
+int ms_route_decode(const struct nlmsghdr *message, ms_route_fn fn, void *userdata);
+
+/** Decodes RTM_NEWNSID and RTM_DELNSID. Returns 0 or -EBADMSG. */
+int ms_nsid_decode(const struct nlmsghdr *message, int32_t *ret_nsid);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "discover/list.h"
+
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include "microseg/cleanup.h"
+
+struct links_list {
+	struct ms_links *links;
+	uint64_t generation;
+	uint64_t now_ms;
+	bool at_start;
+	bool changed;
+};
+
+static int on_link(const struct nlmsghdr *message, void *userdata)
+{
+	struct links_list *list = userdata;
+	struct ms_link_view view;
+
+	if (message->nlmsg_type != RTM_NEWLINK)
+		return 0;
+	int r = ms_link_decode(message, &view);
+	if (r == -ENOMSG)
+		return 0;
+	if (r == 0)
+		r = ms_links_apply(list->links, &view, list->now_ms, list->at_start);
+	if (r < 0)
+		return r;
+	list->changed |= r > 0;
+	ms_links_find(list->links, view.ifindex)->generation = list->generation;
+	return 0;
+}
+
+static bool remove_unseen(struct ms_links *links, uint64_t generation)
+{
+	bool changed = false;
+
+	for (size_t i = links->list.n_items; i > 0; i--) {
+		const struct ms_link *link = links->list.items[i - 1];
+
+		if (link->generation != generation)
+			changed |= ms_links_remove(links, link->view.ifindex);
+	}
+	return changed;
+}
+
+int ms_list_links(struct ms_rtnl *rtnl, struct ms_links *links, uint64_t generation, uint64_t now_ms,
+		  bool at_start, bool *ret_changed)
+{
+	static const struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
+	struct links_list list = {links, generation, now_ms, at_start, false};
+	_cleanup_(ms_rtnl_message_freep) struct nl_msg *message =
+		ms_rtnl_message(RTM_GETLINK, NLM_F_DUMP, &header, sizeof(header));
+
+	if (!message)
+		return -ENOMEM;
+	int r = ms_rtnl_request(rtnl, message, on_link, &list);
+	if (r == 0)
+		list.changed |= remove_unseen(links, generation);
+	*ret_changed |= list.changed;
+	return r;
+}
+
+int ms_list_link(struct ms_rtnl *rtnl, struct ms_links *links, uint32_t ifindex, uint64_t now_ms,
+		 bool *ret_changed)
+{
+	const struct ifinfomsg header = {.ifi_index = (int)ifindex};
+	const struct ms_link *known = ms_links_find(links, ifindex);
+	struct links_list list = {links, known ? known->generation : 0, now_ms, false, false};
+	_cleanup_(ms_rtnl_message_freep) struct nl_msg *message =
+		ms_rtnl_message(RTM_GETLINK, NLM_F_ACK, &header, sizeof(header));
+
+	if (!message)
+		return -ENOMEM;
+	int r = ms_rtnl_request(rtnl, message, on_link, &list);
+	if (r == -ENODEV) {
+		list.changed |= ms_links_remove(links, ifindex);
+		r = 0;
+	}
+	*ret_changed |= list.changed;
+	return r;
+}
+
+struct host_addr {
+	uint32_t ifindex;
+	struct ms_addr addr;
+};
+typedef MS_VEC(struct host_addr) host_addr_vec;
+
+static int on_host_addr(const struct nlmsghdr *message, void *userdata)
+{
+	host_addr_vec *found = userdata;
+	struct ms_addr_view view;
+	int r = ms_addr_decode(message, &view);
+
+	if (r < 0)
+		return r == -ENOMSG ? 0 : r;
+	if (found->n_items == MS_MAX_HOST_ADDRS)
+		return -E2BIG;
+	return ms_vec_push(found, ((struct host_addr){view.ifindex, view.addr}));
+}
+
+static int compare_host_addrs(const void *a, const void *b)
+{
+	const struct host_addr *x = a, *y = b;
+
+	if (x->ifindex != y->ifindex)
+		return x->ifindex < y->ifindex ? -1 : 1;
+	return ms_addr_compare(&x->addr, &y->addr);
+}
+
+/* Gives every link its part of @found, which is sorted like the links are. */
+static int hand_out(struct ms_links *links, const host_addr_vec *found, bool *ret_changed)
+{
+	size_t at = 0;
+
+	ms_vec_each(struct ms_link *, item, &links->list) {
+		struct ms_link *link = *item;
+		ms_addr_vec own = {0};
+		int r = 0;
+
+		while (at < found->n_items && found->items[at].ifindex < link->view.ifindex)
+			at++;
+		for (; r == 0 && at < found->n_items && found->items[at].ifindex == link->view.ifindex; at++)
+			r = ms_vec_push(&own, found->items[at].addr);
+		if (r < 0) {
+			ms_vec_fini(&own);
+			return r;
+		}
+		ms_addrs_normalize(&own);
+		*ret_changed |= !ms_addrs_equal(&own, &link->addrs);
+		ms_vec_fini(&link->addrs);
+		link->addrs = own;
+	}
+	return 0;
+}
+
+int ms_list_addrs(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_changed)
+{
+	static const struct ifaddrmsg header = {.ifa_family = AF_UNSPEC};
+	host_addr_vec found = {0};
+	_cleanup_(ms_rtnl_message_freep) struct nl_msg *message =
+		ms_rtnl_message(RTM_GETADDR, NLM_F_DUMP, &header, sizeof(header));
+	int r = message ? ms_rtnl_request(rtnl, message, on_host_addr, &found) : -ENOMEM;
+
+	if (r == 0) {
+		ms_vec_sort(&found, compare_host_addrs);
+		r = hand_out(links, &found, ret_changed);
+	}
+	ms_vec_fini(&found);
+	return r;
+}
+
+typedef MS_VEC(uint32_t) ifindex_vec;
+
+struct routes_list {
+	ifindex_vec oifs;
+	int failed;
+};
+
+static void on_nexthop(uint32_t ifindex, void *userdata)
+{
+	struct routes_list *list = userdata;
+
+	if (!list->failed)
+		list->failed = ms_vec_push(&list->oifs, ifindex);
+}
+
+static int on_route(const struct nlmsghdr *message, void *userdata)
+{
+	struct routes_list *list = userdata;
+	int r = ms_route_decode(message, on_nexthop, list);
+
+	return list->failed ? list->failed : r == -ENOMSG ? 0 : r;
+}
+
+static int dump_routes(struct ms_rtnl *rtnl, uint8_t family, struct routes_list *list)
+{
+	const struct rtmsg header = {.rtm_family = family, .rtm_type = RTN_UNICAST};
+	_cleanup_(ms_rtnl_message_freep) struct nl_msg *message =
+		ms_rtnl_message(RTM_GETROUTE, NLM_F_DUMP, &header, sizeof(header));
+
+	return message ? ms_rtnl_request(rtnl, message, on_route, list) : -ENOMEM;
+}
+
+static bool contains(const ifindex_vec *oifs, uint32_t ifindex)
+{
+	ms_vec_each(uint32_t, oif, oifs)
+		if (*oif == ifindex)
+			return true;
+	return false;
+}
+
+int ms_list_routes(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_changed)
+{
+	struct routes_list list = {0};
+	int r = dump_routes(rtnl, AF_INET, &list);
+
+	if (r == 0)
+		r = dump_routes(rtnl, AF_INET6, &list);
+	if (r == -EAFNOSUPPORT || r == -EOPNOTSUPP)
+		r = 0; /* a kernel without this family has no such route */
+	for (size_t i = 0; r == 0 && i < links->list.n_items; i++) {
+		struct ms_link *link = links->list.items[i];
+		bool carries = contains(&list.oifs, link->view.ifindex);
+
+		*ret_changed |= carries != link->default_route;
+		link->default_route = carries;
+	}
+	ms_vec_fini(&list.oifs);
+	return r;
+}
+
+struct peer_list {
+	const struct ms_link *link;
+	struct ms_veth_peer peer;
+};
+
+static int on_peer_link(const struct nlmsghdr *message, void *userdata)
+{
+	struct peer_list *list = userdata;
+	struct ms_link_view view;
+
+	/* The far end must name our end: that proves the pair. */
+	if (message->nlmsg_type != RTM_NEWLINK || ms_link_decode(message, &view) < 0 ||
+	    view.peer != list->link->view.ifindex)
+		return 0;
+	list->peer.known = true;
+	list->peer.mac = view.mac;
+	return 0;
+}
+
+static int on_peer_addr(const struct nlmsghdr *message, void *userdata)
+{
+	struct peer_list *list = userdata;
+	struct ms_addr_view view;
+	int r = ms_addr_decode(message, &view);
+
+	if (r < 0 || view.ifindex != list->link->view.peer)
+		return r == -ENOMSG ? 0 : r;
+	if (list->peer.addrs.n_items == MS_MAX_PEER_ADDRS) {
+		list->peer.n_left_out++;
+		return 0;
+	}
+	return ms_vec_push(&list->peer.addrs, view.addr);
+}
+
+static int get_peer_link(struct ms_rtnl *rtnl, struct peer_list *list)
+{
+	const struct ifinfomsg header = {.ifi_index = (int)list->link->view.peer};
+	_cleanup_(ms_rtnl_message_freep) struct nl_msg *message =
+		ms_rtnl_message(RTM_GETLINK, NLM_F_ACK, &header, sizeof(header));
+
+	if (!message || nla_put_s32(message, IFLA_TARGET_NETNSID, list->link->view.peer_nsid) < 0)
+		return -ENOMEM;
+	return ms_rtnl_request(rtnl, message, on_peer_link, list);
+}
+
+static int dump_peer_addrs(struct ms_rtnl *rtnl, uint8_t family, struct peer_list *list)
+{
+	const struct ifaddrmsg header = {.ifa_family = family, .ifa_index = list->link->view.peer};
+	_cleanup_(ms_rtnl_message_freep) struct nl_msg *message =
+		ms_rtnl_message(RTM_GETADDR, NLM_F_DUMP, &header, sizeof(header));
+
+	if (!message || nla_put_s32(message, IFA_TARGET_NETNSID, list->link->view.peer_nsid) < 0)
+		return -ENOMEM;
+	int r = ms_rtnl_request(rtnl, message, on_peer_addr, list);
+	/* An interface without this family, or a kernel without it, has no such address. */
+	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
+}
+
+int ms_list_peer(struct ms_rtnl *rtnl, struct ms_link *link, bool *ret_changed)
+{
+	struct peer_list list = {.link = link};
+	int r = get_peer_link(rtnl, &list);
+
+	if (r == 0 && list.peer.known)
+		r = dump_peer_addrs(rtnl, AF_INET, &list);
+	if (r == 0 && list.peer.known)
+		r = dump_peer_addrs(rtnl, AF_INET6, &list);
+	if (r == -ENODEV || r == -EINVAL || r == -ESRCH) {
+		ms_veth_peer_fini(&list.peer);
+		r = 0;
+	}
+	if (r == 0) {
+		ms_addrs_normalize(&list.peer.addrs);
+		link->peer_stale = false;
+		*ret_changed |= ms_veth_peer_replace(&link->peer, &list.peer);
+	}
+	ms_veth_peer_fini(&list.peer);
+	return r;
+}
