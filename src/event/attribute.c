@@ -67,45 +67,55 @@ static bool is_nobody(const struct ms_addr *addr)
 	       ms_addr_is_unspecified(addr);
 }
 
-/* Who holds @addr. Returns false when nobody does and nobody could. */
+/* Who holds @addr. Returns false when nobody does and nobody could: then the party is only for the oracle. */
 static bool find_by_addr(const struct attribution *a, const struct ms_addr *addr, bool managed,
 			 struct ms_party *ret_party)
 {
 	struct ms_party party = ms_party_of_addr(a->policy, a->inventory, addr, managed);
 	bool held = party.endpoint || party.kind == MS_PARTY_HOST || party.kind == MS_PARTY_NODE;
 
-	if (!held && is_nobody(addr))
-		return false;
 	*ret_party = party;
-	return true;
+	return held || !is_nobody(addr);
+}
+
+/* No endpoint is known behind the port. What a spoofed packet claims to be says nothing about its source. */
+static void find_source_by_claim(struct attribution *a)
+{
+	const struct ms_packet_record *record = a->record;
+	bool managed = ms_event_is_managed(a->inventory, record->indev) ||
+		       ms_event_is_managed(a->inventory, record->physindev);
+	bool spoof = a->tag.reason == MS_REASON_SPOOF;
+
+	a->has_src = true;
+	a->src = (struct ms_party){
+		.kind = managed ? MS_PARTY_UNIDENTIFIED : MS_PARTY_NET,
+		.has_addr = a->packet.has_addrs,
+		.addr = a->packet.src,
+	};
+	if (spoof || (managed && record->physindev[0]))
+		return;
+	if (a->packet.has_addrs)
+		a->has_src = find_by_addr(a, &a->packet.src, managed, &a->src);
+	else
+		a->has_src = managed;
 }
 
 static void find_source(struct attribution *a)
 {
 	const struct ms_packet_record *record = a->record;
-	bool managed = ms_event_is_managed(a->inventory, record->indev) ||
-		       ms_event_is_managed(a->inventory, record->physindev);
 	const struct ms_endpoint *endpoint;
 
 	a->src_port = record->physindev[0] ? record->physindev : record->indev;
-	endpoint = a->src_port[0] ? ms_inventory_by_interface(a->inventory, a->src_port) : NULL;
+	endpoint = ms_inventory_by_interface(a->inventory, a->src_port);
+	if (!endpoint) {
+		find_source_by_claim(a);
+		return;
+	}
 	a->has_src = true;
-	if (endpoint) {
-		a->src = ms_party_of_endpoint(endpoint);
-		if (a->packet.has_addrs) {
-			a->src.has_addr = true;
-			a->src.addr = a->packet.src;
-		}
-	} else if (managed && (record->physindev[0] || !a->packet.has_addrs)) {
-		a->src = (struct ms_party){
-			.kind = MS_PARTY_UNIDENTIFIED,
-			.has_addr = a->packet.has_addrs,
-			.addr = a->packet.src,
-		};
-	} else if (a->packet.has_addrs) {
-		a->has_src = find_by_addr(a, &a->packet.src, managed, &a->src);
-	} else {
-		a->has_src = false;
+	a->src = ms_party_of_endpoint(endpoint);
+	if (a->packet.has_addrs) {
+		a->src.has_addr = true;
+		a->src.addr = a->packet.src;
 	}
 }
 
@@ -210,13 +220,24 @@ static bool is_policy_reason(enum ms_reason reason)
 	       reason == MS_REASON_NO_GRANT;
 }
 
+/* The kernel refused what the oracle, asked now, would let pass. */
+static const char *explain_allowed(const struct attribution *a, const struct ms_decision *decision)
+{
+	if (decision->policy)
+		return "the policy in force now allows it: an earlier one refused it";
+	if (a->src.endpoint || a->dst.endpoint)
+		return "it resembles what everybody may send (neighbour discovery, DHCP), but not in its proper form";
+	return "neither end is a container of this node any more";
+}
+
 static void explain(const struct attribution *a, struct ms_event *event)
 {
 	_cleanup_(ms_str_fini) struct ms_str sentence = {0};
 	struct ms_arena *arena = NULL;
 	struct ms_decision decision = {0};
+	bool judged = is_policy_reason(a->tag.reason) && a->policy && a->packet.has_addrs;
 
-	if (is_policy_reason(a->tag.reason) && a->policy && a->has_src && a->has_dst) {
+	if (judged) {
 		arena = ms_arena_new();
 		decision = ask_oracle(a, arena);
 	}
@@ -226,8 +247,8 @@ static void explain(const struct attribution *a, struct ms_event *event)
 	}
 	if (decision.nearest)
 		ms_str_add(&sentence, decision.nearest);
-	else if (arena && decision.verdict == MS_ALLOW)
-		ms_str_add(&sentence, "the policy in force now allows it: an earlier one refused it");
+	else if (judged && decision.verdict == MS_ALLOW)
+		ms_str_add(&sentence, explain_allowed(a, &decision));
 	else
 		ms_event_sentence(a, &sentence);
 	copy_text(event->nearest, sizeof(event->nearest), sentence.text);

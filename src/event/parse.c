@@ -109,10 +109,23 @@ int ms_event_time_parse(const char *text, uint64_t *ret_time_ms)
 	return 0;
 }
 
+/* A number in exactly the form that json.c gives it: @format prints it back. */
+static int read_form(const char *text, int base, unsigned long max, const char *format, unsigned long *ret_value)
+{
+	char again[16];
+	unsigned long value = strtoul(text, NULL, base);
+
+	snprintf(again, sizeof(again), format, value);
+	if (value > max || strcmp(text, again) != 0)
+		return -EINVAL;
+	*ret_value = value;
+	return 0;
+}
+
 static int read_proto(const json_t *object, struct ms_event *event)
 {
 	const char *text = json_string_value(json_object_get(object, "proto"));
-	char *end = NULL;
+	unsigned long value;
 
 	if (!text)
 		return -EINVAL;
@@ -128,15 +141,12 @@ static int read_proto(const json_t *object, struct ms_event *event)
 			return 0;
 		}
 	}
-	bool ether = strncmp(text, "0x", 2) == 0;
-	unsigned long value = strtoul(ether ? text + 2 : text, &end, ether ? 16 : 10);
-	if (*end || strlen(text) > 6 || text[0] < '0' || text[0] > '9' ||
-	    value > (ether ? UINT16_MAX : UINT8_MAX))
-		return -EINVAL;
-	if (ether)
+	if (read_form(text, 16, UINT16_MAX, "0x%04lx", &value) == 0)
 		event->ether_type = (uint16_t)value;
-	else
+	else if (read_form(text, 10, UINT8_MAX, "%lu", &value) == 0)
 		event->proto = (uint8_t)value;
+	else
+		return -EINVAL;
 	return 0;
 }
 

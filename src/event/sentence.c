@@ -152,15 +152,13 @@ static void add_limit(const struct attribution *a, struct ms_str *out)
 	ms_str_add(out, " has as many tracked connections as one address may have");
 }
 
-/* The oracle had nothing to say about these: an end is nobody, or there is no policy. */
+/* The oracle was not asked: there is no policy, or the frame has no addresses to ask about. */
 static void add_unjudged(const struct attribution *a, struct ms_str *out)
 {
-	if (!a->policy)
-		ms_str_add(out, "no policy is loaded: managed interfaces pass nothing");
-	else if (a->packet.has_addrs && ms_addr_is_multicast(&a->packet.dst))
-		ms_str_add(out, "multicast and broadcast never pass, but for neighbour discovery and DHCP");
+	if (a->policy)
+		ms_str_add(out, "the frame has no addresses to look for in the policy");
 	else
-		ms_str_add(out, "no grant can name an end that is no service, no host, no node and not in net");
+		ms_str_add(out, "no policy is loaded: managed interfaces pass nothing");
 }
 
 void ms_event_sentence(const struct attribution *a, struct ms_str *out)
