@@ -132,16 +132,22 @@ static int unknown_command(const struct cli *cli, const char *name)
 	return -EINVAL;
 }
 
+static uint32_t flags_of(const struct cli_command *command)
+{
+	return COMMON_FLAGS | (command ? command->flags : 0);
+}
+
 /* What getopt stumbled over stands before optind; of a letter only optopt is known. */
 static int unknown_flag(const struct cli *cli, char *const argv[], int letter)
 {
-	uint32_t mine = COMMON_FLAGS | cli->command->flags;
+	const char *where = cli->command ? cli->command->name : "", *blank = *where ? " " : "";
+	uint32_t mine = flags_of(cli->command);
 	const char *names[CLI_N_FLAGS];
 	size_t n_names = 0;
 	_cleanup_(freep) char *word = strdup(argv[optind - 1]);
 
 	if (letter > 0 && letter < 256) {
-		cli_fail(cli, "no flag -%c here; see microseg %s --help", letter, cli->command->name);
+		cli_fail(cli, "no flag -%c here; see microseg%s%s --help", letter, blank, where);
 		return -EINVAL;
 	}
 	if (!word)
@@ -157,7 +163,7 @@ static int unknown_flag(const struct cli *cli, char *const argv[], int letter)
 	else if (nearest)
 		cli_fail(cli, "no flag %s here; did you mean --%s?", word, nearest);
 	else
-		cli_fail(cli, "no flag %s here; see microseg %s --help", word, cli->command->name);
+		cli_fail(cli, "no flag %s here; see microseg%s%s --help", word, blank, where);
 	return -EINVAL;
 }
 
@@ -178,9 +184,13 @@ static int take_flag(struct cli *cli, enum cli_flag flag)
 	return 0;
 }
 
-/* Makes getopt's tables out of ours: every flag is known by its number + 256. */
-static void make_getopt(uint32_t mine, struct option *options, char *letters)
+/* Makes getopt's tables out of ours: every flag is known by its number + 256. Before the command the first word ends it. */
+static void make_getopt(const struct cli_command *command, struct option *options, char *letters)
 {
+	uint32_t mine = flags_of(command);
+
+	if (!command)
+		*letters++ = '+';
 	*letters++ = ':';
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
 		if (!(mine & CLI_FLAG(i)))
@@ -205,13 +215,14 @@ static int flag_of(int option)
 	return -EINVAL;
 }
 
+/* Parses flags up to the end of the line, or up to the command where that is not known yet. */
 static int parse_flags(int argc, char **argv, struct cli *cli)
 {
 	struct option options[CLI_N_FLAGS + 1];
-	char letters[CLI_N_FLAGS * 2 + 2];
+	char letters[CLI_N_FLAGS * 2 + 3];
 	int option, r = 0;
 
-	make_getopt(COMMON_FLAGS | cli->command->flags, options, letters);
+	make_getopt(cli->command, options, letters);
 	opterr = 0;
 	optind = 0;
 	while (r == 0 && (option = getopt_long(argc, argv, letters, options, NULL)) >= 0) {
@@ -221,7 +232,7 @@ static int parse_flags(int argc, char **argv, struct cli *cli)
 			return missing_value(cli, optopt);
 		r = take_flag(cli, (enum cli_flag)flag_of(option));
 	}
-	for (int i = optind; r == 0 && i < argc; i++)
+	for (int i = optind; r == 0 && cli->command && i < argc; i++)
 		r = ms_vec_push(&cli->words, argv[i]);
 	return r;
 }
@@ -264,6 +275,7 @@ static int configure(struct cli *cli)
 
 static int parse_command(int argc, char **argv, struct cli *cli)
 {
+	bool color = !getenv("NO_COLOR") || !*getenv("NO_COLOR");
 	int r = parse_flags(argc, argv, cli);
 
 	if (r < 0)
@@ -272,47 +284,52 @@ static int parse_command(int argc, char **argv, struct cli *cli)
 		print_help(cli->command);
 		return 1;
 	}
+	color = color && !cli_has(cli, CLI_NO_COLOR);
+	cli->color = color && isatty(STDOUT_FILENO);
+	cli->color_errors = color && isatty(STDERR_FILENO);
 	r = parse_output(cli);
 	return r < 0 ? r : configure(cli);
 }
 
-static bool is_word(const char *argument, const char *flag, const char *letter, const char *word)
+static int say_version(void)
 {
-	return strcmp(argument, flag) == 0 || strcmp(argument, letter) == 0 || strcmp(argument, word) == 0;
+	puts("microseg " MS_VERSION);
+	return 1;
+}
+
+/* `microseg --help [COMMAND]` and `microseg help [COMMAND]`. */
+static int help_with(const struct cli *cli, const char *name)
+{
+	const struct cli_command *command = name ? find_command(name) : NULL;
+
+	if (name && !command)
+		return unknown_command(cli, name);
+	print_help(command);
+	return 1;
 }
 
 int cli_parse(int argc, char **argv, struct cli *cli)
 {
-	bool color = !getenv("NO_COLOR") || !*getenv("NO_COLOR");
+	int r = parse_flags(argc, argv, cli), first = optind;
+	const char *name = first < argc ? argv[first] : NULL;
 
-	if (argc < 2) {
+	if (r < 0)
+		return r;
+	if (cli_has(cli, CLI_VERSION) || (name && strcmp(name, "version") == 0))
+		return say_version();
+	if (cli_has(cli, CLI_HELP))
+		return help_with(cli, name);
+	if (name && strcmp(name, "help") == 0)
+		return help_with(cli, first + 1 < argc ? argv[first + 1] : NULL);
+	if (!name) {
 		cli_fail(cli, "which command? see microseg --help");
 		return -EINVAL;
 	}
-	if (is_word(argv[1], "--version", "-V", "version")) {
-		puts("microseg " MS_VERSION);
-		return 1;
-	}
-	if (is_word(argv[1], "--help", "-h", "help")) {
-		const struct cli_command *command = argc > 2 ? find_command(argv[2]) : NULL;
-
-		if (argc > 2 && !command)
-			return unknown_command(cli, argv[2]);
-		print_help(command);
-		return 1;
-	}
-	cli->command = find_command(argv[1]);
+	cli->command = find_command(name);
 	if (!cli->command)
-		return unknown_command(cli, argv[1]);
-	int r = cli->command->run ? parse_command(argc - 1, argv + 1, cli) : 0;
-	if (r == 0 && cli_has(cli, CLI_VERSION)) {
-		puts("microseg " MS_VERSION);
-		return 1;
-	}
-	color = color && !cli_has(cli, CLI_NO_COLOR);
-	cli->color = color && isatty(STDOUT_FILENO);
-	cli->color_errors = color && isatty(STDERR_FILENO);
-	return r;
+		return unknown_command(cli, name);
+	r = cli->command->run ? parse_command(argc - first, argv + first, cli) : 0;
+	return r == 0 && cli_has(cli, CLI_VERSION) ? say_version() : r;
 }
 
 void cli_fini(struct cli *cli)

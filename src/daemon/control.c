@@ -5,7 +5,6 @@
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,97 +12,45 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
 
+#include "daemon/drops.h"
 #include "daemon/log.h"
+#include "daemon/reply.h"
 #include "daemon/report.h"
 #include "microseg/cleanup.h"
 
 #define MAX_HEADER 16384
 #define MAX_BODY ((ssize_t)(MS_FILES_MAX_TOTAL * 2))
-#define MAX_PENDING_OUTPUT ((size_t)1024 * 1024) /* of a follower that does not read */
-#define MAX_FOLLOWERS 32
 #define TIMEOUT_S 30 /* of a connection that says nothing */
-#define HEARTBEAT_MS 15000
 #define MAX_GROUPS 1024
 #define BACKLOG 64
-
-struct follower {
-	TAILQ_ENTRY(follower) entry;
-	struct ms_control *control;
-	struct evhttp_request *request;
-	struct ms_events_filter filter;
-	char *service; /* of the filter */
-};
 
 struct ms_control {
 	struct ms_daemon *daemon;
 	struct evhttp *http;
 	bool bound; /* the socket file is ours */
 	gid_t group;
-	struct ms_timer *heartbeat;
-	TAILQ_HEAD(, follower) followers;
-	size_t n_followers;
+	struct ms_drops *drops;
 	struct evhttp_request *apply; /* waits for its policy to be in force */
 	struct ms_str apply_warnings;
 };
 
 typedef void (*route_fn)(struct ms_control *control, struct evhttp_request *request);
 
-static struct evbuffer *text_buffer(const char *body, size_t len)
-{
-	struct evbuffer *buffer = evbuffer_new();
-
-	if (buffer)
-		evbuffer_add(buffer, body, len);
-	return buffer;
-}
-
-static void reply(struct evhttp_request *request, int code, const char *type, const char *body, size_t len)
-{
-	struct evbuffer *buffer = text_buffer(body, len);
-
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
-	evhttp_send_reply(request, code, NULL, buffer);
-	if (buffer)
-		evbuffer_free(buffer);
-}
-
-/* Takes over @json. */
-static void reply_json(struct evhttp_request *request, int code, json_t *json)
-{
-	_cleanup_(freep) char *body = json ? json_dumps(json, JSON_COMPACT) : NULL;
-
-	json_decref(json);
-	if (body)
-		reply(request, code, "application/json", body, strlen(body));
-	else
-		evhttp_send_reply(request, HTTP_INTERNAL, NULL, NULL);
-}
-
-static void reply_error(struct evhttp_request *request, int code, const char *error, const char *diagnostics)
-{
-	json_t *json = json_pack("{s:s}", "error", error);
-
-	if (json && diagnostics && *diagnostics)
-		json_object_set_new(json, "diagnostics", json_string(diagnostics));
-	reply_json(request, code, json);
-}
-
 static void get_status(struct ms_control *control, struct evhttp_request *request)
 {
-	reply_json(request, HTTP_OK, ms_report_status(control->daemon));
+	ms_reply_json(request, HTTP_OK, ms_report_status(control->daemon));
 }
 
 static void get_endpoints(struct ms_control *control, struct evhttp_request *request)
 {
-	reply_json(request, HTTP_OK, ms_report_endpoints(control->daemon));
+	ms_reply_json(request, HTTP_OK, ms_report_endpoints(control->daemon));
 }
 
 static void get_policy(struct ms_control *control, struct evhttp_request *request)
 {
-	reply_json(request, HTTP_OK, ms_report_policy(control->daemon));
+	ms_reply_json(request, HTTP_OK, ms_report_policy(control->daemon));
 }
 
 static void get_inventory(struct ms_control *control, struct evhttp_request *request)
@@ -111,11 +58,11 @@ static void get_inventory(struct ms_control *control, struct evhttp_request *req
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 
 	if (!control->daemon->inventory) {
-		reply_error(request, HTTP_SERVUNAVAIL, "microsegd is starting and has no inventory yet", NULL);
+		ms_reply_error(request, HTTP_SERVUNAVAIL, "microsegd is starting and has no inventory yet", NULL);
 		return;
 	}
 	ms_inventory_print(control->daemon->inventory, &text);
-	reply(request, HTTP_OK, "application/yaml", text.text ? text.text : "", text.len);
+	ms_reply(request, HTTP_OK, "application/yaml", text.text ? text.text : "", text.len);
 }
 
 static void get_metrics(struct ms_control *control, struct evhttp_request *request)
@@ -123,141 +70,12 @@ static void get_metrics(struct ms_control *control, struct evhttp_request *reque
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 
 	ms_report_metrics(control->daemon, &text);
-	reply(request, HTTP_OK, "text/plain; version=0.0.4", text.text ? text.text : "", text.len);
-}
-
-static void add_line(const struct ms_events_line *line, void *userdata)
-{
-	evbuffer_add_printf(userdata, "%s\n", line->json);
-}
-
-static struct follower *free_follower(struct follower *follower)
-{
-	struct ms_control *control = follower->control;
-
-	TAILQ_REMOVE(&control->followers, follower, entry);
-	control->n_followers--;
-	free(follower->service);
-	free(follower);
-	return NULL;
-}
-
-/* The other side is gone, and with it the request. */
-static void on_follower_closed(struct evhttp_connection *connection, void *userdata)
-{
-	(void)connection;
-	free_follower(userdata);
-}
-
-static void cut_follower(struct follower *follower)
-{
-	struct evhttp_connection *connection = evhttp_request_get_connection(follower->request);
-
-	evhttp_connection_set_closecb(connection, NULL, NULL);
-	free_follower(follower);
-	evhttp_connection_free(connection);
-}
-
-static void send_to_follower(struct follower *follower, const char *text)
-{
-	struct evhttp_connection *connection = evhttp_request_get_connection(follower->request);
-	struct bufferevent *bufferevent = evhttp_connection_get_bufferevent(connection);
-
-	if (evbuffer_get_length(bufferevent_get_output(bufferevent)) > MAX_PENDING_OUTPUT) {
-		cut_follower(follower);
-		return;
-	}
-	struct evbuffer *buffer = text_buffer(text, strlen(text));
-	if (buffer) {
-		evbuffer_add(buffer, "\n", 1);
-		evhttp_send_reply_chunk(follower->request, buffer);
-		evbuffer_free(buffer);
-	}
-}
-
-static void on_event(const struct ms_events_line *line, void *userdata)
-{
-	struct ms_control *control = userdata;
-
-	for (struct follower *follower = TAILQ_FIRST(&control->followers), *next; follower; follower = next) {
-		next = TAILQ_NEXT(follower, entry);
-		if (ms_events_match(&follower->filter, line))
-			send_to_follower(follower, line->json);
-	}
-}
-
-/* An empty line now and then shows which followers still live. */
-static void on_heartbeat(void *userdata)
-{
-	struct ms_control *control = userdata;
-
-	for (struct follower *follower = TAILQ_FIRST(&control->followers), *next; follower; follower = next) {
-		next = TAILQ_NEXT(follower, entry);
-		send_to_follower(follower, "");
-	}
-	ms_timer_set(control->heartbeat, HEARTBEAT_MS);
-}
-
-/* Goes on with @first, what was before, and then with every new line. Takes over @service. */
-static void follow(struct ms_control *control, struct evhttp_request *request, const struct ms_events_filter *filter,
-		   char *service, struct evbuffer *first)
-{
-	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	struct follower *follower = NULL;
-
-	if (control->n_followers < MAX_FOLLOWERS)
-		follower = calloc(1, sizeof(*follower));
-	if (!follower) {
-		free(service);
-		reply_error(request, HTTP_SERVUNAVAIL, "too many readers follow the drops", NULL);
-		return;
-	}
-	*follower = (struct follower){.control = control, .request = request, .filter = *filter, .service = service};
-	follower->filter.service = service;
-	TAILQ_INSERT_TAIL(&control->followers, follower, entry);
-	control->n_followers++;
-	evhttp_connection_set_closecb(connection, on_follower_closed, follower);
-	bufferevent_set_timeouts(evhttp_connection_get_bufferevent(connection), NULL, NULL);
-	evhttp_send_reply_start(request, HTTP_OK, NULL);
-	if (evbuffer_get_length(first) > 0)
-		evhttp_send_reply_chunk(request, first);
-}
-
-static size_t parse_number(const char *text, uint64_t otherwise)
-{
-	return text ? strtoull(text, NULL, 10) : otherwise;
+	ms_reply(request, HTTP_OK, "text/plain; version=0.0.4", text.text ? text.text : "", text.len);
 }
 
 static void get_drops(struct ms_control *control, struct evhttp_request *request)
 {
-	struct evkeyvalq query = {0};
-	const char *text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
-	struct evbuffer *body = evbuffer_new();
-
-	evhttp_parse_query_str(text ? text : "", &query);
-	const char *reason = evhttp_find_header(&query, "reason"), *service = evhttp_find_header(&query, "service");
-	struct ms_events_filter filter = {
-		.since_ms = parse_number(evhttp_find_header(&query, "since"), 0),
-		.reason = reason ? ms_reason_parse(reason) : MS_REASON_NONE,
-		.service = service,
-	};
-
-	if (!body) {
-		evhttp_send_reply(request, HTTP_INTERNAL, NULL, NULL);
-	} else if (reason && filter.reason == MS_REASON_NONE) {
-		reply_error(request, HTTP_BADREQUEST, "no such reason", NULL);
-	} else {
-		evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "application/x-ndjson");
-		ms_events_each(control->daemon->events, &filter,
-			       parse_number(evhttp_find_header(&query, "last"), MS_EVENTS_RING), add_line, body);
-		if (evhttp_find_header(&query, "follow"))
-			follow(control, request, &filter, service ? strdup(service) : NULL, body);
-		else
-			evhttp_send_reply(request, HTTP_OK, NULL, body);
-	}
-	if (body)
-		evbuffer_free(body);
-	evhttp_clear_headers(&query);
+	ms_drops_get(control->drops, request);
 }
 
 static void finish_apply(struct ms_control *control)
@@ -284,12 +102,12 @@ static void on_applied(const struct ms_apply_result *result, void *userdata)
 
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
 	if (result->error < 0) {
-		reply_error(request, HTTP_INTERNAL, result->message, warnings);
+		ms_reply_error(request, HTTP_INTERNAL, result->message, warnings);
 	} else {
 		json = json_pack("{s:s, s:I, s:s}", "state",
 				 ms_daemon_state_name(ms_daemon_state(control->daemon)), "generation",
 				 (json_int_t)control->daemon->generation, "diagnostics", warnings ? warnings : "");
-		reply_json(request, HTTP_OK, json);
+		ms_reply_json(request, HTTP_OK, json);
 	}
 	finish_apply(control);
 }
@@ -339,19 +157,19 @@ static void post_apply(struct ms_control *control, struct evhttp_request *reques
 	int r = read_files(request, &files);
 
 	if (r == -EINVAL) {
-		reply_error(request, HTTP_BADREQUEST, "expected {\"files\": [{\"name\", \"text\"}]}", NULL);
+		ms_reply_error(request, HTTP_BADREQUEST, "expected {\"files\": [{\"name\", \"text\"}]}", NULL);
 		return;
 	}
 	if (r == 0)
 		r = ms_loaded_new(&files, false, &diagnostics, &loaded);
 	if (r == -EINVAL) {
-		reply_error(request, 422, "the policy has errors; nothing was changed", diagnostics.text);
+		ms_reply_error(request, 422, "the policy has errors; nothing was changed", diagnostics.text);
 		return;
 	}
 	if (r == 0)
 		r = ms_daemon_apply(control->daemon, loaded, on_applied, control);
 	if (r < 0) {
-		reply_error(request, r == -EBUSY ? 409 : HTTP_INTERNAL,
+		ms_reply_error(request, r == -EBUSY ? 409 : HTTP_INTERNAL,
 			    r == -EBUSY ? "another policy is being applied" : strerror(-r), NULL);
 		return;
 	}
@@ -364,9 +182,9 @@ static void set_off(struct ms_control *control, struct evhttp_request *request, 
 	int r = ms_daemon_set_off(control->daemon, off);
 
 	if (r < 0)
-		reply_error(request, HTTP_INTERNAL, strerror(-r), NULL);
+		ms_reply_error(request, HTTP_INTERNAL, strerror(-r), NULL);
 	else
-		reply_json(request, HTTP_OK, json_pack("{s:b}", "off", off));
+		ms_reply_json(request, HTTP_OK, json_pack("{s:b}", "off", off));
 }
 
 static void post_off(struct ms_control *control, struct evhttp_request *request)
@@ -433,9 +251,9 @@ static void on_request(struct evhttp_request *request, void *userdata)
 			found = &routes[i];
 	}
 	if (!may(control, request, found && found->method == EVHTTP_REQ_POST))
-		reply_error(request, 403, "reading is for root and the socket's group, changing for root", NULL);
+		ms_reply_error(request, 403, "reading is for root and the socket's group, changing for root", NULL);
 	else if (!found)
-		reply_error(request, path_known ? HTTP_BADMETHOD : HTTP_NOTFOUND, "no such thing here", NULL);
+		ms_reply_error(request, path_known ? HTTP_BADMETHOD : HTTP_NOTFOUND, "no such thing here", NULL);
 	else
 		found->fn(control, request);
 }
@@ -514,8 +332,8 @@ static int bind_socket(struct ms_control *control, const struct ms_config *confi
 static int make_http(struct ms_control *control)
 {
 	control->http = evhttp_new(ms_loop_base(control->daemon->loop));
-	control->heartbeat = ms_loop_timer(control->daemon->loop, on_heartbeat, control);
-	if (!control->http || !control->heartbeat)
+	control->drops = ms_drops_new(control->daemon->loop, control->daemon->events);
+	if (!control->http || !control->drops)
 		return -ENOMEM;
 	evhttp_set_allowed_methods(control->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
 	evhttp_set_max_headers_size(control->http, MAX_HEADER);
@@ -533,7 +351,6 @@ int ms_control_new(struct ms_daemon *daemon, struct ms_control **ret_control)
 	if (!control)
 		return -ENOMEM;
 	control->daemon = daemon;
-	TAILQ_INIT(&control->followers);
 	int r = make_http(control);
 	if (r == 0)
 		r = bind_socket(control, config);
@@ -543,8 +360,6 @@ int ms_control_new(struct ms_daemon *daemon, struct ms_control **ret_control)
 		ms_control_free(control);
 		return r;
 	}
-	ms_events_set_sink(daemon->events, on_event, control);
-	ms_timer_set(control->heartbeat, HEARTBEAT_MS);
 	*ret_control = control;
 	return 0;
 }
@@ -553,10 +368,7 @@ struct ms_control *ms_control_free(struct ms_control *control)
 {
 	if (!control)
 		return NULL;
-	if (control->daemon->events)
-		ms_events_set_sink(control->daemon->events, NULL, NULL);
-	while (!TAILQ_EMPTY(&control->followers))
-		cut_follower(TAILQ_FIRST(&control->followers));
+	ms_drops_free(control->drops);
 	if (control->apply) {
 		ms_daemon_forget_applied(control->daemon, control);
 		evhttp_connection_set_closecb(evhttp_request_get_connection(control->apply), NULL, NULL);
@@ -566,7 +378,6 @@ struct ms_control *ms_control_free(struct ms_control *control)
 		evhttp_free(control->http);
 	if (control->bound)
 		unlink(control->daemon->config->control_socket);
-	ms_timer_free(control->heartbeat);
 	free(control);
 	return NULL;
 }

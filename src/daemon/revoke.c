@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Revocation: established connections pass without a look at the policy, so after a commit those that it no longer
+ * allows are taken out of connection tracking. Their next packet is judged as a new one.
+ *
+ * The oracle judges, by the direction in which the connection was opened and by its translated destination. What has no
+ * endpoint at either end is none of ours. An address that changed hands loses all its connections: whoever has it now
+ * inherits nothing.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "kernel/conntrack.h"
+#include "microseg/decide.h"
+
+struct judge {
+	const struct ms_policy *policy;
+	const struct ms_inventory *inventory;
+	const ms_addr_vec *stale; /* sorted */
+	time_t now;
+};
+
+static int compare_addrs(const void *a, const void *b)
+{
+	return ms_addr_compare(a, b);
+}
+
+static bool is_stale(const struct judge *judge, const struct ms_addr *addr)
+{
+	return judge->stale->n_items && bsearch(addr, judge->stale->items, judge->stale->n_items, sizeof(*addr),
+						 compare_addrs);
+}
+
+static bool is_endpoint(const struct ms_party *party)
+{
+	return party->kind == MS_PARTY_SERVICE || party->kind == MS_PARTY_UNIDENTIFIED;
+}
+
+/* Its source of names may only be slow: its connections wait for the answer as it does. */
+static bool is_pending(const struct ms_party *party)
+{
+	return party->endpoint && party->endpoint->state == MS_ENDPOINT_PENDING;
+}
+
+static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
+{
+	const struct judge *judge = userdata;
+	const struct ms_addr *src = &entry->orig.src, *dst = entry->dnat ? &entry->reply.src : &entry->orig.dst;
+	struct ms_flow flow = {
+		.src = ms_party_of_addr(judge->policy, judge->inventory, src, false),
+		.dst = ms_party_of_addr(judge->policy, judge->inventory, dst, false),
+		.proto = entry->proto,
+		.port = entry->has_icmp_type ? entry->icmp_type
+			: entry->dnat	     ? entry->reply.sport
+					     : entry->orig.dport,
+	};
+
+	if (is_stale(judge, src) || is_stale(judge, dst))
+		return true;
+	if ((!is_endpoint(&flow.src) && !is_endpoint(&flow.dst)) || is_pending(&flow.src) || is_pending(&flow.dst))
+		return false;
+	if (ms_addr_is_multicast(dst) || ms_addr_is_link_local(dst))
+		return false; /* the baseline: judged packet by packet */
+	flow.published = entry->dnat && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE);
+	return ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL).verdict == MS_DENY;
+}
+
+void ms_revoke(void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+	struct judge judge = {.inventory = daemon->inventory, .stale = &daemon->stale, .now = time(NULL)};
+
+	if (!daemon->loaded || !daemon->installed || !daemon->inventory)
+		return;
+	judge.policy = daemon->loaded->policy;
+	ms_vec_sort(&daemon->stale, compare_addrs);
+	int r = ms_conntrack_foreach(must_go, &judge);
+	if (r < 0) {
+		ms_log(MS_LOG_ERROR, "connections that the policy no longer allows could not be cut: %s",
+		       strerror(-r));
+		return;
+	}
+	daemon->stale.n_items = 0;
+	daemon->counters.revoked += (uint64_t)r;
+	if (r > 0)
+		ms_log(MS_LOG_INFO, "%d connections cut that the policy no longer allows", r);
+}
+
+void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before, const struct ms_inventory *after)
+{
+	if (!before || !daemon->installed)
+		return;
+	ms_vec_each(struct ms_endpoint, endpoint, &before->endpoints)
+		ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+			const struct ms_endpoint *now = ms_inventory_by_addr(after, addr);
+
+			if (ms_addr_is_link_local(addr) || (now && now->ifindex == endpoint->ifindex))
+				continue;
+			(void)!ms_vec_push(&daemon->stale, *addr);
+		}
+}

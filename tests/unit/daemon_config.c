@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/config.h"
+#include "microseg/cleanup.h"
+#include "microseg/inventory.h"
+
+static int load(const char *text, struct ms_config *config, struct ms_str *said)
+{
+	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
+	struct ms_policy_file file = {.name = "microseg.yaml", .bytes = text, .size = strlen(text)};
+
+	assert_int_equal(ms_diags_init(&diags), 0);
+	assert_int_equal(ms_config_init(config), 0);
+	int r = ms_config_load(&file, &diags, config);
+	ms_diags_print(&diags, said, false);
+	return r;
+}
+
+static void has_the_defaults_of_the_contract(void **state)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(ms_config_init(&config), 0);
+	assert_string_equal(config.control_socket, "/run/microseg/control.sock");
+	assert_string_equal(config.state, "/var/lib/microseg");
+	assert_null(config.log);
+	assert_int_equal(config.nflog_group, 5580);
+	assert_int_equal(config.engines.n_items, 2);
+	assert_string_equal(config.engines.items[0], "/run/docker.sock");
+	while (ms_default_patterns[n])
+		n++;
+	assert_int_equal(config.managed.n_items, n);
+}
+
+static void reads_every_key(void **state)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	_cleanup_(ms_str_fini) struct ms_str said = {0};
+
+	(void)state;
+	assert_int_equal(load("interfaces: {managed: [a*], named: [b], ignore: [c, d]}\n"
+			      "engines: [unix:///x.sock]\n"
+			      "nflog_group: 7\nnode: n1\n"
+			      "control: {socket: /c.sock, group: adm}\n"
+			      "state: /s\nlog: \"-\"\n",
+			      &config, &said),
+			 0);
+	assert_int_equal(config.managed.n_items, 1);
+	assert_string_equal(config.managed.items[0], "a*");
+	assert_string_equal(config.named.items[0], "b");
+	assert_int_equal(config.ignore.n_items, 2);
+	assert_int_equal(config.engines.n_items, 1);
+	assert_string_equal(config.engines.items[0], "/x.sock");
+	assert_int_equal(config.nflog_group, 7);
+	assert_string_equal(config.node, "n1");
+	assert_string_equal(config.control_socket, "/c.sock");
+	assert_string_equal(config.control_group, "adm");
+	assert_string_equal(config.state, "/s");
+	assert_string_equal(config.log, "-");
+}
+
+static void takes_an_empty_file_as_the_defaults(void **state)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	_cleanup_(ms_str_fini) struct ms_str said = {0};
+
+	(void)state;
+	assert_int_equal(load("# nothing\n", &config, &said), 0);
+	assert_string_equal(config.state, "/var/lib/microseg");
+}
+
+static void none_takes_all_engines_away(void **state)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	_cleanup_(ms_str_fini) struct ms_str said = {0};
+
+	(void)state;
+	assert_int_equal(load("engines: [none]\n", &config, &said), 0);
+	assert_int_equal(config.engines.n_items, 0);
+}
+
+static void refuses_what_it_does_not_understand(void **state)
+{
+	static const struct {
+		const char *text, *at, *said;
+	} cases[] = {
+		{"stat: /s\n", "microseg.yaml:1:1", "did you mean 'state'?"},
+		{"zzz: 1\n", "microseg.yaml:1:1", "known keys:"},
+		{"node: n\ninterfaces: {manged: [a]}\n", "microseg.yaml:2:14", "did you mean 'managed'?"},
+		{"control: {sockets: /x}\n", "microseg.yaml:1:11", "did you mean 'socket'?"},
+		{"nflog_group: 65536\n", "microseg.yaml:1:14", "0 to 65535"},
+		{"nflog_group: -1\n", "microseg.yaml:1:14", "0 to 65535"},
+		{"nflog_group: 5x\n", "microseg.yaml:1:14", "0 to 65535"},
+		{"state: var\n", "microseg.yaml:1:8", "absolute path"},
+		{"log: x\n", "microseg.yaml:1:6", "absolute path"},
+		{"engines: unix:///x\n", "microseg.yaml:1:10", "list of unix:///PATH"},
+		{"engines: [tcp://x]\n", "microseg.yaml:1:11", "list of unix:///PATH"},
+		{"interfaces: [a]\n", "microseg.yaml:1:13", "keys with values"},
+		{"interfaces: {managed: [[a]]}\n", "microseg.yaml:1:24", "interface name patterns"},
+		{"node: [a]\n", "microseg.yaml:1:7", "expected a text"},
+		{"node: a\n---\nnode: b\n", "microseg.yaml:3:1", "one document"},
+		{"node: a\nnode: b\n", "microseg.yaml:2:1", "node"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(ms_config_fini) struct ms_config config = {0};
+		_cleanup_(ms_str_fini) struct ms_str said = {0};
+
+		assert_int_equal(load(cases[i].text, &config, &said), -EINVAL);
+		if (!strstr(said.text, cases[i].at) || !strstr(said.text, cases[i].said))
+			fail_msg("%s\ngave\n%s", cases[i].text, said.text);
+	}
+}
+
+static void tells_all_errors(void **state)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	_cleanup_(ms_str_fini) struct ms_str said = {0};
+
+	(void)state;
+	assert_int_equal(load("stat: /s\nnflog_group: x\n", &config, &said), -EINVAL);
+	assert_non_null(strstr(said.text, "microseg.yaml:1:1"));
+	assert_non_null(strstr(said.text, "microseg.yaml:2:14"));
+}
+
+static void a_named_file_must_be_there(void **state)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+
+	(void)state;
+	assert_int_equal(ms_config_init(&config), 0);
+	assert_int_equal(ms_config_read("/nowhere/microseg.yaml", &config, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "/nowhere/microseg.yaml"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(has_the_defaults_of_the_contract),
+		cmocka_unit_test(reads_every_key),
+		cmocka_unit_test(takes_an_empty_file_as_the_defaults),
+		cmocka_unit_test(none_takes_all_engines_away),
+		cmocka_unit_test(refuses_what_it_does_not_understand),
+		cmocka_unit_test(tells_all_errors),
+		cmocka_unit_test(a_named_file_must_be_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
