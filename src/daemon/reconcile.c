@@ -148,8 +148,10 @@ static int take_over(struct ms_daemon *daemon, const struct ms_ruleset *wanted, 
 	if (ms_kernel_verify(daemon->kernel, wanted, NULL) == 0 &&
 	    ms_kernel_adopt(daemon->kernel, wanted, error) == 0) {
 		daemon->standing = false;
+		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are what is wanted: taken over unchanged");
 		return 0;
 	}
+	ms_str_fini(error);
 	int r = replace(daemon, wanted, error);
 	return r < 0 ? r : 1;
 }
@@ -264,6 +266,8 @@ static struct ms_loaded *promote_candidate(struct ms_daemon *daemon)
 		ms_log(MS_LOG_ERROR, "the policy is in force but cannot be remembered in %s: %s",
 		       daemon->config->state, strerror(-r));
 	daemon->loaded = ms_steal(&daemon->candidate);
+	ms_log(MS_LOG_NOTICE, "a policy of %zu files is in force%s", daemon->loaded->files.list.n_items,
+	       daemon->armed ? "" : ": this node is armed from now on");
 	daemon->armed = true;
 	ms_daemon_set_text(&daemon->policy_problem, NULL);
 	return before;
