@@ -7,6 +7,7 @@
  */
 #include "microseg/event.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <linux/if_ether.h>
@@ -150,13 +151,27 @@ static int read_proto(const json_t *object, struct ms_event *event)
 	return 0;
 }
 
+/* Also an IPv4-mapped address, which no policy can name but any frame may carry. */
+static int read_addr(const char *text, struct ms_addr *ret_addr)
+{
+	char again[MS_ADDR_TEXT_SIZE];
+	uint8_t bytes[16];
+
+	if (ms_addr_parse(text, ret_addr) == 0)
+		return 0;
+	if (inet_pton(AF_INET6, text, bytes) != 1)
+		return -EINVAL;
+	ms_addr_from_bytes(bytes, sizeof(bytes), ret_addr);
+	return strcmp(ms_addr_format(ret_addr, again), text) == 0 ? 0 : -EINVAL;
+}
+
 static int read_addrs(const json_t *object, struct ms_event_end *end)
 {
 	const json_t *ip = json_object_get(object, "ip"), *mac = json_object_get(object, "mac");
 
 	end->has_ip = json_is_string(ip);
 	end->has_mac = json_is_string(mac);
-	if (end->has_ip ? ms_addr_parse(json_string_value(ip), &end->ip) < 0 : !json_is_null(ip))
+	if (end->has_ip ? read_addr(json_string_value(ip), &end->ip) < 0 : !json_is_null(ip))
 		return -EINVAL;
 	if (end->has_mac ? ms_mac_parse(json_string_value(mac), &end->mac) < 0 : !json_is_null(mac))
 		return -EINVAL;

@@ -126,6 +126,8 @@ static void an_event_survives_the_way_through_json(void **state)
 	memset(event.src.endpoint, '\n', MS_EVENT_TEXT - 1);
 	assert_survives(&event);
 	assert_survives(&(struct ms_event){.verdict = MS_AUDIT, .reason = MS_REASON_SPOOF, .count = 1});
+	event.dst.ip = (struct ms_addr){{[10] = 0xff, 0xff, 10, 0, 0, 1}, MS_IP6}; /* IPv4-mapped: frames may carry it */
+	assert_survives(&event);
 	event.time_ms = 253402300799999;
 	event.count = INT64_MAX;
 	assert_survives(&event);
@@ -207,6 +209,7 @@ static void reading_back_refuses_what_is_no_event(void **state)
 		{"\"icmp_type\":null,", "", -EINVAL},
 		{"10.0.2.5", "10.0.2.256", -EINVAL},
 		{"\"10.0.2.5\"", "5", -EINVAL},
+		{"fd00::7", "fd00:::7", -EINVAL},
 		{"02:00:00:00:02:05", "02:00:00:00:02", -EINVAL},
 		{"\"dev/web\"", "7", -EINVAL},
 		{"\"dev/web\"", "\"dev\\\\web\"", -EINVAL}, /* no escape of ours */
