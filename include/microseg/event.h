@@ -88,7 +88,10 @@ int ms_event_attribute(const struct ms_packet_record *record, const struct ms_po
 
 /** Appends one JSON object, no newline, with the fields and names of SPEC section 6. */
 void ms_event_json(const struct ms_event *event, struct ms_str *out);
-/** Appends one line for people, newline included. @color: with ANSI colours. */
+/**
+ * Appends one line for people and, where there is something to say, an indented one below it with the place in the policy and
+ * the nearest miss. Newlines included, time in UTC. @color: with ANSI colours.
+ */
 void ms_event_text(const struct ms_event *event, bool color, struct ms_str *out);
 /** Reads ms_event_json() back (for the CLI). Returns 0 or -EINVAL. */
 int ms_event_parse(const char *json, struct ms_event *ret_event);
@@ -107,5 +110,8 @@ typedef void (*ms_fold_emit_fn)(const struct ms_event *event, void *userdata);
 /** Adds @event. The first of its kind is emitted at once (count 1), later ones are counted until the window ends. */
 void ms_fold_add(struct ms_fold *fold, const struct ms_event *event, uint64_t now_ms, ms_fold_emit_fn emit,
 		 void *userdata);
-/** Emits what has waited for the window. Returns milliseconds until the next call is due, or -1 for none. */
+/**
+ * Emits what has waited for the window. Returns milliseconds until the next call is due, or -1 for none.
+ * At the end call it with @now_ms UINT64_MAX: ms_fold_free() forgets what still waits.
+ */
 int64_t ms_fold_flush(struct ms_fold *fold, uint64_t now_ms, ms_fold_emit_fn emit, void *userdata);
