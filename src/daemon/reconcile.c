@@ -133,6 +133,15 @@ static void ensure_flags(struct ms_daemon *daemon)
 		ms_timer_set(daemon->settle, FLAGS_WAIT_MS + 1);
 }
 
+/* The first of the differences: the log is no place for all of them. */
+static const char *first_line(struct ms_str *text)
+{
+	if (!text->len)
+		return "they cannot be read";
+	text->text[strcspn(text->text, "\n")] = '\0';
+	return text->text;
+}
+
 static int replace(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
 {
 	int r = ms_kernel_replace(daemon->kernel, wanted, error);
@@ -145,12 +154,16 @@ static int replace(struct ms_daemon *daemon, const struct ms_ruleset *wanted, st
 /* Tables of a process before us stand: they are taken as they are when they are what we want. */
 static int take_over(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
 {
-	if (ms_kernel_verify(daemon->kernel, wanted, NULL) == 0 &&
+	_cleanup_(ms_str_fini) struct ms_str difference = {0};
+
+	if (ms_kernel_verify(daemon->kernel, wanted, &difference) == 0 &&
 	    ms_kernel_adopt(daemon->kernel, wanted, error) == 0) {
 		daemon->standing = false;
 		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are what is wanted: taken over unchanged");
 		return 0;
 	}
+	ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)",
+	       first_line(error->len ? error : &difference));
 	ms_str_fini(error);
 	int r = replace(daemon, wanted, error);
 	return r < 0 ? r : 1;
@@ -167,7 +180,7 @@ static int repair(struct ms_daemon *daemon, const struct ms_ruleset *wanted, str
 		return 0;
 	}
 	ms_log(MS_LOG_WARNING, "our tables were changed by somebody: loading them again (%s)",
-	       r > 0 && difference.text ? difference.text : "they cannot be read");
+	       first_line(&difference));
 	r = replace(daemon, wanted, error);
 	if (r < 0)
 		return r;

@@ -157,15 +157,36 @@ static json_t *report_problems(const struct ms_daemon *daemon)
 
 json_t *ms_report_status(const struct ms_daemon *daemon)
 {
-	return json_pack("{s:s, s:o, s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", MS_VERSION,
-			 "node", text(daemon->config->node), "state",
-			 ms_daemon_state_name(ms_daemon_state(daemon)), "generation", integer(daemon->generation),
-			 "armed", daemon->armed, "pid", integer((uint64_t)getpid()), "nflog_group",
-			 integer(daemon->config->nflog_group), "policy", report_policy_state(daemon), "environments",
-			 report_environments(daemon), "endpoints", report_counts(daemon->inventory), "sources",
-			 report_sources(daemon), "uncovered", report_uncovered(daemon), "kernel",
-			 report_kernel(&daemon->features), "problems", report_problems(daemon), "counters",
-			 report_counters(daemon));
+	const struct {
+		const char *key;
+		json_t *value;
+	} fields[] = {
+		{"version", text(MS_VERSION)},
+		{"pid", integer((uint64_t)getpid())},
+		{"node", text(daemon->config->node)},
+		{"nflog_group", integer(daemon->config->nflog_group)},
+		{"state", text(ms_daemon_state_name(ms_daemon_state(daemon)))},
+		{"armed", json_boolean(daemon->armed)},
+		{"generation", integer(daemon->generation)},
+		{"policy", report_policy_state(daemon)},
+		{"environments", report_environments(daemon)},
+		{"endpoints", report_counts(daemon->inventory)},
+		{"sources", report_sources(daemon)},
+		{"uncovered", report_uncovered(daemon)},
+		{"kernel", report_kernel(&daemon->features)},
+		{"problems", report_problems(daemon)},
+		{"counters", report_counters(daemon)},
+	};
+	json_t *json = json_object();
+	bool failed = false;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		failed |= json_object_set_new(json, fields[i].key, fields[i].value) < 0;
+	if (failed) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
 }
 
 static json_t *report_workloads(const struct ms_endpoint *endpoint)
