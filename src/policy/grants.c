@@ -126,13 +126,37 @@ static void check_document(struct ms_load *load, const struct ms_service_documen
 	check_flows(load, document, &document->tests);
 }
 
+/* The service that a document of its own name makes in @env. */
+static struct ms_service *own_service(const struct ms_load *load,
+				      const struct ms_service_document *document,
+				      const struct ms_env *env)
+{
+	const struct ms_service *service =
+		ms_policy_service(load->policy, env->name, document->name);
+
+	return service ? load->policy->services.items + (service - load->policy->services.items)
+		       : NULL;
+}
+
+static void join_all(struct ms_load *load, const struct ms_service_document *document)
+{
+	ms_vec_each (struct ms_service, service, &load->policy->services) {
+		if (stands_in(document, service))
+			join(load, document, service);
+	}
+}
+
 void ms_load_grants(struct ms_load *load)
 {
 	ms_vec_each (struct ms_service_document, document, &load->services) {
 		check_document(load, document);
-		ms_vec_each (struct ms_service, service, &load->policy->services) {
-			if ((!document->name || is_own(document, service)) &&
-			    stands_in(document, service))
+		if (!document->name)
+			join_all(load, document);
+		for (size_t i = 0; document->name && i < document->envs.n_items; i++) {
+			struct ms_service *service =
+				own_service(load, document, document->envs.items[i]);
+
+			if (service)
 				join(load, document, service);
 		}
 	}

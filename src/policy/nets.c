@@ -101,7 +101,7 @@ static const struct ms_net *find_net(struct ms_load *load, const char *name,
 	}
 	ms_load_suggest(&hint, name, words.items, words.n_items,
 			"name it under nets: in the Environments document, or write the CIDR");
-	if (!load->damaged || load->policy->envs.n_items)
+	if (load->policy->envs.n_items) /* else it is the Environments document that is missing */
 		ms_load_error(load, at, "unknown-net", hint.text, "no net is called '%s'", name);
 	return NULL;
 }

@@ -135,6 +135,8 @@ void ms_load_check_port_names(struct ms_load *load, const struct ms_raw_flow *fl
 void ms_load_check_services(struct ms_load *load, const ms_raw_peer_vec *peers, const char *env,
 			    bool first)
 {
+	if (load->damaged)
+		return;
 	ms_vec_each (struct ms_raw_peer, raw, peers) {
 		_cleanup_(ms_str_fini) struct ms_str hint = {0};
 		MS_VEC(const char *) names = {0};
