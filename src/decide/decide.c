@@ -103,15 +103,27 @@ static struct answer line_never(const struct question *q)
 /* Ends as the baseline knows them: bits. */
 #define ENDPOINT 1u
 #define HOST 2u
-#define LINK 4u /* link-local, multicast or broadcast */
+#define LINK 4u	   /* link-local, multicast or broadcast */
+#define SERVERS 8u /* where a DHCP client calls for any server */
+#define ANY_ON_LINK (ENDPOINT | HOST | LINK)
+
+static bool is_dhcp_servers(const struct ms_addr *addr)
+{
+	static const struct ms_addr broadcast = {.ip = MS_IP4, .bytes = {255, 255, 255, 255}};
+	static const struct ms_addr ff02_1_2 = {.ip = MS_IP6, .bytes = {0xff, 0x02, [13] = 1, [15] = 2}};
+
+	return ms_addr_equal(addr, &broadcast) || ms_addr_equal(addr, &ff02_1_2);
+}
 
 static unsigned int baseline_end(const struct ms_party *party)
 {
-	if (party->has_addr && ms_addr_is_special(&party->addr))
-		return LINK;
+	if (party->has_addr && is_dhcp_servers(&party->addr))
+		return LINK | SERVERS;
 	if (ms_party_is_endpoint(party))
 		return ENDPOINT;
-	return party->kind == MS_PARTY_HOST ? HOST : 0;
+	if (party->kind == MS_PARTY_HOST)
+		return HOST;
+	return party->has_addr && ms_addr_is_special(&party->addr) ? LINK : 0;
 }
 
 /*
@@ -125,15 +137,15 @@ static struct answer line_baseline(const struct question *q)
 		uint16_t first, last;
 		unsigned int from, to;
 	} rows[] = {
-		{IPPROTO_ICMPV6, 130, 132, ENDPOINT | HOST | LINK, LINK},			/* MLD */
-		{IPPROTO_ICMPV6, 143, 143, ENDPOINT | HOST | LINK, LINK},			/* MLDv2 */
-		{IPPROTO_ICMPV6, 133, 133, ENDPOINT | LINK, HOST | LINK},			/* router solicitation */
-		{IPPROTO_ICMPV6, 134, 134, HOST, ENDPOINT | LINK},				/* router advertisement */
-		{IPPROTO_ICMPV6, 135, 136, ENDPOINT | HOST | LINK, ENDPOINT | HOST | LINK},	/* ND */
-		{IPPROTO_UDP, 67, 67, ENDPOINT | LINK, HOST | LINK},				/* DHCP client */
-		{IPPROTO_UDP, 68, 68, HOST, ENDPOINT | LINK},					/* its answers */
-		{IPPROTO_UDP, 547, 547, ENDPOINT | LINK, HOST | LINK},				/* DHCPv6 client */
-		{IPPROTO_UDP, 546, 546, HOST, ENDPOINT | LINK},					/* its answers */
+		{IPPROTO_ICMPV6, 130, 132, ANY_ON_LINK, LINK},	      /* MLD */
+		{IPPROTO_ICMPV6, 143, 143, ANY_ON_LINK, LINK},	      /* MLDv2 */
+		{IPPROTO_ICMPV6, 133, 133, ANY_ON_LINK, ANY_ON_LINK}, /* router solicitation */
+		{IPPROTO_ICMPV6, 134, 134, HOST, ANY_ON_LINK},	      /* router advertisement */
+		{IPPROTO_ICMPV6, 135, 136, ANY_ON_LINK, ANY_ON_LINK}, /* neighbour solicitation, advertisement */
+		{IPPROTO_UDP, 67, 67, ENDPOINT, HOST | SERVERS},      /* DHCP client */
+		{IPPROTO_UDP, 68, 68, HOST, ENDPOINT | SERVERS},      /* its answers */
+		{IPPROTO_UDP, 547, 547, ENDPOINT, HOST | SERVERS},    /* DHCPv6 client */
+		{IPPROTO_UDP, 546, 546, HOST, ENDPOINT},	      /* its answers */
 	};
 	unsigned int from = baseline_end(&q->flow->src), to = baseline_end(&q->flow->dst);
 
@@ -197,22 +209,22 @@ static struct answer granted(const struct question *q)
 	return grant ? allowed(&grant->at) : undecided();
 }
 
-/* Line 8. */
+/* Line 8. Any of the three suffices; of several the one somebody wrote for this flow is named. */
 static struct answer line_granted(const struct question *q)
 {
 	if (beyond_grants(q->flow))
 		return undecided();
-
-	const struct ms_env *env = ms_find_resolver(q->policy, q->inventory, q->flow);
-	if (env)
-		return allowed(&env->at);
 
 	struct answer answer = granted(q);
 	if (answer.decided)
 		return answer;
 
 	const struct ms_exception *exception = ms_find_exception(q->policy, q->flow, q->now);
-	return exception ? allowed(&exception->at) : undecided();
+	if (exception)
+		return allowed(&exception->at);
+
+	const struct ms_env *env = ms_find_resolver(q->policy, q->inventory, q->flow);
+	return env ? allowed(&env->at) : undecided();
 }
 
 /* Line 9. */

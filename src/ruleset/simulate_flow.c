@@ -141,8 +141,10 @@ static int routed(struct way *way, const struct ms_inventory *inventory)
 		r = up(way);
 	if (r == 0 && flow->dst_is_host)
 		return run(way, MS_FAMILY_INET, MS_HOOK_INPUT, layer3(way, flow->src), "");
-	if (r == 0 && !flow->src_is_host)
+	if (r == 0 && !flow->src_is_host) {
+		way->packet.ip6_hoplimit--; /* ip6_forward() counts down before the hook */
 		r = run(way, MS_FAMILY_INET, MS_HOOK_FORWARD, layer3(way, flow->src), layer3(way, flow->dst));
+	}
 	return r == 0 ? down(way, inventory) : r;
 }
 

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Oracle: two roads from a policy to a verdict, held against each other.
+ *
+ * decide() reads the contract; simulate(compile()) runs the first packet of the same flow through the ruleset that would
+ * be in the kernel. For every policy and every flow they must agree on the verdict, on the reason, on the line that
+ * granted it, and on what the sender is told.
+ *
+ * Policies: no grant, each grant alone and all of them under every combination of modes; each pair of grants under the
+ * combinations in try_all(). `oracle N` looks at policy N alone and prints the way of each packet it disagrees on.
+ *
+ * Link-local addresses name nobody on a node (every link may have the same ones), so the ruleset refuses what uses them
+ * between endpoints without finding out who they are. Of those flows only this is demanded: the baseline passes, and
+ * nothing is more open than the contract says.
+ */
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "microseg/cleanup.h"
+#include "microseg/compile.h"
+#include "microseg/simulate.h"
+#include "universe.h"
+
+#define MAX_SHOWN 12
+
+struct trial {
+	uint32_t features;
+	struct ms_policy *policy;
+	struct ms_inventory *inventory;
+	struct ms_ruleset *ruleset;
+	struct ms_arena *arena;
+	bool verbose;
+};
+
+static uint64_t n_policies, n_cases, n_allowed, n_failed;
+
+/* What either road says. */
+struct opinion {
+	enum ms_verdict verdict;
+	enum ms_reason reason;
+	uint32_t line; /* of the grant, when allowed by one */
+	bool rejected;
+};
+
+static const struct ms_endpoint *endpoint_named(const struct ms_inventory *inventory, const char *name)
+{
+	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints)
+		if (strcmp(endpoint->name, name) == 0)
+			return endpoint;
+	return NULL;
+}
+
+/* The three kinds of packets each flow is tried with. */
+enum kind { IP4, IP6, LINK_LOCAL, N_KINDS };
+
+static const char *const kind_names[] = {"IPv4", "IPv6", "link-local"};
+
+static struct ms_addr endpoint_addr(const struct ms_endpoint *endpoint, enum kind kind)
+{
+	ms_vec_each(const struct ms_addr, addr, &endpoint->addrs)
+		if (addr->ip == (kind == IP4 ? MS_IP4 : MS_IP6) &&
+		    ms_addr_is_link_local(addr) == (kind == LINK_LOCAL))
+			return *addr;
+	abort();
+}
+
+/* Every end that is no endpoint has an address in both families. */
+static struct ms_addr address_of(const char *end, enum kind kind)
+{
+	static const struct {
+		const char *end, *ip4, *ip6;
+	} rows[] = {
+		{"host", "192.0.2.1", "2001:db8:3::1"},
+		{"gateway-a", "10.0.0.254", "fd00:a::fe"},
+		{"gateway-b", "10.1.0.254", "fd00:b::fe"},
+		{"198.51.100.1", "198.51.100.1", "2001:db8:1::1"},
+		{"198.51.100.2", "198.51.100.2", "2001:db8:1::2"},
+		{"203.0.113.1", "203.0.113.1", "2001:db8:2::1"},
+		{"203.0.113.53", "203.0.113.53", "2001:db8:2::53"},
+		{"224.0.0.251", "224.0.0.251", "ff02::fb"},
+		{"169.254.1.1", "169.254.1.1", "fe80::99"},
+		{"10.0.0.99", "10.0.0.99", "fd00:a::99"},
+		{"10.1.0.99", "10.1.0.99", "fd00:b::99"},
+	};
+	struct ms_addr addr;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (strcmp(rows[i].end, end) == 0 && ms_addr_parse(kind == IP6 ? rows[i].ip6 : rows[i].ip4, &addr) == 0)
+			return addr;
+	abort();
+}
+
+static bool is_host_end(const char *end)
+{
+	return strcmp(end, "host") == 0 || strncmp(end, "gateway", 7) == 0;
+}
+
+/* The interface behind which an address that is no endpoint's and no host's lies. */
+static const char *interface_of(const char *end)
+{
+	if (strcmp(end, "10.0.0.99") == 0)
+		return "br-a";
+	return strcmp(end, "10.1.0.99") == 0 ? "br-b" : "eth0";
+}
+
+static struct opinion ask_decide(const struct trial *trial, const struct ms_sim_flow *sim)
+{
+	bool managed = strcmp(sim->outside, "eth0") != 0;
+	const struct ms_flow flow = {
+		.src = ms_party_of_addr(trial->policy, trial->inventory, &sim->saddr, managed),
+		.dst = ms_party_of_addr(trial->policy, trial->inventory, &sim->daddr, managed),
+		.proto = sim->proto,
+		.port = sim->port,
+		.published = sim->published,
+	};
+	struct ms_decision decision = ms_decide(trial->policy, trial->inventory, &flow, UNIVERSE_NOW, NULL);
+
+	return (struct opinion){
+		.verdict = decision.verdict,
+		.reason = decision.reason,
+		.line = decision.policy ? decision.policy->line : 0,
+		.rejected = decision.verdict == MS_DENY &&
+			    trial->policy->refuse[decision.direction] == MS_REFUSE_REJECT,
+	};
+}
+
+/* The line of the last rule passed that stands for one of the policy. */
+static uint32_t last_line(const struct ms_sim_result *result)
+{
+	uint32_t line = 0;
+
+	ms_vec_each(const struct ms_sim_step, step, &result->path)
+		if (step->rule->origin.line)
+			line = step->rule->origin.line;
+	return line;
+}
+
+static struct opinion ask_simulate(const struct trial *trial, const struct ms_sim_flow *flow,
+				   struct ms_sim_result *result)
+{
+	struct ms_log_tag tag = {.verdict = MS_ALLOW};
+
+	*result = (struct ms_sim_result){0};
+	if (ms_simulate_flow(trial->ruleset, trial->inventory, flow, trial->arena, result) < 0)
+		abort();
+	if (result->prefix && ms_log_tag_parse(result->prefix, &tag) < 0)
+		abort();
+	/* A silent drop has no tag and is nobody's verdict: it can only disagree. */
+	if (result->dropped && !result->prefix)
+		tag = (struct ms_log_tag){MS_DENY, MS_REASON_NONE};
+	return (struct opinion){
+		.verdict = result->dropped ? MS_DENY : tag.verdict,
+		.reason = tag.reason,
+		.line = last_line(result),
+		.rejected = result->rejected,
+	};
+}
+
+static void show(const struct trial *trial, const char *what, const struct opinion *decided,
+		 const struct opinion *simulated, const struct ms_sim_result *result)
+{
+	if (n_failed > MAX_SHOWN && !trial->verbose)
+		return;
+	fprintf(stderr, "policy %" PRIu32 ": %s: decide %s %s line %u%s, simulate %s %s line %u%s\n", trial->features, what,
+		ms_verdict_name(decided->verdict), ms_reason_name(decided->reason) ?: "-", decided->line,
+		decided->rejected ? " reject" : "", ms_verdict_name(simulated->verdict),
+		ms_reason_name(simulated->reason) ?: "-", simulated->line, simulated->rejected ? " reject" : "");
+	if (!trial->verbose)
+		return;
+	ms_vec_each(const struct ms_sim_step, step, &result->path)
+		fprintf(stderr, "    %s %s%s%s\n", ms_family_name(step->table->family), step->chain->name,
+			step->rule->comment ? ", " : "", step->rule->comment ?: "");
+}
+
+static bool agree(const struct opinion *decided, const struct opinion *simulated, bool link_local)
+{
+	if (link_local && decided->verdict != MS_ALLOW)
+		return simulated->verdict >= decided->verdict; /* MS_ALLOW < MS_AUDIT < MS_DENY */
+	if (decided->verdict != simulated->verdict || decided->reason != simulated->reason)
+		return false;
+	return decided->verdict == MS_ALLOW ? decided->line == simulated->line
+					    : decided->rejected == simulated->rejected;
+}
+
+static bool is_same_bridge(const struct ms_sim_flow *flow)
+{
+	return flow->src && flow->dst && *flow->src->bridge && strcmp(flow->src->bridge, flow->dst->bridge) == 0;
+}
+
+/* Each family has an ICMP of its own; neighbour messages and link-local addresses stay on their link. */
+static bool exists(const struct ms_sim_flow *flow, enum kind kind)
+{
+	bool nd = flow->proto == IPPROTO_ICMPV6 && flow->port >= 133 && flow->port <= 136;
+
+	if (flow->proto == (kind == IP4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return false;
+	if (kind == LINK_LOCAL)
+		return is_same_bridge(flow);
+	return !nd || is_same_bridge(flow) || flow->src_is_host || flow->dst_is_host;
+}
+
+static void compare(const struct trial *trial, const struct ms_sim_flow *flow, const char *what)
+{
+	struct ms_sim_result result;
+	struct opinion decided = ask_decide(trial, flow);
+	struct opinion simulated = ask_simulate(trial, flow, &result);
+
+	n_cases++;
+	n_allowed += decided.verdict == MS_ALLOW;
+	if (agree(&decided, &simulated, flow->saddr.ip == MS_IP6 && ms_addr_is_link_local(&flow->daddr)))
+		return;
+	n_failed++;
+	show(trial, what, &decided, &simulated, &result);
+}
+
+static void try_flow(const struct trial *trial, const char *src, const char *dst, const char *port, enum kind kind,
+		     bool published)
+{
+	struct ms_sim_flow flow = {
+		.src = endpoint_named(trial->inventory, src),
+		.dst = endpoint_named(trial->inventory, dst),
+		.src_is_host = is_host_end(src),
+		.dst_is_host = is_host_end(dst),
+		.outside = interface_of(dst),
+		.published = published,
+	};
+	struct ms_ports ports;
+	char what[128];
+
+	if (ms_ports_parse(port, &ports) < 0)
+		abort();
+	flow.proto = ports.proto;
+	flow.port = ports.first;
+	if (!exists(&flow, kind))
+		return;
+	flow.saddr = flow.src ? endpoint_addr(flow.src, kind) : address_of(src, kind);
+	flow.daddr = flow.dst ? endpoint_addr(flow.dst, kind) : address_of(dst, kind);
+	snprintf(what, sizeof(what), "%s -> %s %s %s%s", src, dst, port, kind_names[kind],
+		 published ? " published" : "");
+	compare(trial, &flow, what);
+}
+
+static void try_pair(const struct trial *trial, const char *src, const char *dst)
+{
+	bool managed = endpoint_named(trial->inventory, src) || endpoint_named(trial->inventory, dst);
+	bool outside = !endpoint_named(trial->inventory, src) && !is_host_end(src);
+
+	if (!managed || strcmp(src, dst) == 0)
+		return;
+	for (const char *const *port = universe_ports; *port; port++)
+		for (int kind = 0; kind < N_KINDS; kind++) {
+			try_flow(trial, src, dst, *port, kind, false);
+			if (outside)
+				try_flow(trial, src, dst, *port, kind, true);
+		}
+}
+
+static void try_policy(uint32_t features, bool verbose)
+{
+	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT, .now = UNIVERSE_NOW};
+	struct trial trial = {
+		.features = features,
+		.policy = universe_policy(features),
+		.arena = ms_arena_new(),
+		.verbose = verbose,
+	};
+
+	trial.inventory = universe_inventory(trial.policy);
+	if (!trial.arena || ms_compile(trial.policy, trial.inventory, &options, &trial.ruleset) < 0)
+		abort();
+	n_policies++;
+	for (const char *const *src = universe_sources; *src; src++)
+		for (const char *const *dst = universe_destinations; *dst; dst++)
+			try_pair(&trial, *src, *dst);
+	ms_ruleset_free(trial.ruleset);
+	ms_inventory_free(trial.inventory);
+	ms_policy_free(trial.policy);
+	ms_arena_free(trial.arena);
+}
+
+static void try_all(void)
+{
+	const uint32_t n_grants = N_FEATURES - N_MODES;
+	const uint32_t all_grants = ((1u << n_grants) - 1) << N_MODES;
+	static const uint32_t pair_modes[] = {
+		0,
+		BIT(A_AUDITS) | BIT(STRANGERS_AUDIT),
+		BIT(B_AUDITS) | BIT(SERVICE_AUDITS) | BIT(DROP),
+	};
+
+	for (uint32_t modes = 0; modes < 1u << N_MODES; modes++) {
+		try_policy(modes, false);
+		try_policy(modes | all_grants, false);
+		for (uint32_t grant = N_MODES; grant < N_FEATURES; grant++)
+			try_policy(modes | BIT(grant), false);
+	}
+	for (size_t i = 0; i < sizeof(pair_modes) / sizeof(*pair_modes); i++)
+		for (uint32_t a = N_MODES; a < N_FEATURES; a++)
+			for (uint32_t b = a + 1; b < N_FEATURES; b++)
+				try_policy(pair_modes[i] | BIT(a) | BIT(b), false);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		_cleanup_(ms_str_fini) struct ms_str text = {0};
+		uint32_t features = (uint32_t)strtoul(argv[1], NULL, 0);
+
+		universe_policy_text(features, &text);
+		fprintf(stderr, "%s", text.text);
+		try_policy(features, true);
+	} else {
+		try_all();
+	}
+	printf("%" PRIu64 " policies, %" PRIu64 " flows: %" PRIu64 " allowed, %" PRIu64 " disagreements\n", n_policies,
+	       n_cases, n_allowed, n_failed);
+	return n_failed == 0 ? 0 : 1;
+}
