@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The examples of policies/ as golden tests: they are valid, their own tests pass, and the ruleset they compile to is the
+# one that was reviewed. `golden.sh MICROSEG ROOT --update` writes the reviewed file anew.
+set -u
+microseg=$1
+cd "$2" || exit 2
+golden=tests/golden/shop.nft
+out=$(mktemp -d) || exit 2
+trap 'rm -rf "$out"' EXIT
+failed=0
+
+expect() { # NAME COMMAND...
+	name=$1
+	shift
+	if "$@" >"$out/log" 2>&1; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		cat "$out/log"
+		failed=1
+	fi
+}
+
+expect "policies/ is valid, also strictly" "$microseg" check --strict -p policies
+expect "policies/ passes its own tests" "$microseg" test -p policies
+if ! "$microseg" preview -p policies -i tests/golden/shop.yaml >"$out/shop.nft"; then
+	echo "not ok - preview"
+	exit 1
+fi
+[ "${3:-}" = --update ] && cp "$out/shop.nft" "$golden"
+expect "the preview is the reviewed one" diff -u "$golden" "$out/shop.nft"
+expect "nft takes the preview" unshare -rn nft -c -f "$out/shop.nft"
+exit "$failed"
