@@ -131,5 +131,8 @@ static inline size_t ms_field_padded(enum ms_field field)
 /** Appends one value of @field as nft prints it. */
 void ms_field_print(enum ms_field field, const uint8_t *value, struct ms_str *out);
 
+/** Likewise, with the number even where there is a word for it, as an end of a range. */
+void ms_field_print_number(enum ms_field field, const uint8_t *value, struct ms_str *out);
+
 /** Does the interface name pattern (16 bytes, padded with zeros) end in '*'? Then it matches the bytes before. */
 bool ms_name_is_prefix(const uint8_t *name, size_t *ret_len);

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "implied.h"
@@ -42,14 +43,17 @@ static bool verdict_fits(const struct ms_table *table, const struct ms_rule_verd
 	return false;
 }
 
-/* Only bridges hand every packet over with its link-layer header; arp tables see nothing but ARP. */
+/*
+ * Only bridges hand every packet over with its link-layer header; connection tracking of bridges is another module and
+ * not ours to ask for; arp tables see nothing but ARP.
+ */
 static bool field_fits(const struct ms_table *table, enum ms_field field)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 
 	if (row->load == MS_LOAD_LINK)
 		return table->family == MS_FAMILY_BRIDGE;
-	if (row->load == MS_LOAD_FIB)
+	if (row->load == MS_LOAD_FIB || row->load == MS_LOAD_CT)
 		return table->family == MS_FAMILY_INET;
 	if (row->needs_arp)
 		return table->family != MS_FAMILY_INET;
@@ -78,7 +82,7 @@ static bool value_fits(const struct ms_match_expr *match)
 
 	if (match->n_fields != 1 || match->n_values == 0 || ms_field_row(match->fields[0])->size == 0)
 		return false;
-	if (match->mask && match->fields[0] != MS_FIELD_TCP_FLAGS)
+	if ((match->fields[0] == MS_FIELD_TCP_FLAGS) != (match->mask != 0))
 		return false;
 	switch (match->kind) {
 	case MS_MATCH_VALUE:
@@ -144,6 +148,18 @@ static bool ends_rule(enum ms_stmt_kind kind)
 	       kind == MS_STMT_REJECT_ADMIN;
 }
 
+/* Only tcp can be reset; nft would list the test that the kernel makes itself. */
+static bool is_tcp(const struct ms_rule *rule)
+{
+	ms_vec_each(struct ms_match_expr, match, &rule->matches) {
+		if (ms_field_row(match->fields[0])->needs_l4proto == IPPROTO_TCP)
+			return true;
+		if (match->fields[0] == MS_FIELD_L4PROTO && match->kind == MS_MATCH_VALUE && !match->negate)
+			return match->values[0][0] == IPPROTO_TCP;
+	}
+	return false;
+}
+
 static bool rule_fits(const struct ms_table *table, const struct ms_rule *rule)
 {
 	if (!text_fits(rule->comment, MS_COMMENT_SIZE))
@@ -154,6 +170,8 @@ static bool rule_fits(const struct ms_table *table, const struct ms_rule *rule)
 	for (size_t i = 0; i < rule->stmts.n_items; i++) {
 		const struct ms_stmt *stmt = &rule->stmts.items[i];
 
+		if (stmt->kind == MS_STMT_REJECT_RESET && !is_tcp(rule))
+			return false;
 		if (!stmt_fits(table, stmt) || (i + 1 < rule->stmts.n_items && ends_rule(stmt->kind)))
 			return false;
 	}

@@ -55,14 +55,9 @@ static void print_range(enum ms_field field, const uint8_t *first, const uint8_t
 		ms_field_print(field, first, out);
 		return;
 	}
-	if (row->value == MS_VALUE_SYMBOL) {
-		/* Words name single values only. */
-		ms_str_addf(out, "%u-%u", *first, *last);
-		return;
-	}
-	ms_field_print(field, first, out);
+	ms_field_print_number(field, first, out);
 	ms_str_add_char(out, '-');
-	ms_field_print(field, last, out);
+	ms_field_print_number(field, last, out);
 }
 
 /* Sets. */
@@ -189,12 +184,10 @@ static void print_flag_words(uint8_t flags, struct ms_str *out)
 static void print_value(const struct ms_match_expr *match, struct ms_str *out)
 {
 	if (match->fields[0] == MS_FIELD_TCP_FLAGS) {
-		ms_str_add(out, match->negate ? "!= " : match->mask ? "" : "== ");
+		ms_str_add(out, match->negate ? "!= " : "");
 		print_flag_words(match->values[0][0], out);
-		if (match->mask) {
-			ms_str_add(out, " / ");
-			print_flag_words(match->mask, out);
-		}
+		ms_str_add(out, " / ");
+		print_flag_words(match->mask, out);
 		return;
 	}
 	ms_str_add(out, match->negate ? "!= " : "");

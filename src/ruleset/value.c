@@ -106,3 +106,13 @@ void ms_field_print(enum ms_field field, const uint8_t *value, struct ms_str *ou
 		break;
 	}
 }
+
+void ms_field_print_number(enum ms_field field, const uint8_t *value, struct ms_str *out)
+{
+	const struct ms_field_row *row = ms_field_row(field);
+
+	if (row->value == MS_VALUE_SYMBOL)
+		print_plain(row, row->symbols_else, value, out);
+	else
+		ms_field_print(field, value, out);
+}
