@@ -6,7 +6,7 @@
  * be in the kernel. For every policy and every flow they must agree on the verdict, on the reason, on the line that
  * granted it, and on what the sender is told.
  *
- * Policies: no grant, each grant alone and all of them under every combination of modes; each pair of grants under the
+ * Policies: no grant and all of them under every combination of modes; each grant alone and each pair under the
  * combinations in try_all(). `oracle N` looks at policy N alone and prints the way of each packet it disagrees on.
  *
  * Link-local addresses name nobody on a node (every link may have the same ones), so the ruleset refuses what uses them
@@ -285,7 +285,7 @@ static void try_all(void)
 {
 	const uint32_t n_grants = N_FEATURES - N_MODES;
 	const uint32_t all_grants = ((1u << n_grants) - 1) << N_MODES;
-	static const uint32_t pair_modes[] = {
+	static const uint32_t some_modes[] = {
 		0,
 		BIT(A_AUDITS) | BIT(STRANGERS_AUDIT),
 		BIT(B_AUDITS) | BIT(SERVICE_AUDITS) | BIT(DROP),
@@ -294,13 +294,11 @@ static void try_all(void)
 	for (uint32_t modes = 0; modes < 1u << N_MODES; modes++) {
 		try_policy(modes, false);
 		try_policy(modes | all_grants, false);
-		for (uint32_t grant = N_MODES; grant < N_FEATURES; grant++)
-			try_policy(modes | BIT(grant), false);
 	}
-	for (size_t i = 0; i < sizeof(pair_modes) / sizeof(*pair_modes); i++)
+	for (size_t i = 0; i < sizeof(some_modes) / sizeof(*some_modes); i++)
 		for (uint32_t a = N_MODES; a < N_FEATURES; a++)
-			for (uint32_t b = a + 1; b < N_FEATURES; b++)
-				try_policy(pair_modes[i] | BIT(a) | BIT(b), false);
+			for (uint32_t b = a; b < N_FEATURES; b++)
+				try_policy(some_modes[i] | BIT(a) | BIT(b), false);
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
  * Universe: a node and a family of policies, small enough to try everything.
  *
  * The node has two bridges and a routed veth, two environments, replicas, an identity without a document, and
- * strangers. A policy is a number: one bit for each feature that can be in it.
+ * strangers. A policy is a number: one bit for each feature that can be in it. Crossings are not among them.
  */
 #pragma once
 
@@ -32,6 +32,13 @@ enum universe_feature {
 	NEEDS_HOST,
 	RESOLVERS,
 	GATEWAY,
+	/* the rest of the language, not let through by `check` yet */
+	TWO_KEY,
+	NEEDS_SERVICE,
+	NODES,
+	PUBLISHED,
+	NEVER,
+	EXCEPTIONS,
 	N_FEATURES,
 };
 
