@@ -116,6 +116,16 @@ void ms_reconcile(void *userdata);
 /** The first look at the kernel: notes what stands; on an armed node without tables loads the closed door. */
 int ms_reconcile_start(struct ms_daemon *daemon);
 
+/* takeover.c */
+
+/**
+ * Takes the tables of an earlier process over as they are: recompiles what that process wrote last and, if just this stands,
+ * claims it. Then `installed` is set. Returns 0; 1 when something else stands, with the first difference in @why.
+ */
+int ms_takeover(struct ms_daemon *daemon, struct ms_str *why);
+/** Remembers what the tables were compiled for. */
+void ms_takeover_remember(struct ms_daemon *daemon);
+
 /* revoke.c */
 
 /** Cuts tracked connections that the policy in force refuses, and all of addresses that changed hands. */

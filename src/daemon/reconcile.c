@@ -151,24 +151,6 @@ static int replace(struct ms_daemon *daemon, const struct ms_ruleset *wanted, st
 	return r;
 }
 
-/* Tables of a process before us stand: they are taken as they are when they are what we want. */
-static int take_over(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
-{
-	_cleanup_(ms_str_fini) struct ms_str difference = {0};
-
-	if (ms_kernel_verify(daemon->kernel, wanted, &difference) == 0 &&
-	    ms_kernel_adopt(daemon->kernel, wanted, error) == 0) {
-		daemon->standing = false;
-		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are what is wanted: taken over unchanged");
-		return 0;
-	}
-	ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)",
-	       first_line(error->len ? error : &difference));
-	ms_str_fini(error);
-	int r = replace(daemon, wanted, error);
-	return r < 0 ? r : 1;
-}
-
 /* Somebody touched our tables. Returns 1 when they were put right. */
 static int repair(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
 {
@@ -219,9 +201,12 @@ static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
 /* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it, -errno. */
 static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
 {
+	_cleanup_(ms_str_fini) struct ms_str difference = {0};
+
+	if (!daemon->installed && daemon->standing && ms_takeover(daemon, &difference) > 0)
+		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)", first_line(&difference));
+	set_view(daemon); /* a takeover puts the inventory of before in place */
 	if (!daemon->installed) {
-		if (daemon->standing)
-			return take_over(daemon, wanted, error);
 		int r = replace(daemon, wanted, error);
 		return r < 0 ? r : 1;
 	}
@@ -311,6 +296,8 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted, s
 	ms_ruleset_free(daemon->installed);
 	daemon->installed = wanted;
 	keep_inventory(daemon, inventory);
+	if (changed)
+		ms_takeover_remember(daemon);
 	ms_loaded_free(before);
 	ms_daemon_set_text(&daemon->problem, NULL);
 	daemon->backoff_ms = 0;

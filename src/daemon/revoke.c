@@ -90,6 +90,13 @@ void ms_revoke(void *userdata)
 		ms_log(MS_LOG_INFO, "%d connections cut that the policy no longer allows", r);
 }
 
+/* The same attachment as before? An inventory that was read back knows no interface numbers. */
+static bool is_same(const struct ms_endpoint *before, const struct ms_endpoint *now)
+{
+	return (now->ifindex == before->ifindex || before->ifindex == 0) &&
+	       strcmp(now->interface, before->interface) == 0 && ms_mac_compare(&now->mac, &before->mac) == 0;
+}
+
 void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before, const struct ms_inventory *after)
 {
 	if (!before || !daemon->installed)
@@ -98,7 +105,7 @@ void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 		ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
 			const struct ms_endpoint *now = ms_inventory_by_addr(after, addr);
 
-			if (ms_addr_is_link_local(addr) || (now && now->ifindex == endpoint->ifindex))
+			if (ms_addr_is_link_local(addr) || (now && is_same(endpoint, now)))
 				continue;
 			(void)!ms_vec_push(&daemon->stale, *addr);
 		}

@@ -281,6 +281,22 @@ int ms_state_load_policy(const struct ms_state *state, struct ms_files *files)
 	return 0;
 }
 
+int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text)
+{
+	if (text->failed || !text->text)
+		return -ENOMEM;
+	return replace_file(state, "inventory", text->text, text->len, false);
+}
+
+int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files)
+{
+	_cleanup_(freep) char *bytes = NULL;
+	size_t size = 0;
+	int r = read_file(state, "inventory", &bytes, &size);
+
+	return r < 0 ? r : ms_files_add(files, "inventory", bytes, size);
+}
+
 int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *records)
 {
 	_cleanup_(json_decrefp) json_t *list = NULL;

@@ -7,6 +7,7 @@
  *	policy        the last policy applied, its files byte for byte, behind a checksum
  *	policy.next   the one being applied: on disk before the kernel sees it, renamed once the kernel has it
  *	bridges       the bridge flags that we changed and what they were before
+ *	inventory     what the tables in the kernel were last compiled for
  *	generation    the number of the last commit
  *	lock          held by the daemon that uses this directory, its pid inside
  *
@@ -50,6 +51,11 @@ int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files);
 int ms_state_commit_policy(struct ms_state *state);
 /** Reads the policy in force. Returns 0; -ENOENT when there never was one; -EBADMSG when it is torn; -errno. */
 int ms_state_load_policy(const struct ms_state *state, struct ms_files *files);
+
+/** Writes the Inventory document @text. A crash may lose it: then the tables are loaded anew at the next start. */
+int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text);
+/** Reads it into @files, as its one file. Returns 0, -ENOENT or -errno. */
+int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files);
 
 /** A bridge whose flags we changed, and what they were. */
 struct ms_bridge_record {

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Takeover: a start where the tables of an earlier process stand.
+ *
+ * They hold counters and verdicts that nobody should notice the restart by. What that process compiled is known: its policy
+ * and its inventory are in the state directory. The same input gives the same ruleset, so it is compiled once more and
+ * compared with the kernel; when it is what stands, it is claimed, and only what changed meanwhile is changed.
+ */
+#include <errno.h>
+
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "microseg/cleanup.h"
+#include "microseg/compile.h"
+
+static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **ret_inventory)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
+	int r = ms_files_init(&files);
+
+	if (r == 0)
+		r = ms_state_load_inventory(daemon->store, &files);
+	if (r == 0)
+		r = ms_diags_init(&diags);
+	if (r == 0)
+		r = ms_inventory_load(&files.list.items[0], &diags, &inventory);
+	if (r == 0)
+		r = ms_inventory_identify(inventory, daemon->loaded->policy);
+	if (r == 0)
+		*ret_inventory = ms_steal(&inventory);
+	return r;
+}
+
+static int compile_again(struct ms_daemon *daemon, struct ms_inventory **ret_inventory,
+			 struct ms_ruleset **ret_ruleset)
+{
+	struct ms_compile_options options = {.nflog_group = daemon->config->nflog_group};
+	int r = daemon->loaded ? read_inventory(daemon, ret_inventory) : -ENOENT;
+
+	return r < 0 ? r : ms_compile(daemon->loaded->policy, *ret_inventory, &options, ret_ruleset);
+}
+
+int ms_takeover(struct ms_daemon *daemon, struct ms_str *why)
+{
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = NULL;
+
+	if (compile_again(daemon, &inventory, &ruleset) < 0) {
+		ms_str_add(why, "what they were made of is not known");
+		return 1;
+	}
+	if (ms_kernel_verify(daemon->kernel, ruleset, why) != 0 ||
+	    ms_kernel_adopt(daemon->kernel, ruleset, why) < 0)
+		return 1;
+	ms_log(MS_LOG_NOTICE, "the tables of an earlier process are taken over as they stand");
+	daemon->standing = false;
+	daemon->installed = ms_steal(&ruleset);
+	/* The latest snapshot has not been in force yet: what comes next is compared with what was. */
+	ms_inventory_free(daemon->inventory);
+	daemon->inventory = ms_steal(&inventory);
+	return 0;
+}
+
+void ms_takeover_remember(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+
+	ms_inventory_print(daemon->inventory, &text);
+	ms_state_save_inventory(daemon->store, &text);
+}
