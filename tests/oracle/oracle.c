@@ -25,6 +25,7 @@
 #include "universe.h"
 
 #define MAX_SHOWN 12
+#define ROUTER_ADVERT 134
 
 struct trial {
 	uint32_t features;
@@ -82,6 +83,7 @@ static struct ms_addr address_of(const char *end, enum kind kind)
 		{"203.0.113.53", "203.0.113.53", "2001:db8:2::53"},
 		{"224.0.0.251", "224.0.0.251", "ff02::fb"},
 		{"169.254.1.1", "169.254.1.1", "fe80::99"},
+		{"behind-a", "198.51.100.1", "2001:db8:1::1"},
 		{"10.0.0.99", "10.0.0.99", "fd00:a::99"},
 		{"10.1.0.99", "10.1.0.99", "fd00:b::99"},
 	};
@@ -98,10 +100,10 @@ static bool is_host_end(const char *end)
 	return strcmp(end, "host") == 0 || strncmp(end, "gateway", 7) == 0;
 }
 
-/* The interface behind which an address that is no endpoint's and no host's lies. */
+/* The interface behind which an address that is no endpoint's and no host's lies: then nobody knows whose it is. */
 static const char *interface_of(const char *end)
 {
-	if (strcmp(end, "10.0.0.99") == 0)
+	if (strcmp(end, "10.0.0.99") == 0 || strcmp(end, "behind-a") == 0)
 		return "br-a";
 	return strcmp(end, "10.1.0.99") == 0 ? "br-b" : "eth0";
 }
@@ -197,8 +199,12 @@ static bool exists(const struct ms_sim_flow *flow, enum kind kind)
 
 	if (flow->proto == (kind == IP4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return false;
+	if (!flow->src && flow->dst && strcmp(flow->dst->bridge, flow->outside) == 0)
+		return false; /* to another port of its own bridge: the guard's business */
 	if (kind == LINK_LOCAL)
-		return is_same_bridge(flow);
+		return is_same_bridge(flow) && flow->port != ROUTER_ADVERT;
+	if (flow->proto == IPPROTO_ICMPV6 && flow->port == ROUTER_ADVERT && !flow->src_is_host)
+		return false; /* line 1 of the contract, not a flow */
 	return !nd || is_same_bridge(flow) || flow->src_is_host || flow->dst_is_host;
 }
 
@@ -224,7 +230,7 @@ static void try_flow(const struct trial *trial, const char *src, const char *dst
 		.dst = endpoint_named(trial->inventory, dst),
 		.src_is_host = is_host_end(src),
 		.dst_is_host = is_host_end(dst),
-		.outside = interface_of(dst),
+		.outside = interface_of(strcmp(src, "behind-a") == 0 ? src : dst),
 		.published = published,
 	};
 	struct ms_ports ports;

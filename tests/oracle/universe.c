@@ -62,7 +62,8 @@ static const struct {
 };
 
 const char *const universe_sources[] = {
-	"s1", "s2", "t1", "t2", "bs1", "bu1", "x1", "x2", "host", "198.51.100.1", "198.51.100.2", "203.0.113.1", NULL,
+	"s1", "s2", "t1", "t2", "bs1", "bu1", "x1", "x2", "host", "198.51.100.1", "198.51.100.2", "203.0.113.1",
+	"behind-a", NULL,
 };
 
 const char *const universe_destinations[] = {
@@ -74,7 +75,7 @@ const char *const universe_destinations[] = {
 const char *const universe_ports[] = {
 	"tcp/80",  "tcp/81", "tcp/90",	"tcp/91",    "tcp/53",	  "tcp/443",	"tcp/9100", "udp/53",
 	"udp/67",  "udp/80", "udp/91",	"udp/123",   "sctp/80",	  "sctp/81",	"icmp/8",   "icmp/13",
-	"icmp6/128", "icmp6/133", "icmp6/135", "icmp6/136", "icmp6/1", "proto/47", NULL,
+	"icmp6/128", "icmp6/133", "icmp6/134", "icmp6/135", "icmp6/136", "icmp6/1", "proto/47", NULL,
 };
 
 static const char *mode(uint32_t features, enum universe_feature feature)
