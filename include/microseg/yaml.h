@@ -51,7 +51,7 @@ int ms_yaml_parse(struct ms_arena *arena, const struct ms_policy_file *file, str
 
 /** The value under @key in a mapping, or NULL. */
 struct ms_yaml_node *ms_yaml_get(const struct ms_yaml_node *mapping, const char *key);
-/** Adds a diagnostic at @node with its source line out of @file. */
+/** Adds an error at @at with its source line out of @file. After a thousand errors in @diags they are only counted. */
 void ms_yaml_error(const struct ms_policy_file *file, struct ms_diags *diags, const struct ms_origin *at,
 		   const char *code, const char *hint, const char *format, ...)
 	__attribute__((format(printf, 6, 7)));

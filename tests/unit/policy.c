@@ -271,6 +271,8 @@ static void meaning_errors_have_a_code_and_a_place(void **state)
 		 NULL},
 		{DB "needs:\n  - {to: host, ports: [ntp]}\n", "unknown-port@7:24", NULL},
 		{DB "needs:\n  - {to: {net: internet}, ports: [pg]}\n", "unknown-port@7:35", NULL},
+		{HEAD("db", "[prod, dev]") "needs:\n  - {to: host, ports: [ntp]}\n",
+		 "unknown-port@6:24", NULL},
 		{DB "tests:\n  - {from: host, to: host, ports: [tcp/1], expect: deny}\n",
 		 "no-service@7:22", NULL},
 		{DB "tests:\n  - {from: self, ports: [pg], expect: allow, by: fence}\n",
@@ -716,6 +718,22 @@ static void documents_for_every_service_are_joined(void **state)
 	check_good(FRAME, rows, N(rows), dump_services);
 }
 
+static void a_port_that_a_service_has_is_not_joined_again(void **state)
+{
+	static const char text[] =
+		DB "---\n" HEAD("\"*\"", "prod") "ports: {metrics: tcp/9100, exporter: tcp/9101}\n";
+	struct loaded loaded;
+
+	(void)state;
+	load(&loaded, ms_policy_load, FRAME, text);
+	assert_int_equal(loaded.r, 0);
+	const struct ms_service *db = ms_policy_service(loaded.policy, "prod", "db");
+	assert_int_equal(db->ports.n_items, 3);
+	assert_string_equal(db->ports.items[2].name, "exporter");
+	assert_int_equal(db->ports.items[1].ports.first, 9187);
+	done(&loaded);
+}
+
 static void flows_of_the_fleet_are_multiplied_out(void **state)
 {
 	static const struct good rows[] = {
@@ -868,7 +886,7 @@ static void the_order_of_files_and_documents_shows_nowhere(void **state)
 					       {"b.yaml", web, strlen(web)},
 					       {"c.yaml", FRAME, strlen(FRAME)}};
 	const struct ms_policy_file turned[] = {files[2], files[1], files[0]};
-	const struct ms_policy_file renamed[] = {files[2], files[1], {"d.yaml", db, strlen(db)}};
+	const struct ms_policy_file renamed[] = {files[2], files[1], {"a2.yaml", db, strlen(db)}};
 	_cleanup_(ms_policy_freep) struct ms_policy *one = NULL;
 	_cleanup_(ms_policy_freep) struct ms_policy *two = NULL;
 	_cleanup_(ms_policy_freep) struct ms_policy *three = NULL;
@@ -889,6 +907,27 @@ static void the_order_of_files_and_documents_shows_nowhere(void **state)
 	assert_ptr_equal(ms_policy_service(one, "prod", "web"), &one->services.items[2]);
 	assert_null(ms_policy_service(one, "dev", "db"));
 	ms_diags_fini(&diags);
+}
+
+static void a_load_takes_a_limited_number_of_files(void **state)
+{
+	_cleanup_(freep) struct ms_policy_file *files = calloc(MS_MAX_FILES + 1, sizeof(*files));
+
+	(void)state;
+	assert_non_null(files);
+	for (size_t n = MS_MAX_FILES; n <= MS_MAX_FILES + 1; n++) {
+		_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
+		struct ms_diags diags;
+
+		assert_int_equal(ms_diags_init(&diags), 0);
+		for (size_t i = 0; i < n; i++)
+			files[i] = (struct ms_policy_file){"t.yaml", "", 0};
+		assert_int_equal(ms_policy_load(files, n, NOW, &diags, &policy), -EINVAL);
+		assert_int_equal(diags.n_errors, 1);
+		assert_string_equal(diags.list.items[0].code,
+				    n > MS_MAX_FILES ? "too-many-files" : "no-environments");
+		ms_diags_fini(&diags);
+	}
 }
 
 static void names_are_checked(void **state)
@@ -937,6 +976,7 @@ static void times_and_durations_are_read(void **state)
 		{"2026-12-01T18:00:00+02:00", 1796140800},
 		{"2026-12-01T18:00:00-00:30", 1796149800},
 		{"2023-02-29T00:00:00Z", -1},
+		{"2100-02-29T00:00:00Z", -1},
 		{"2026-13-01T00:00:00Z", -1},
 		{"2026-12-01T24:00:00Z", -1},
 		{"2026-12-01 18:00:00Z", -1},
@@ -1042,11 +1082,13 @@ int main(void)
 		cmocka_unit_test(every_peer_gets_a_grant_of_its_own),
 		cmocka_unit_test(port_names_mean_what_the_provider_says),
 		cmocka_unit_test(documents_for_every_service_are_joined),
+		cmocka_unit_test(a_port_that_a_service_has_is_not_joined_again),
 		cmocka_unit_test(flows_of_the_fleet_are_multiplied_out),
 		cmocka_unit_test(internet_is_global_unicast_of_both_families),
 		cmocka_unit_test(environments_are_read_whole),
 		cmocka_unit_test(defaults_are_the_safe_ones),
 		cmocka_unit_test(the_order_of_files_and_documents_shows_nowhere),
+		cmocka_unit_test(a_load_takes_a_limited_number_of_files),
 		cmocka_unit_test(names_are_checked),
 		cmocka_unit_test(times_and_durations_are_read),
 		cmocka_unit_test(every_row_of_the_schema_says_what_it_is),
