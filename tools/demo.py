@@ -132,7 +132,7 @@ def main():
     print("%smicroseg: who may talk to whom between the containers of a host%s" % (BOLD, OFF))
     print("This demo makes a small container host out of network namespaces, and removes it at the end.\n"
           "Your own network is not touched.")
-    with Lab() as lab:
+    with Lab("demo") as lab:
         demo = Demo(lab)
         demo.title("1. Six containers of two environments on two bridges")
         build(demo)

@@ -139,7 +139,8 @@ class Namespace(Party):
                      "net.ipv6.conf.default.dad_transmits": 0, "net.ipv6.conf.default.accept_ra": 0,
                      "net.ipv4.ping_group_range": "0 2147483647",
                      # Every refusal is to be seen: the kernel else answers some and is silent on the others.
-                     "net.ipv4.icmp_ratelimit": 0, "net.ipv6.icmp.ratelimit": 0})
+                     "net.ipv4.icmp_ratelimit": 0, "net.ipv6.icmp.ratelimit": 0,
+                     "net.ipv4.icmp_msgs_per_sec": 100000, "net.ipv4.icmp_msgs_burst": 10000})
         self.ip("link set lo up")
 
     def command(self, *args):
@@ -234,8 +235,9 @@ class Lab:
 
     _numbers = itertools.count()
 
-    def __init__(self):
-        self.prefix = "msl%d%s" % (os.getpid(), chr(ord("a") + next(Lab._numbers) % 26))
+    def __init__(self, prefix=None):
+        """prefix: what the names of its namespaces begin with, where they are shown to people."""
+        self.prefix = prefix or "msl%d%s" % (os.getpid(), chr(ord("a") + next(Lab._numbers) % 26))
         self.namespaces = []
         self.bridges = {}
         self.closers = []  # what else has to end first: daemons
@@ -271,7 +273,8 @@ class Lab:
 
     def bridge(self, name, net4, net6):
         bridge = Bridge(name, net4, net6)
-        self.host.ip("link add %s type bridge" % name,
+        # An address of its own, as engines give one: else it takes that of a port, and changes as ports come and go.
+        self.host.ip("link add %s address 02:42:%02x:00:00:01 type bridge" % (name, len(self.bridges)),
                      "addr add %s/%d dev %s" % (bridge.gateway[4], bridge.net4.prefixlen, name),
                      "addr add %s/%d dev %s nodad" % (bridge.gateway[6], bridge.net6.prefixlen, name),
                      "link set %s up" % name)

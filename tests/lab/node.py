@@ -6,6 +6,7 @@ Binaries come from $MS_BUILD (a build directory), else from build/ of this sourc
 import datetime
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -100,8 +101,22 @@ class Node:
         return self.json("status")
 
     def ruleset(self):
-        """What the kernel has in the host namespace, without counters."""
-        return self.lab.host.run("nft", "--stateless", "list", "ruleset").stdout
+        """What the kernel has in the host namespace: no counters, and no word on which process owns it."""
+        return self.without_owner(self.lab.host.run("nft", "--stateless", "list", "ruleset").stdout)
+
+    def structure(self):
+        """Chains and rules with their handles, sets and elements left out: what must stay when a container comes."""
+        lines, in_set = [], False
+        for line in self.without_owner(self.lab.host.run("nft", "-a", "-s", "list", "ruleset").stdout).splitlines():
+            in_set = in_set or line.strip().startswith(("set ", "map "))
+            if not in_set:
+                lines.append(line)
+            in_set = in_set and line != "\t}"
+        return "\n".join(lines)
+
+    @staticmethod
+    def without_owner(listing):
+        return re.sub(r" # progname \S+| progname \S+|^\tflags .*\n", "", listing, flags=re.MULTILINE)
 
     def bridge_flags(self, bridge):
         """(nf_call_iptables, nf_call_ip6tables) of a bridge."""

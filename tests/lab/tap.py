@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Report: numbered results as they happen, and "N passed, N failed" as the last line."""
+import difflib
 import sys
 import traceback
 
@@ -23,6 +24,9 @@ class Report:
         return good
 
     def equal(self, got, want, what, detail=""):
+        if isinstance(want, str) and "\n" in str(got) + want:
+            difference = difflib.unified_diff(want.splitlines(), str(got).splitlines(), "expected", "got", "", "", 0, "")
+            return self.check(got == want, what, "\n".join(list(difference)[:40]))
         return self.check(got == want, what, "got %r, expected %r\n%s" % (got, want, detail))
 
     def note(self, text):

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "microseg/ruleset_match.h"
+#include "ruleset/implied.h"
 
 #define TABLE "microseg"
 
@@ -463,21 +464,42 @@ static void add_random_match(struct ms_ruleset *rs, struct ms_rule *rule, enum m
 	ms_rule_match(rs, rule, field, negate, value, row->size);
 }
 
-/* May @field stand in a rule beside those before? Rules that contradict themselves are not in the language. */
-static bool goes_with(const struct ms_rule *rule, enum ms_field field)
+static bool has_field(const struct ms_rule *rule, enum ms_field field)
 {
-	const struct ms_field_row *row = ms_field_row(field);
+	ms_vec_each(struct ms_match_expr, match, &rule->matches)
+		if (match->fields[0] == field)
+			return true;
+	return false;
+}
 
-	ms_vec_each(struct ms_match_expr, match, &rule->matches) {
-		const struct ms_field_row *other = ms_field_row(match->fields[0]);
+/* Lookups amid other matches: each brings what its fields imply. */
+static void add_random_lookup(struct ms_ruleset *rs, struct ms_table *table, struct ms_rule *rule, uint32_t *seed)
+{
+	static const struct {
+		size_t n;
+		enum ms_field fields[MS_MAX_CONCAT];
+	} keys[] = {
+		{1, {MS_FIELD_IIFNAME}},
+		{1, {MS_FIELD_IP_SADDR}},
+		{1, {MS_FIELD_IP6_DADDR}},
+		{1, {MS_FIELD_TCP_DPORT}},
+		{2, {MS_FIELD_IIFNAME, MS_FIELD_IP_DADDR}},
+		{2, {MS_FIELD_IP_SADDR, MS_FIELD_UDP_DPORT}},
+		{2, {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR}},
+		{3, {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP6_SADDR}},
+		{3, {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP}},
+		{3, {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_ND_TARGET}},
+	};
+	size_t i = next_random(seed) % (sizeof(keys) / sizeof(*keys));
+	char name[32];
 
-		if (match->fields[0] == field || (row->needs_ip && other->needs_ip && row->needs_ip != other->needs_ip) ||
-		    (row->needs_l4proto && other->needs_l4proto && row->needs_l4proto != other->needs_l4proto) ||
-		    (row->needs_arp && (other->needs_ip || other->needs_l4proto)) ||
-		    (other->needs_arp && (row->needs_ip || row->needs_l4proto)))
-			return false;
-	}
-	return true;
+	for (size_t j = 0; j < keys[i].n; j++)
+		if (!field_fits(table->family, keys[i].fields[j]))
+			return;
+	snprintf(name, sizeof(name), "key/%zu", i);
+	if (!ms_table_set(table, name))
+		ms_ruleset_add_set(rs, table, name, keys[i].n, keys[i].fields);
+	ms_rule_match_set(rs, rule, next_random(seed) % 3 == 0, name, keys[i].n, keys[i].fields);
 }
 
 struct ms_ruleset *sample_random(uint32_t seed)
@@ -495,10 +517,15 @@ struct ms_ruleset *sample_random(uint32_t seed)
 			for (size_t j = 0; j < n; j++) {
 				enum ms_field field = next_random(&seed) % MS_N_FIELDS;
 
-				if (field_fits(families[f], field) && goes_with(rule, field))
+				if (field_fits(families[f], field) && !has_field(rule, field))
 					add_random_match(rs, rule, field, &seed);
+				if (next_random(&seed) % 4 == 0)
+					add_random_lookup(rs, table, rule, &seed);
 			}
 			ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
+			/* Rules that contradict themselves are not in the language. */
+			if (!ms_rule_is_consistent(rule))
+				chain->rules.n_items--;
 		}
 	}
 	return finish(rs);

@@ -43,13 +43,6 @@ def everything(parties):
     return pairs(containers_of(parties), containers_of(parties))
 
 
-def structure(node):
-    """Chains and rules of the kernel with their handles: what a container that comes or goes must not touch."""
-    dump = json.loads(node.lab.host.run("nft", "-j", "-s", "list", "ruleset").stdout)["nftables"]
-    return {kind: sorted((item[kind]["family"], item[kind].get("chain", ""), item[kind]["handle"])
-                         for item in dump if kind in item) for kind in ("chain", "rule")}
-
-
 def hold_connections(parties):
     """Opens allowed connections that later checks expect to be alive."""
     for name in PERSISTENT:
@@ -66,12 +59,12 @@ def check_held(report, parties, when):
 
 def container_comes(report, node, parties):
     """A container of a known service comes: elements change, rules do not."""
-    before = structure(node)
+    before = node.structure()
     second = node.lab.container("prod-web-2", "br-two", "prod", "web")
     second.listen(tcp=[8080], udp=[9000, 8080])
     node.wait_endpoints([second])
     parties["prod-web-2"] = second
-    report.equal(structure(node), before, "no chain and no rule was touched")
+    report.equal(node.structure(), before, "no chain and no rule was touched")
     matrix(report, node, pairs([second], containers_of(parties)) + pairs(containers_of(parties), [second]), "new container")
 
 
@@ -99,10 +92,10 @@ def identity_changes(report, node, parties):
 def container_goes(report, node, parties):
     """A container goes, and another one takes over its address: it inherits nothing."""
     gone = parties.pop("prod-web-2")
-    before = structure(node)
+    before = node.structure()
     node.lab.remove(gone)
     wait_for(lambda: gone.port not in [row["interface"] for row in node.endpoints()], "the endpoint to go")
-    report.equal(structure(node), before, "no chain and no rule was touched")
+    report.equal(node.structure(), before, "no chain and no rule was touched")
     heir = node.lab.container("heir", "br-two", "dev", "web", up=False)
     heir.addr = gone.addr
     node.lab.identify(heir)
@@ -116,23 +109,30 @@ def container_goes(report, node, parties):
 def daemon_ends(report, node, parties, number):
     """The daemon ends, newcomers find the door closed, and it comes back."""
     name = signal.Signals(number).name
-    before = node.ruleset()
+    before = node.ruleset(), node.structure()
     node.stop(number)
-    report.equal(node.ruleset(), before, "%s: the kernel's rules stand" % name)
+    report.equal(node.ruleset(), before[0], "%s: the kernel's rules stand" % name)
     results = blind(everything(parties))
     report.equal(results, [], "%s: all verdicts unchanged" % name, "\n".join(results))
     check_held(report, parties, name)
-    late = node.lab.container("late-%d" % number, "br-one", "prod", "web")
-    late.listen(tcp=[8080])
-    opened = [str(flow) for flow, result in probe(pairs([late], containers_of(parties))) if result == "ok"]
-    report.equal(opened, [], "%s: a newcomer reaches nothing" % name)
-    before = structure(node)
     node.start()
     report.equal(node.status().get("state"), "enforcing", "%s: a restart enforces without being told a policy" % name)
-    report.equal(structure(node), before, "%s: a restart adopts what stands" % name)
-    node.wait_endpoints([late])
+    report.equal(node.structure(), before[1], "%s: a restart adopts what stands" % name)
     check_held(report, parties, "restart after " + name)
-    matrix(report, node, everything(parties) + pairs([late], [parties["prod-api-1"]]), "restart after " + name)
+    matrix(report, node, everything(parties), "restart after " + name)
+
+
+def late_container(report, node, parties):
+    """A container that comes while the daemon is dead reaches nothing, until the daemon is back and knows it."""
+    node.stop(signal.SIGKILL)
+    late = node.lab.container("late", "br-one", "prod", "web")
+    late.listen(tcp=[8080], udp=[9000, 8080])
+    opened = [str(flow) for flow, result in probe(pairs([late], containers_of(parties))) if result == "ok"]
+    report.equal(opened, [], "a newcomer reaches nothing")
+    node.start()
+    node.wait_endpoints([late])
+    check_held(report, parties, "restart with a newcomer")
+    matrix(report, node, everything(parties) + pairs([late], containers_of(parties)), "with a newcomer")
     node.lab.remove(late)
 
 
@@ -282,7 +282,7 @@ def main():
             report.section(part, report, node, parties)
         for number in (signal.SIGTERM, signal.SIGKILL):
             report.section(daemon_ends, report, node, parties, number)
-        for part in (foreign_hands, broken_policy, off_and_on, broken_first_policy, bad_engines, no_root):
+        for part in (late_container, foreign_hands, broken_policy, off_and_on, broken_first_policy, bad_engines, no_root):
             report.section(part, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])

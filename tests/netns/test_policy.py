@@ -50,8 +50,8 @@ def observing(report, node, table):
 
 def enforcing(report, node, parties):
     """The node is armed with policy/: each flow has its verdict."""
-    node.stop()
-    node.start(policy=POLICY)
+    answer = node.cli("apply", "-p", POLICY, "--yes")
+    report.equal(answer.returncode, 0, "apply", answer.stdout + answer.stderr)
     report.equal(node.status().get("state"), "enforcing", "armed by its first load", node.log_text())
     node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
     for bridge in ("br-one", "br-two"):
