@@ -262,7 +262,7 @@ static int commit(struct ms_kernel *kernel, struct ms_batch *batch, struct ms_st
 static int try_table(struct ms_kernel *kernel, enum ms_family family, uint32_t flags)
 {
 	const struct ms_table table = {.family = family, .name = "microseg_probe"};
-	_cleanup_(ms_batch_fini) struct ms_batch batch;
+	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
 
 	ms_batch_init(&batch, ms_kernel_next_seq(kernel));
 	ms_batch_table(&batch, NFT_MSG_NEWTABLE, NLM_F_CREATE, &table, flags);
@@ -301,7 +301,7 @@ static uint32_t table_flags(struct ms_kernel *kernel)
 int ms_kernel_apply(struct ms_kernel *kernel, const struct ms_plan *plan, struct ms_str *error)
 {
 	uint32_t flags = table_flags(kernel);
-	_cleanup_(ms_batch_fini) struct ms_batch batch;
+	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
 
 	ms_batch_init(&batch, ms_kernel_next_seq(kernel));
 	ms_vec_each(struct ms_change, change, &plan->changes)
@@ -327,7 +327,7 @@ static int delete_all(struct ms_kernel *kernel, struct ms_batch *batch)
 int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *error)
 {
 	uint32_t flags = table_flags(kernel);
-	_cleanup_(ms_batch_fini) struct ms_batch batch;
+	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
 	_cleanup_(ms_plan_fini) struct ms_plan plan = {0};
 	int r;
 
@@ -363,7 +363,7 @@ static int tables_stand(struct ms_kernel *kernel, const struct ms_ruleset *rules
 int ms_kernel_adopt(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *error)
 {
 	uint32_t flags = table_flags(kernel);
-	_cleanup_(ms_batch_fini) struct ms_batch batch;
+	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
 	int r = tables_stand(kernel, ruleset);
 
 	/* Plain tables have no owner to become. */

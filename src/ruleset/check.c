@@ -162,7 +162,7 @@ static bool is_tcp(const struct ms_rule *rule)
 
 static bool rule_fits(const struct ms_table *table, const struct ms_rule *rule)
 {
-	if (!text_fits(rule->comment, MS_COMMENT_SIZE))
+	if (!text_fits(rule->comment, MS_COMMENT_SIZE) || !ms_rule_is_consistent(rule))
 		return false;
 	ms_vec_each(struct ms_match_expr, match, &rule->matches)
 		if (!match_fits(table, match))

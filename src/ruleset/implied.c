@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "implied.h"
 
+#include <netinet/in.h>
+
 #include "microseg/ruleset_match.h"
+
+#define ETHER_TYPE_IP 0x0800
+#define ETHER_TYPE_IP6 0x86dd
+#define ETHER_TYPE_ARP 0x0806
 
 /* The ether type that @row's field is found behind; 0: any. */
 static uint16_t ether_type_of(const struct ms_field_row *row)
 {
 	if (row->needs_arp)
-		return 0x0806;
-	return row->needs_ip == MS_IP4 ? 0x0800 : row->needs_ip == MS_IP6 ? 0x86dd : 0;
+		return ETHER_TYPE_ARP;
+	return row->needs_ip == MS_IP4 ? ETHER_TYPE_IP : row->needs_ip == MS_IP6 ? ETHER_TYPE_IP6 : 0;
 }
 
 static bool field_implies(enum ms_field field, const struct ms_match_expr *match)
@@ -45,6 +51,61 @@ bool ms_match_is_implied(enum ms_family family, const struct ms_rule *rule, size
 		if (fields_imply(stmt->n_fields, stmt->fields, match))
 			return true;
 	return false;
+}
+
+/* What a rule has asked for so far; 0: nothing. */
+struct wanted {
+	uint16_t ether_type;
+	uint8_t l4proto;
+};
+
+static bool want(struct wanted *wanted, uint16_t ether_type, uint8_t l4proto)
+{
+	if (ether_type && wanted->ether_type && ether_type != wanted->ether_type)
+		return false;
+	if (l4proto && wanted->l4proto && l4proto != wanted->l4proto)
+		return false;
+	wanted->ether_type = ether_type ? ether_type : wanted->ether_type;
+	wanted->l4proto = l4proto ? l4proto : wanted->l4proto;
+	return !wanted->l4proto || !wanted->ether_type || wanted->ether_type == ETHER_TYPE_IP ||
+	       wanted->ether_type == ETHER_TYPE_IP6;
+}
+
+/* The bytes of neighbour discovery imply nothing, but lie in ICMPv6 only; nft 1.0.6 dies of them elsewhere. */
+static bool want_fields(struct wanted *wanted, size_t n_fields, const enum ms_field *fields)
+{
+	for (size_t i = 0; i < n_fields; i++) {
+		const struct ms_field_row *row = ms_field_row(fields[i]);
+		bool nd = row->load == MS_LOAD_TRANSPORT && !row->needs_l4proto;
+
+		if (!want(wanted, ether_type_of(row), nd ? IPPROTO_ICMPV6 : row->needs_l4proto))
+			return false;
+	}
+	return true;
+}
+
+static bool want_match(struct wanted *wanted, const struct ms_match_expr *match)
+{
+	if (match->kind != MS_MATCH_VALUE || match->negate)
+		return true;
+	if (match->fields[0] == MS_FIELD_L4PROTO)
+		return want(wanted, 0, match->values[0][0]);
+	if (match->fields[0] == MS_FIELD_ETHER_TYPE)
+		return want(wanted, (uint16_t)(match->values[0][0] << 8 | match->values[0][1]), 0);
+	return true;
+}
+
+bool ms_rule_is_consistent(const struct ms_rule *rule)
+{
+	struct wanted wanted = {0};
+
+	ms_vec_each(struct ms_match_expr, match, &rule->matches)
+		if (!want_fields(&wanted, match->n_fields, match->fields) || !want_match(&wanted, match))
+			return false;
+	ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+		if (!want_fields(&wanted, stmt->n_fields, stmt->fields))
+			return false;
+	return true;
 }
 
 bool ms_set_needs_typeof(const struct ms_set *set)
