@@ -3,7 +3,7 @@
 # The examples of policies/ as golden tests: they are valid, their own tests pass, and the ruleset they compile to is the
 # one that was reviewed. `golden.sh MICROSEG ROOT --update` writes the reviewed file anew.
 set -u
-microseg=$1
+microseg=$(realpath "$1") || exit 2
 cd "$2" || exit 2
 golden=tests/golden/shop.nft
 out=$(mktemp -d) || exit 2
