@@ -162,9 +162,13 @@ size_t ms_discover_bridges(const struct ms_discover *discover, const struct ms_b
 static struct ms_source_health watch_health(const struct ms_discover *discover)
 {
 	const char *error = ms_watch_error(discover->watch);
+	bool gap = ms_watch_n_gaps(discover->watch) > 0;
 
-	return (struct ms_source_health){
-		.name = "netlink", .state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK, .detail = error};
+	return (struct ms_source_health){.name = "netlink",
+					 .state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK,
+					 .detail = error ? error
+						   : gap ? "events were lost and everything listed anew"
+							 : NULL};
 }
 
 size_t ms_discover_n_sources(const struct ms_discover *discover)

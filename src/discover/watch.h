@@ -28,5 +28,5 @@ struct ms_watch *ms_watch_free(struct ms_watch *watch);
 const struct ms_links *ms_watch_links(const struct ms_watch *watch);
 /** What is wrong, or NULL when all is well. */
 const char *ms_watch_error(const struct ms_watch *watch);
-/** How often events were lost, or a list had to be taken again. */
+/** How often events were lost. */
 uint64_t ms_watch_n_gaps(const struct ms_watch *watch);

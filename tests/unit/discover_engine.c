@@ -65,8 +65,7 @@ static int tear_down(void **state)
 {
 	struct lab *lab = *state;
 
-	if (lab->discover)
-		lab_stop(lab);
+	lab_stop(lab);
 	free(lab);
 	fake_reset();
 	for (int i = 0; i < n_processes; i++)

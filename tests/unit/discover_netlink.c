@@ -71,8 +71,7 @@ static int tear_down(void **state)
 {
 	struct lab *lab = *state;
 
-	if (lab->discover)
-		lab_stop(lab);
+	lab_stop(lab);
 	free(lab);
 	sh("for n in $(ip netns list | cut -d' ' -f1); do ip netns del $n; done; "
 	   "for l in $(ip -o link | sed 's/^[0-9]*: //; s/[@:].*//'); do "

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "discover/alias.h"
+#include "discover/container.h"
+#include "microseg/str.h"
+
+#define ID "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define RUNNING "\"State\":{\"Running\":true,\"Pid\":7,\"StartedAt\":\"t\"}"
+#define HEAD "{\"Id\":\"" ID "\",\"Name\":\"/web\"," RUNNING ","
+
+static void versions_are_read_strictly(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		unsigned int minor;
+		bool podman;
+	} rows[] = {
+		{"{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\"}", 0, 41, false},
+		{"{\"Version\":\"4.3.1\",\"ApiVersion\":\"1.41\",\"Components\":[{\"Name\":\"Podman Engine\"}]}", 0, 41,
+		 true},
+		{"{\"Version\":\"29\",\"ApiVersion\":\"1.57\",\"Components\":[{\"Name\":\"Engine\"},{}]}", 0, 57, false},
+		{"{\"Version\":\"1\",\"ApiVersion\":\"2.0\"}", -EINVAL, 0, false},
+		{"{\"Version\":\"1\",\"ApiVersion\":\"1.41/../x\"}", -EINVAL, 0, false},
+		{"{\"Version\":\"1\",\"ApiVersion\":\"1.\"}", -EINVAL, 0, false},
+		{"{\"Version\":\"1\",\"ApiVersion\":1.41}", -EINVAL, 0, false},
+		{"{\"Version\":\"1\",\"Version\":\"2\",\"ApiVersion\":\"1.41\"}", -EINVAL, 0, false},
+		{"{\"Version\":\"1\",\"ApiVersion\":\"1.41\"} tail", -EINVAL, 0, false},
+		{"[]", -EINVAL, 0, false},
+		{"", -EINVAL, 0, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_engine_version version = {0};
+
+		if (ms_engine_version_parse(rows[i].text, strlen(rows[i].text), &version) != rows[i].r)
+			fail_msg("row %zu", i);
+		assert_int_equal(version.api_minor, rows[i].minor);
+		assert_int_equal(version.podman, rows[i].podman);
+	}
+}
+
+static void events_name_the_container_to_look_at(void **state)
+{
+	static const struct {
+		const char *text;
+		int r; /* 0: it names ID */
+	} rows[] = {
+		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"" ID "\"}}", 0},
+		{"{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"" ID "\"},\"more\":1}", 0},
+		{"{\"Type\":\"network\",\"Action\":\"connect\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{\"container\":\"" ID
+		 "\"}}}",
+		 0},
+		{"{\"Type\":\"network\",\"Action\":\"create\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{}}}", 1},
+		{"{\"Type\":\"container\",\"Action\":\"exec_start: sh\",\"Actor\":{\"ID\":\"" ID "\"}}", 1},
+		{"{\"Type\":\"container\",\"Action\":\"health_status: healthy\",\"Actor\":{\"ID\":\"" ID "\"}}", 1},
+		{"{\"Type\":\"image\",\"Action\":\"pull\",\"Actor\":{\"ID\":\"busybox\"}}", 1},
+		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"../../secrets\"}}", -EINVAL},
+		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":7}}", -EINVAL},
+		{"{\"Type\":7}", -EINVAL},
+		{"hello", -EINVAL},
+		{"[]", -EINVAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char id[MS_CONTAINER_ID_SIZE] = "";
+
+		if (ms_engine_event_parse(rows[i].text, strlen(rows[i].text), id) != rows[i].r)
+			fail_msg("row %zu", i);
+		assert_string_equal(id, rows[i].r == 0 ? ID : "");
+	}
+}
+
+static void containers_are_read_strictly(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint32_t pid;
+		enum ms_network_mode mode;
+		size_t n_labels, n_attachments;
+	} rows[] = {
+		{HEAD "\"Config\":{\"Image\":\"i\",\"Labels\":{\"b\":\"2\",\"a\":\"1\"}},"
+		      "\"HostConfig\":{\"NetworkMode\":\"shop\"},\"NetworkSettings\":{\"Networks\":{\"shop\":{"
+		      "\"MacAddress\":\"02:42:0a:01:00:02\",\"IPAddress\":\"10.1.0.2\"}}}}",
+		 0, 7, MS_NETWORK_OWN, 2, 1},
+		{HEAD "\"Config\":{\"Labels\":null},\"HostConfig\":{\"NetworkMode\":\"host\"}}", 0, 7, MS_NETWORK_HOST, 0,
+		 0},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"container:" ID "\"}}", 0, 7, MS_NETWORK_JOINED, 0,
+		 0},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkSettings\":{\"Networks\":{"
+		      "\"odd\":{\"MacAddress\":\"zz\",\"IPAddress\":7}}}}",
+		 0, 7, MS_NETWORK_NONE, 0, 1},
+		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":false,\"Pid\":7},\"Config\":{}}", 0, 0,
+		 MS_NETWORK_OWN, 0, 0},
+		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":-1},\"Config\":{}}", -EINVAL},
+		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":4294967297},\"Config\":{}}",
+		 -EINVAL},
+		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":\"7\"},\"Config\":{}}", -EINVAL},
+		{HEAD "\"Config\":{\"Labels\":[\"a=1\"]}}", -EINVAL},
+		{HEAD "\"Config\":{\"Labels\":{\"a\":1}}}", -EINVAL},
+		{HEAD "\"Config\":{\"Labels\":{\"a\":\"1\",\"a\":\"2\"}}}", -EINVAL},
+		{HEAD "\"Config\":{\"Labels\":{\"a\":\"\\u0000\"}}}", -EINVAL},
+		{HEAD "\"Config\":{\"Labels\":{\"a\":\"\xff\"}}}", -EINVAL},
+		{HEAD "\"Config\":7}", -EINVAL},
+		{"{\"Id\":\"short\",\"Name\":\"/web\"," RUNNING ",\"Config\":{}}", -EINVAL},
+		{"{}", -EINVAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_workload_facts facts = {0};
+
+		if (ms_container_parse(rows[i].text, strlen(rows[i].text), &facts) != rows[i].r)
+			fail_msg("row %zu", i);
+		assert_int_equal(facts.pid, rows[i].pid);
+		assert_int_equal(facts.mode, rows[i].mode);
+		assert_int_equal(facts.labels.n_items, rows[i].n_labels);
+		assert_int_equal(facts.attachments.n_items, rows[i].n_attachments);
+		if (rows[i].r == 0)
+			assert_string_equal(facts.name, "web");
+		ms_workload_facts_fini(&facts);
+	}
+}
+
+static char *container_with_labels(size_t n_labels, size_t value_len)
+{
+	struct ms_str text = {0};
+
+	ms_str_add(&text, HEAD "\"Config\":{\"Labels\":{");
+	for (size_t i = 0; i < n_labels; i++)
+		ms_str_addf(&text, "%s\"l%zu\":\"%0*d\"", i ? "," : "", i, (int)value_len, 0);
+	ms_str_add(&text, "}}}");
+	return ms_str_steal(&text);
+}
+
+static void a_container_has_its_limits(void **state)
+{
+	static const struct {
+		size_t n_labels, value_len;
+		int r;
+	} rows[] = {
+		{MS_MAX_WORKLOAD_LABELS, 8, 0},
+		{MS_MAX_WORKLOAD_LABELS + 1, 8, -E2BIG},
+		{1, MS_MAX_WORKLOAD_TEXT - 200, 0},
+		{1, MS_MAX_WORKLOAD_TEXT, -E2BIG},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *text = container_with_labels(rows[i].n_labels, rows[i].value_len);
+		struct ms_workload_facts facts = {0};
+
+		if (ms_container_parse(text, strlen(text), &facts) != rows[i].r)
+			fail_msg("row %zu", i);
+		ms_workload_facts_fini(&facts);
+		free(text);
+	}
+}
+
+static void a_list_has_its_limit_and_only_ids(void **state)
+{
+	struct ms_str text = {0};
+	ms_id_vec ids = {0};
+
+	(void)state;
+	ms_str_add(&text, "[");
+	for (int i = 0; i <= MS_MAX_WORKLOADS; i++) {
+		if (i == MS_MAX_WORKLOADS) {
+			char *whole = NULL;
+
+			assert_true(asprintf(&whole, "%s]", text.text) > 0);
+			assert_int_equal(ms_container_list_parse(whole, strlen(whole), &ids), 0);
+			assert_int_equal(ids.n_items, MS_MAX_WORKLOADS);
+			ms_id_vec_fini(&ids);
+			free(whole);
+		}
+		ms_str_addf(&text, "%s{\"Id\":\"%064x\"}", i ? "," : "", (unsigned int)i);
+	}
+	ms_str_add(&text, "]");
+	assert_int_equal(ms_container_list_parse(text.text, text.len, &ids), -E2BIG);
+	ms_str_fini(&text);
+	assert_int_equal(ms_container_list_parse("[{\"Id\":\"../x\"}]", 15, &ids), -EINVAL);
+	assert_int_equal(ms_container_list_parse("{}", 2, &ids), -EINVAL);
+	assert_int_equal(ms_container_list_parse("[7]", 3, &ids), -EINVAL);
+	assert_int_equal(ms_container_list_parse("[]", 2, &ids), 0);
+}
+
+static void depth_is_limited(void **state)
+{
+	enum { DEPTH = 100000 };
+	char *text = malloc(DEPTH);
+	ms_id_vec ids = {0};
+
+	(void)state;
+	memset(text, '[', DEPTH);
+	assert_int_equal(ms_container_list_parse(text, DEPTH, &ids), -EINVAL);
+	free(text);
+}
+
+static void an_alias_gives_its_key_value_words(void **state)
+{
+	static const struct {
+		const char *alias, *labels;
+	} rows[] = {
+		{"io.microseg.env=prod io.microseg.service=web", "io.microseg.env=prod;io.microseg.service=web;"},
+		{"  a=1\t words here\nb=2=3 ", "a=1;b=2=3;"},
+		{"a= =x", "a=;"},
+		{"a=1 a=2", "a=1;"},
+		{"just words", ""},
+		{"", ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_arena *arena = ms_arena_new();
+		struct ms_workload workload = {0};
+		struct ms_str text = {0};
+
+		ms_str_add(&text, "");
+		assert_true(ms_alias_labels(arena, rows[i].alias, &workload) >= 0);
+		ms_vec_each(struct ms_label, label, &workload.labels)
+			ms_str_addf(&text, "%s=%s;", label->name, label->value);
+		assert_string_equal(text.text ? text.text : "", rows[i].labels);
+		assert_int_equal(ms_alias_has_labels(rows[i].alias), workload.labels.n_items > 0);
+		ms_str_fini(&text);
+		ms_arena_free(arena);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(versions_are_read_strictly),
+		cmocka_unit_test(events_name_the_container_to_look_at),
+		cmocka_unit_test(containers_are_read_strictly),
+		cmocka_unit_test(a_container_has_its_limits),
+		cmocka_unit_test(a_list_has_its_limit_and_only_ids),
+		cmocka_unit_test(depth_is_limited),
+		cmocka_unit_test(an_alias_gives_its_key_value_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
