@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "matrix_ranges.h"
 #include "matrix_work.h"
 #include "microseg/cleanup.h"
 
@@ -76,19 +77,6 @@ static void add_identity_ends(struct matrix_work *work)
 
 /* Ends in their final order. */
 
-static int compare_ranges(const ms_range_vec *a, const ms_range_vec *b)
-{
-	for (size_t i = 0; i < a->n_items && i < b->n_items; i++) {
-		int r = ms_addr_compare(&a->items[i].first, &b->items[i].first);
-
-		if (r == 0)
-			r = ms_addr_compare(&a->items[i].last, &b->items[i].last);
-		if (r)
-			return r;
-	}
-	return (a->n_items > b->n_items) - (a->n_items < b->n_items);
-}
-
 /* Identities in order of their environment, which is not that of their names: "a-b/c" and "a/b". */
 static int compare_ends(const void *left, const void *right, void *data)
 {
@@ -101,7 +89,7 @@ static int compare_ends(const void *left, const void *right, void *data)
 		return *(const uint32_t *)left < *(const uint32_t *)right ? -1 : 1;
 	if (r == 0)
 		r = strcmp(a->name, b->name);
-	return r ? r : compare_ranges(&a->ranges, &b->ranges);
+	return r ? r : matrix_ranges_compare(&a->ranges, &b->ranges);
 }
 
 /* Sorts the ends and makes one of those that are the same net. */
