@@ -221,6 +221,45 @@ static void add_statements(struct ms_ruleset *rs, enum ms_family family, struct 
 	ms_rule_reject(rs, rule, MS_STMT_REJECT_RESET);
 }
 
+/* Where one match implies another, or nearly. */
+static void add_implied(struct ms_ruleset *rs, enum ms_family family, struct ms_chain *chain)
+{
+	static const uint8_t advert = 136, icmp6 = 58;
+	struct ms_rule *rule;
+
+	if (family == MS_FAMILY_ARP)
+		return;
+	for (unsigned int order = 0; order < 2; order++) {
+		for (unsigned int negate = 0; negate < 2; negate++) {
+			rule = new_rule(rs, chain);
+			if (order)
+				ms_rule_match(rs, rule, MS_FIELD_IP6_NEXTHDR, negate, &icmp6, 1);
+			ms_rule_match_u8(rs, rule, MS_FIELD_ICMP6_TYPE, advert);
+			ms_rule_match_u16(rs, rule, MS_FIELD_ND_OPTION, 0x0201);
+			if (!order)
+				ms_rule_match(rs, rule, MS_FIELD_IP6_NEXTHDR, negate, &icmp6, 1);
+			ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
+		}
+		rule = new_rule(rs, chain);
+		if (order)
+			ms_rule_match_u8(rs, rule, MS_FIELD_L4PROTO, IPPROTO_UDP);
+		ms_rule_match_u16(rs, rule, MS_FIELD_UDP_SPORT, 68);
+		ms_rule_match_u16(rs, rule, MS_FIELD_UDP_DPORT, 67);
+		if (!order)
+			ms_rule_match_u8(rs, rule, MS_FIELD_L4PROTO, IPPROTO_UDP);
+		ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
+		if (family != MS_FAMILY_BRIDGE)
+			continue;
+		rule = new_rule(rs, chain);
+		if (order)
+			ms_rule_match_u16(rs, rule, MS_FIELD_ETHER_TYPE, 0x86dd);
+		ms_rule_match_u8(rs, rule, MS_FIELD_ICMP6_TYPE, advert);
+		if (!order)
+			ms_rule_match_u16(rs, rule, MS_FIELD_ETHER_TYPE, 0x86dd);
+		ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
+	}
+}
+
 struct ms_ruleset *sample_every_match(void)
 {
 	struct ms_ruleset *rs = ms_ruleset_new();
@@ -234,6 +273,7 @@ struct ms_ruleset *sample_every_match(void)
 			if (field_fits(families[f], field))
 				add_matches(rs, chain, field, &seed);
 		add_names(rs, chain);
+		add_implied(rs, families[f], chain);
 		ms_ruleset_add_chain(rs, table, "to/prod/orders.db_2-x");
 		add_statements(rs, families[f], ms_ruleset_add_chain(rs, table, "statements"));
 	}
