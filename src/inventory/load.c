@@ -243,13 +243,19 @@ static void endpoint_network(struct load *load, const struct ms_yaml_node *value
 	read_text(load, value, &((struct endpoint_draft *)into)->endpoint.network, "network");
 }
 
-static void endpoint_mac(struct load *load, const struct ms_yaml_node *value, void *into)
+static bool read_mac(struct load *load, const struct ms_yaml_node *value, struct ms_mac *into)
 {
 	if (!is_kind(load, value, MS_YAML_SCALAR, "mac"))
-		return;
-	if (ms_mac_parse(value->text, &((struct endpoint_draft *)into)->endpoint.mac) < 0)
-		error(load, &value->at, "bad-mac", "e.g. \"02:42:0a:00:00:05\"", "'%s' is not a MAC address",
-		      value->text);
+		return false;
+	if (ms_mac_parse(value->text, into) == 0)
+		return true;
+	error(load, &value->at, "bad-mac", "e.g. \"02:42:0a:00:00:05\"", "'%s' is not a MAC address", value->text);
+	return false;
+}
+
+static void endpoint_mac(struct load *load, const struct ms_yaml_node *value, void *into)
+{
+	read_mac(load, value, &((struct endpoint_draft *)into)->endpoint.mac);
 }
 
 static void endpoint_addresses(struct load *load, const struct ms_yaml_node *value, void *into)
@@ -391,6 +397,43 @@ static void document_hosts(struct load *load, const struct ms_yaml_node *value, 
 	read_addrs(load, value, &((struct ms_inventory *)into)->hosts, "hosts");
 }
 
+/* What only a node knows: written by ms_inventory_print(), so that a live node's inventory loses nothing on its way. */
+
+static void document_host_macs(struct load *load, const struct ms_yaml_node *value, void *into)
+{
+	if (!is_kind(load, value, MS_YAML_SEQUENCE, "host_macs"))
+		return;
+	for (size_t i = 0; i < value->items.n_items; i++) {
+		struct ms_mac mac;
+
+		if (read_mac(load, value->items.items[i], &mac))
+			push(load, &((struct ms_inventory *)into)->host_macs, mac);
+	}
+}
+
+static void read_texts(struct load *load, const struct ms_yaml_node *value, ms_text_vec *into, const char *what)
+{
+	if (!is_kind(load, value, MS_YAML_SEQUENCE, what))
+		return;
+	for (size_t i = 0; i < value->items.n_items; i++) {
+		const char *text = NULL;
+
+		read_text(load, value->items.items[i], &text, what);
+		if (text)
+			push(load, into, text);
+	}
+}
+
+static void document_patterns(struct load *load, const struct ms_yaml_node *value, void *into)
+{
+	read_texts(load, value, &((struct ms_inventory *)into)->patterns, "patterns");
+}
+
+static void document_skipped(struct load *load, const struct ms_yaml_node *value, void *into)
+{
+	read_texts(load, value, &((struct ms_inventory *)into)->skipped, "skipped");
+}
+
 static void document_bridges(struct load *load, const struct ms_yaml_node *value, void *into)
 {
 	(void)into;
@@ -411,6 +454,8 @@ static const struct key document_keys[] = {
 	{"apiVersion", true, document_version}, {"kind", true, document_kind},
 	{"node", false, document_node},		{"hosts", false, document_hosts},
 	{"bridges", false, document_bridges},	{"endpoints", true, document_endpoints},
+	{"patterns", false, document_patterns}, {"skipped", false, document_skipped},
+	{"host_macs", false, document_host_macs},
 };
 
 /* What discovery would have seen and the file only implies: links for bridges and routed veths. */
@@ -434,7 +479,9 @@ static void add_pattern_for(struct load *load, const char *name)
 
 static void complete(struct load *load)
 {
-	for (size_t i = 0; ms_default_patterns[i]; i++)
+	bool given = load->inventory->patterns.n_items > 0;
+
+	for (size_t i = 0; ms_default_patterns[i] && !given; i++)
 		push(load, &load->inventory->patterns, ms_default_patterns[i]);
 	ms_vec_each(const struct ms_endpoint, endpoint, &load->inventory->endpoints) {
 		if (load->out_of_memory)

@@ -51,6 +51,48 @@ static void add_addrs(struct ms_str *out, const char *indent, const char *key, c
 	ms_str_add(out, "]\n");
 }
 
+static void add_texts(struct ms_str *out, const char *key, const ms_text_vec *texts)
+{
+	if (texts->n_items == 0)
+		return;
+	ms_str_addf(out, "%s: [", key);
+	for (size_t i = 0; i < texts->n_items; i++) {
+		ms_str_add(out, i ? ", " : "");
+		add_scalar(out, texts->items[i]);
+	}
+	ms_str_add(out, "]\n");
+}
+
+/* The patterns that a file without any would get need not be said. */
+static bool has_default_patterns(const struct ms_inventory *inventory)
+{
+	size_t n = 0;
+
+	for (; ms_default_patterns[n]; n++) {
+		bool found = false;
+
+		ms_vec_each(const char *, pattern, &inventory->patterns)
+			found |= strcmp(*pattern, ms_default_patterns[n]) == 0;
+		if (!found)
+			return false;
+	}
+	return n == inventory->patterns.n_items;
+}
+
+/* What a file off a node leaves out. */
+static void add_node_facts(struct ms_str *out, const struct ms_inventory *inventory)
+{
+	char mac[MS_MAC_TEXT_SIZE];
+
+	if (!has_default_patterns(inventory))
+		add_texts(out, "patterns", &inventory->patterns);
+	add_texts(out, "skipped", &inventory->skipped);
+	for (size_t i = 0; i < inventory->host_macs.n_items; i++)
+		ms_str_addf(out, "%s\"%s\"", i ? ", " : "host_macs: [",
+			    ms_mac_format(&inventory->host_macs.items[i], mac));
+	ms_str_add(out, inventory->host_macs.n_items ? "]\n" : "");
+}
+
 static void add_workload(struct ms_str *out, const char *indent, const struct ms_workload *workload)
 {
 	if (*workload->id)
@@ -115,6 +157,7 @@ void ms_inventory_print(const struct ms_inventory *inventory, struct ms_str *out
 	ms_str_add(out, "apiVersion: microseg/v1\nkind: Inventory\n");
 	add_key(out, "", "node", inventory->node);
 	add_addrs(out, "", "hosts", &inventory->hosts);
+	add_node_facts(out, inventory);
 	bool any = false;
 	ms_vec_each(const struct ms_managed_link, link, &inventory->links) {
 		if (!link->bridge)

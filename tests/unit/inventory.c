@@ -382,6 +382,9 @@ static void every_mistake_in_a_file_is_reported_with_its_place(void **state)
 		{HEAD "endpoints: [{name: a, addresses: [], labels: {x: [y]}}]\n", "the value of a label must be a text"},
 		{HEAD "endpoints: [{name: a, addresses: [], interface: v1}, {name: b, addresses: [], interface: v1}]\n",
 		 "endpoint 'b' has interface v1, as 'a' has [duplicate-interface]"},
+		{HEAD "endpoints: []\nhost_macs: [x]\n", "'x' is not a MAC address"},
+		{HEAD "endpoints: []\nskipped: br-lan\n", "skipped must be a list"},
+		{HEAD "endpoints: []\npatterns: [[a]]\n", "patterns must be a text"},
 		{HEAD "endpoints: []\nbridges: [{name: b}, {name: b}]\n", "bridge 'b' stands twice"},
 		{HEAD "endpoints: []\nbridges: [{name: b, addresses: [10.0.0.0.1/24]}]\n", "'10.0.0.0.1/24' is not an address"},
 		{HEAD "endpoints: [{name: a, addresses: [], workloads: [{id: x}]}]\n", "a workload lacks the key 'name'"},
@@ -413,6 +416,9 @@ static void what_is_printed_reads_back_the_same(void **state)
 	(void)state;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory =
 		load_good(HEAD "hosts: [192.0.2.1, \"2001:db8::1\"]\n"
+			       "patterns: [\"br-*\", \"veth*\", eth7]\n"
+			       "skipped: [br-lan]\n"
+			       "host_macs: [\"02:42:00:00:00:02\", \"02:42:00:00:00:01\"]\n"
 			       "bridges: [{name: br-a, addresses: [10.0.0.254/24]}, {name: br-empty}]\n"
 			       "endpoints:\n"
 			       "  - name: \"odd \\\"name\\\" \\\\ \\x07 é: #\"\n"
@@ -434,6 +440,11 @@ static void what_is_printed_reads_back_the_same(void **state)
 	_cleanup_(ms_inventory_freep) struct ms_inventory *again = load_good(first.text);
 	ms_inventory_print(again, &second);
 	assert_string_equal(first.text, second.text);
+	assert_int_equal(again->patterns.n_items, 3);
+	assert_string_equal(again->patterns.items[1], "eth7");
+	assert_string_equal(again->skipped.items[0], "br-lan");
+	assert_int_equal(again->host_macs.n_items, 2);
+	assert_int_equal(again->host_macs.items[0].bytes[5], 1);
 	assert_int_equal(again->endpoints.n_items, 3);
 	for (size_t i = 0; i < 3; i++) {
 		const struct ms_endpoint *a = &inventory->endpoints.items[i], *b = &again->endpoints.items[i];
