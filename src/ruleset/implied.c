@@ -8,6 +8,8 @@
 #define ETHER_TYPE_IP 0x0800
 #define ETHER_TYPE_IP6 0x86dd
 #define ETHER_TYPE_ARP 0x0806
+#define ETHER_TYPE_VLAN 0x8100
+#define ETHER_TYPE_QINQ 0x88a8
 
 /* The ether type that @row's field is found behind; 0: any. */
 static uint16_t ether_type_of(const struct ms_field_row *row)
@@ -53,32 +55,49 @@ bool ms_match_is_implied(enum ms_family family, const struct ms_rule *rule, size
 	return false;
 }
 
-/* What a rule has asked for so far; 0: nothing. */
+#define NOTHING (-1)
+
+/* What a rule has asked for so far. */
 struct wanted {
-	uint16_t ether_type;
-	uint8_t l4proto;
+	int ether_type;
+	int l4proto;
 };
 
-static bool want(struct wanted *wanted, uint16_t ether_type, uint8_t l4proto)
+static bool want_one(int *wanted, int value)
 {
-	if (ether_type && wanted->ether_type && ether_type != wanted->ether_type)
-		return false;
-	if (l4proto && wanted->l4proto && l4proto != wanted->l4proto)
-		return false;
-	wanted->ether_type = ether_type ? ether_type : wanted->ether_type;
-	wanted->l4proto = l4proto ? l4proto : wanted->l4proto;
-	return !wanted->l4proto || !wanted->ether_type || wanted->ether_type == ETHER_TYPE_IP ||
-	       wanted->ether_type == ETHER_TYPE_IP6;
+	if (*wanted == NOTHING)
+		*wanted = value;
+	return value == NOTHING || *wanted == value;
 }
 
-/* The bytes of neighbour discovery imply nothing, but lie in ICMPv6 only; nft 1.0.6 dies of them elsewhere. */
+static bool want(struct wanted *wanted, int ether_type, int l4proto)
+{
+	if (!want_one(&wanted->ether_type, ether_type) || !want_one(&wanted->l4proto, l4proto))
+		return false;
+	return wanted->l4proto == NOTHING || wanted->ether_type == NOTHING ||
+	       wanted->ether_type == ETHER_TYPE_IP || wanted->ether_type == ETHER_TYPE_IP6;
+}
+
+static bool is_vlan(int ether_type)
+{
+	return ether_type == ETHER_TYPE_VLAN || ether_type == ETHER_TYPE_QINQ;
+}
+
+/*
+ * The bytes of neighbour discovery imply nothing, but lie in ICMPv6 only: nft 1.0.6 dies of them elsewhere. Behind
+ * `ether type 8021q` it takes the link-layer header for the tag.
+ */
 static bool want_fields(struct wanted *wanted, size_t n_fields, const enum ms_field *fields)
 {
 	for (size_t i = 0; i < n_fields; i++) {
 		const struct ms_field_row *row = ms_field_row(fields[i]);
 		bool nd = row->load == MS_LOAD_TRANSPORT && !row->needs_l4proto;
+		int ether_type = ether_type_of(row) ? ether_type_of(row) : NOTHING;
+		int l4proto = nd ? IPPROTO_ICMPV6 : row->needs_l4proto ? row->needs_l4proto : NOTHING;
 
-		if (!want(wanted, ether_type_of(row), nd ? IPPROTO_ICMPV6 : row->needs_l4proto))
+		if (row->load == MS_LOAD_LINK && is_vlan(wanted->ether_type))
+			return false;
+		if (!want(wanted, ether_type, l4proto))
 			return false;
 	}
 	return true;
@@ -88,16 +107,17 @@ static bool want_match(struct wanted *wanted, const struct ms_match_expr *match)
 {
 	if (match->kind != MS_MATCH_VALUE || match->negate)
 		return true;
-	if (match->fields[0] == MS_FIELD_L4PROTO)
-		return want(wanted, 0, match->values[0][0]);
+	/* nft takes the next header for the protocol, extension headers and all. */
+	if (match->fields[0] == MS_FIELD_L4PROTO || match->fields[0] == MS_FIELD_IP6_NEXTHDR)
+		return want(wanted, NOTHING, match->values[0][0]);
 	if (match->fields[0] == MS_FIELD_ETHER_TYPE)
-		return want(wanted, (uint16_t)(match->values[0][0] << 8 | match->values[0][1]), 0);
+		return want(wanted, match->values[0][0] << 8 | match->values[0][1], NOTHING);
 	return true;
 }
 
 bool ms_rule_is_consistent(const struct ms_rule *rule)
 {
-	struct wanted wanted = {0};
+	struct wanted wanted = {.ether_type = NOTHING, .l4proto = NOTHING};
 
 	ms_vec_each(struct ms_match_expr, match, &rule->matches)
 		if (!want_fields(&wanted, match->n_fields, match->fields) || !want_match(&wanted, match))
