@@ -55,6 +55,7 @@ static void makes_a_directory_for_root_alone(void **state)
 	struct stat st;
 
 	(void)state;
+	assert_non_null(store);
 	assert_int_equal(stat("a/state", &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
