@@ -14,8 +14,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LOGS = os.path.join(ROOT, "build", "test-logs")
-# Directory, and what the name of its build says about it. Both run all that is in meson's hands.
-BUILDS = (("build", "gcc"), ("build-clang", "clang, address and undefined sanitizers"))
+# Directory, what it is, and what of meson's tests runs in it.
+BUILDS = (("build", "gcc", []), ("build-clang", "clang with address and undefined sanitizers", ["--suite", "unit"]))
 PROGRAMS = ("tests/lab/test_rig.py", "tests/netns/test_policy.py", "tests/netns/test_lifecycle.py",
             "tests/netns/test_first_packet.py", "tests/engine/test_docker.py")
 PROGRAM_LIMIT = 600  # seconds
@@ -33,11 +33,11 @@ def cmocka_counts(output):
     return (sum(passed), sum(failed)) if passed or failed else None
 
 
-def run_meson(directory, label):
+def run_meson(directory, label, options):
     """meson test in one build. Returns (passed, failed)."""
     started = time.monotonic()
     path = os.path.join(ROOT, directory)
-    subprocess.run(["meson", "test", "-C", path, "--no-rebuild"], stdin=subprocess.DEVNULL, capture_output=True)
+    subprocess.run(["meson", "test", "-C", path, "--no-rebuild", *options], stdin=subprocess.DEVNULL, capture_output=True)
     total = [0, 0]
     with open(os.path.join(path, "meson-logs", "testlog.json")) as log:
         tests = [json.loads(line) for line in log]
