@@ -111,12 +111,52 @@ static void forget_kept(struct ms_claims *claims, const char *id, int32_t nsid)
 	}
 }
 
+static bool labels_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
+{
+	if (a->labels.n_items != b->labels.n_items)
+		return false;
+	for (size_t i = 0; i < a->labels.n_items; i++)
+		if (strcmp(a->labels.items[i].name, b->labels.items[i].name) != 0 ||
+		    strcmp(a->labels.items[i].value, b->labels.items[i].value) != 0)
+			return false;
+	return true;
+}
+
+static bool attachments_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
+{
+	if (a->attachments.n_items != b->attachments.n_items)
+		return false;
+	for (size_t i = 0; i < a->attachments.n_items; i++) {
+		const struct ms_attachment *x = &a->attachments.items[i], *y = &b->attachments.items[i];
+
+		if (strcmp(x->network, y->network) != 0 || ms_mac_compare(&x->mac, &y->mac) != 0 ||
+		    !ms_addr_equal(&x->ip, &y->ip) || !ms_addr_equal(&x->ip6, &y->ip6))
+			return false;
+	}
+	return true;
+}
+
+static bool facts_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
+{
+	return strcmp(a->name, b->name) == 0 && strcmp(a->image, b->image) == 0 && a->mode == b->mode &&
+	       !a->joined == !b->joined && (!a->joined || strcmp(a->joined, b->joined) == 0) &&
+	       a->pid == b->pid && strcmp(a->started_at, b->started_at) == 0 && labels_equal(a, b) &&
+	       attachments_equal(a, b);
+}
+
+static bool is_as_before(const struct ms_claim *claim, const struct ms_workload_facts *facts, int32_t nsid)
+{
+	return claim && claim->nsid == nsid && claim->until_seq == UINT64_MAX && facts_equal(&claim->facts, facts);
+}
+
 int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid, uint64_t seq)
 {
 	_cleanup_(ms_workload_facts_fini) struct ms_workload_facts taken = *facts;
 	struct ms_claim *claim = ms_claims_find(claims, taken.id);
 
 	*facts = (struct ms_workload_facts){0};
+	if (is_as_before(claim, &taken, nsid))
+		return 0;
 	if (claim && claim->nsid >= 0 && claim->nsid != nsid) {
 		retire(claims, position(claims, taken.id), seq);
 		claim = NULL;
@@ -137,7 +177,7 @@ int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int
 	taken = (struct ms_workload_facts){0};
 	claim->nsid = nsid;
 	claim->until_seq = UINT64_MAX;
-	return 0;
+	return 1;
 }
 
 bool ms_claims_drop(struct ms_claims *claims, const char *id, uint64_t seq)

@@ -74,7 +74,8 @@ struct ms_claim *ms_claims_find(const struct ms_claims *claims, const char *id);
 
 /**
  * Records that its source vouches for @facts living in @nsid, from @seq on where that differs from before. Takes the
- * content of @facts over and empties it, also on failure. Returns 0; -E2BIG beyond MS_MAX_WORKLOADS; -ENOMEM.
+ * content of @facts over and empties it, also on failure. Returns 1 when anything differs from before, 0 when not;
+ * -E2BIG beyond MS_MAX_WORKLOADS; -ENOMEM.
  */
 int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid, uint64_t seq);
 /** The source says that @id is gone. Endpoints up to @seq keep it. Returns whether there was such a claim. */

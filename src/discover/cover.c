@@ -139,7 +139,8 @@ static int judge_routed(struct judge *judge, struct ms_covered *covered)
 		return judge_inner_veth(judge, covered);
 	if (covered->link->default_route && !is_named(judge, covered->link))
 		return skip(covered, "it carries the default route; " ONLY_WHEN_NAMED);
-	covered->cover = MS_COVER_ROUTED;
+	/* Engines make a veth first and its bridge's port of it then, and only then set it up. */
+	covered->cover = covered->link->view.up ? MS_COVER_ROUTED : MS_COVER_UNDECIDED;
 	return 0;
 }
 

@@ -15,7 +15,7 @@ enum ms_cover {
 	MS_COVER_PORT,	  /* a veth to another namespace, port of a managed bridge */
 	MS_COVER_ROUTED,  /* a veth to another namespace, routed */
 	MS_COVER_SKIPPED, /* left alone; `reason` says why, and is NULL where its bridge's reason says it */
-	MS_COVER_UNDECIDED, /* both ends of a young veth are here: being set up, so it is not skipped yet */
+	MS_COVER_UNDECIDED, /* being set up: both ends of a young veth are here, or it is down and in no bridge */
 };
 
 struct ms_cover_rules {

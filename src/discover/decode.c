@@ -66,6 +66,7 @@ int ms_link_decode(const struct nlmsghdr *message, struct ms_link_view *ret_view
 	if (header->ifi_index <= 0 || !link[IFLA_IFNAME])
 		return -EBADMSG;
 	view.ifindex = (uint32_t)header->ifi_index;
+	view.up = header->ifi_flags & IFF_UP;
 	get_text(link[IFLA_IFNAME], view.name, sizeof(view.name));
 	get_text(link[IFLA_IFALIAS], view.alias, sizeof(view.alias));
 	view.master = get_u32(link[IFLA_MASTER]);

@@ -28,7 +28,7 @@
 #define MAX_API_MINOR 44   /* of the versions 1.MINOR that we know */
 #define MIN_API_MINOR 24   /* older ones send other events */
 #define ABSENT_RETRY_MS 500 /* one stat() */
-#define REFUSED_RETRY_MS 2000
+#define CLOSED_RETRY_MS 2000 /* nobody listens, or nobody answers: an engine that starts is like that for a while */
 #define MIN_BACKOFF_MS 200
 #define MAX_BACKOFF_MS 30000
 #define RELIST_MS 60000
@@ -119,9 +119,9 @@ static bool check_answer(struct ms_engine *engine, const char *what, const struc
 	char status[32];
 
 	if (answer->error == -ETIMEDOUT)
-		fail_backing_off(engine, what, "no answer in time");
+		fail(engine, MS_SOURCE_FAILED, CLOSED_RETRY_MS, "%s: no answer in time", what);
 	else if (answer->error == -ECONNREFUSED)
-		fail(engine, MS_SOURCE_FAILED, REFUSED_RETRY_MS, "nobody listens on the socket");
+		fail(engine, MS_SOURCE_FAILED, CLOSED_RETRY_MS, "nobody listens on the socket");
 	else if (answer->error)
 		fail_backing_off(engine, what, answer->reason);
 	else if (answer->status != 200) {

@@ -163,7 +163,8 @@ static void claim(struct inspection *inspection, struct ms_workload_facts *facts
 	const struct ms_inspector_options *options = &inspection->inspector->options;
 	int r = ms_claims_put(options->claims, facts, nsid, options->seq(options->seq_userdata));
 
-	options->claim(options->userdata);
+	if (r != 0)
+		options->claim(options->userdata);
 	if (r < 0)
 		unreadable(inspection);
 	else

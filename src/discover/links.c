@@ -76,7 +76,7 @@ static bool view_equal(const struct ms_link_view *a, const struct ms_link_view *
 	return a->ifindex == b->ifindex && strcmp(a->name, b->name) == 0 && strcmp(a->kind, b->kind) == 0 &&
 	       strcmp(a->alias, b->alias) == 0 && a->master == b->master && a->peer == b->peer &&
 	       a->peer_foreign == b->peer_foreign && a->peer_nsid == b->peer_nsid &&
-	       ms_mac_compare(&a->mac, &b->mac) == 0 && a->nf_call_ip == b->nf_call_ip &&
+	       a->up == b->up && ms_mac_compare(&a->mac, &b->mac) == 0 && a->nf_call_ip == b->nf_call_ip &&
 	       a->nf_call_ip6 == b->nf_call_ip6;
 }
 

@@ -29,6 +29,7 @@ struct ms_link_view {
 	uint32_t peer;	     /* the other end of a veth, as numbered where it lives; 0: none */
 	bool peer_foreign;   /* the other end lives in another namespace */
 	int32_t peer_nsid;   /* its id; -1 when it has none */
+	bool up;	     /* administratively: a link that is down passes nothing */
 	struct ms_mac mac;
 	bool nf_call_ip, nf_call_ip6; /* of a bridge */
 };

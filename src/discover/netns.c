@@ -95,11 +95,7 @@ static int look(struct ms_netns *netns, int dir_fd, const char *name)
 
 	if (known && known->nsid >= 0 && known->until_seq == UINT64_MAX)
 		return 0;
-	int32_t nsid = nsid_of(netns, dir_fd, name);
-	if (known && known->nsid == nsid && known->until_seq == UINT64_MAX)
-		return 0;
-	int r = put(netns, name, nsid);
-	return r < 0 ? r : 1;
+	return put(netns, name, nsid_of(netns, dir_fd, name));
 }
 
 static bool exists(const char *name, void *userdata)

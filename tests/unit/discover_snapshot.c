@@ -55,7 +55,9 @@ static void put(struct ms_claims *claims, const char *id, int32_t nsid, uint64_t
 {
 	struct ms_workload_facts f = facts(id, id);
 
-	assert_int_equal(ms_claims_put(claims, &f, nsid, seq), 0);
+	assert_int_equal(ms_claims_put(claims, &f, nsid, seq), 1);
+	f = facts(id, id);
+	assert_int_equal(ms_claims_put(claims, &f, nsid, seq), 0); /* said twice, it changes nothing */
 }
 
 static void a_link_is_new_when_it_leads_elsewhere_not_when_it_is_renamed(void **state)
