@@ -126,10 +126,23 @@ static void note_modes(struct compiler *c)
 		note_mode(c, service->mode);
 }
 
+bool addr_identifies(const struct compiler *c, const struct ms_addr *addr)
+{
+	return !ms_addr_is_link_local(addr) || ms_inventory_by_addr(c->inventory, addr);
+}
+
+bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed_link *link)
+{
+	if (link->bridge)
+		return true;
+	const struct ms_endpoint *endpoint = ms_inventory_by_interface(inventory, link->name);
+	return endpoint && endpoint_is_known(endpoint);
+}
+
 static bool has_routed_link(const struct ms_inventory *inventory)
 {
 	ms_vec_each(struct ms_managed_link, link, &inventory->links)
-		if (!link->bridge)
+		if (!link->bridge && link_is_known(inventory, link))
 			return true;
 	return false;
 }

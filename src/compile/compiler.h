@@ -65,6 +65,10 @@ enum ms_mode stricter(enum ms_mode a, enum ms_mode b);
 enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpoint *endpoint);
 /* Does the data plane know this endpoint? Pending ones, and ports of a bridge not yet under control, stay closed. */
 bool endpoint_is_known(const struct ms_endpoint *endpoint);
+/* Bridges are; a routed veth is as known as its endpoint. */
+bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed_link *link);
+/* Does @addr say who @endpoint is? Link-local addresses do where no other endpoint of the node has the same. */
+bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 
 /* sets.c */
 void sets_declare_bridge(struct compiler *c);

@@ -13,6 +13,11 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#define LINK_LOCAL4 "169.254.0.0/16"
+#define LINK_LOCAL6 "fe80::/10"
+#define MULTICAST4 "224.0.0.0/3" /* and broadcast, and what was reserved between them */
+#define MULTICAST6 "ff00::/8"
+
 #define DHCP_SERVER 67
 #define DHCP_CLIENT 68
 #define DHCP6_CLIENT 546
@@ -122,26 +127,28 @@ static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map
 	}
 }
 
-static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *first,
-		       const char *last, const char *target)
+static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *prefix,
+		       const char *target)
 {
-	struct ms_addr low, high;
+	struct ms_prefix parsed;
 
-	if (ms_addr_parse(first, &low) < 0 || ms_addr_parse(last, &high) < 0) {
+	if (ms_prefix_parse(prefix, &parsed) < 0) {
 		c->ruleset->failed = true;
 		return;
 	}
+	struct ms_range range = ms_prefix_range(&parsed);
 	struct ms_rule *rule = rule_add(c, chain);
-	ms_rule_match_range(c->ruleset, rule, field, low.bytes, high.bytes, ms_addr_size(low.ip));
+	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes,
+			    ms_addr_size(range.first.ip));
 	rule_goto(c, rule, target);
 }
 
-/* Link-local unicast between endpoints passes nothing but the baseline. */
 static void goto_link_local(struct compiler *c, struct ms_chain *chain)
 {
-	goto_range(c, chain, MS_FIELD_IP6_DADDR, "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local");
-	goto_range(c, chain, MS_FIELD_IP6_SADDR, "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local");
-	goto_range(c, chain, MS_FIELD_IP_DADDR, "169.254.0.0", "169.254.255.255", "outbound");
+	goto_range(c, chain, MS_FIELD_IP6_DADDR, LINK_LOCAL6, "link-local");
+	goto_range(c, chain, MS_FIELD_IP6_SADDR, LINK_LOCAL6, "link-local");
+	goto_range(c, chain, MS_FIELD_IP_DADDR, LINK_LOCAL4, "link-local");
+	goto_range(c, chain, MS_FIELD_IP_SADDR, LINK_LOCAL4, "link-local");
 }
 
 static void compile_judge(struct compiler *c)
@@ -153,8 +160,8 @@ static void compile_judge(struct compiler *c)
 	never_jump_forwarded(c, chain);
 	compile_baseline(c, chain, false);
 	/* Multicast and broadcast: no net covers them, so this ends at the sender's own refusal. */
-	goto_range(c, chain, MS_FIELD_IP_DADDR, "224.0.0.0", "255.255.255.255", "outbound");
-	goto_range(c, chain, MS_FIELD_IP6_DADDR, "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "outbound");
+	goto_range(c, chain, MS_FIELD_IP_DADDR, MULTICAST4, "outbound");
+	goto_range(c, chain, MS_FIELD_IP6_DADDR, MULTICAST6, "outbound");
 	goto_link_local(c, chain);
 
 	dispatch(c, chain, "to", false, true);
@@ -168,18 +175,18 @@ static void compile_judge(struct compiler *c)
 	rule_goto(c, rule_add(c, outbound), "from-unidentified");
 }
 
+/*
+ * Link-local unicast between endpoints passes nothing but the baseline: it goes past all grants to the end chain of its
+ * destination. To an address nobody has it is the sender's business, like multicast.
+ */
 static void compile_link_local(struct compiler *c)
 {
 	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "link-local");
 
-	if (c->audits && c->enforces) {
-		struct ms_rule *rule = rule_add(c, chain);
-
-		rule_set(c, rule, MS_FIELD_IP6_SADDR, false, "audited/6");
-		rule_set(c, rule, MS_FIELD_IP6_DADDR, false, "audited/6");
-		rule_goto(c, rule, deny(c, MS_REASON_NO_GRANT, MS_EAST_WEST, MS_MODE_AUDIT));
-	}
-	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_NO_GRANT, MS_EAST_WEST, node_mode(c)));
+	dispatch(c, chain, "link", false, true);
+	goto_range(c, chain, MS_FIELD_IP6_DADDR, LINK_LOCAL6, "outbound");
+	goto_range(c, chain, MS_FIELD_IP_DADDR, LINK_LOCAL4, "outbound");
+	rule_goto(c, rule_add(c, chain), "to-unidentified");
 }
 
 /* To an address behind a managed interface that no identified endpoint has. */
@@ -255,7 +262,6 @@ static void compile_input(struct compiler *c)
 	compile_baseline(c, in, false);
 	accept_udp(c, in, DHCP_CLIENT, DHCP_SERVER);
 	accept_udp(c, in, DHCP6_CLIENT, DHCP6_SERVER);
-	goto_range(c, in, MS_FIELD_IP6_SADDR, "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "link-local");
 	dispatch(c, in, "host", true, false);
 	rule_goto(c, rule_add(c, in), "from-unidentified");
 }

@@ -181,6 +181,24 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 	return name;
 }
 
+/* Link-local addresses dispatch to and from the host and outside, but between endpoints nothing is granted to them. */
+static void dispatch(struct compiler *c, enum way way, const struct ms_addr *addr, const char *target)
+{
+	if (addr_identifies(c, addr) && !(way == TO && ms_addr_is_link_local(addr)))
+		sets_dispatch(c, way_names[way], addr, target);
+}
+
+/* Past all grants: to the end chain of the endpoint that has the address, if it can be told. */
+static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint)
+{
+	const char *end = "to-unidentified";
+
+	if (endpoint->state == MS_ENDPOINT_IDENTIFIED)
+		end = end_name(c, way_names[TO], endpoint->env, endpoint_mode(c->policy, endpoint));
+	ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+		sets_dispatch(c, "link", addr, addr_identifies(c, addr) ? end : "to-unidentified");
+}
+
 /* The endpoints of one identity go to its chains. */
 static void compile_identity(struct compiler *c, struct ms_endpoint *const *endpoints, size_t n_endpoints)
 {
@@ -198,8 +216,7 @@ static void compile_identity(struct compiler *c, struct ms_endpoint *const *endp
 
 		for (size_t i = 0; i < n_endpoints; i++)
 			ms_vec_each(struct ms_addr, addr, &endpoints[i]->addrs)
-				if (!ms_addr_is_link_local(addr))
-					sets_dispatch(c, way_names[way], addr, target);
+				dispatch(c, (enum way)way, addr, target);
 	}
 }
 
@@ -216,10 +233,13 @@ void services_compile(struct compiler *c)
 {
 	MS_VEC(struct ms_endpoint *) members = {0};
 
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
-		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && endpoint_is_known(endpoint) &&
-		    ms_vec_push(&members, endpoint) < 0)
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+		if (!endpoint_is_known(endpoint))
+			continue;
+		dispatch_link(c, endpoint);
+		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && ms_vec_push(&members, endpoint) < 0)
 			c->ruleset->failed = true;
+	}
 	ms_vec_sort(&members, compare_identities);
 
 	for (size_t i = 0, n; i < members.n_items; i += n) {

@@ -114,6 +114,7 @@ void sets_declare_inet(struct compiler *c)
 	declare_family_sets(c, c->inet, "from", true);
 	declare_family_sets(c, c->inet, "host", true);
 	declare_family_sets(c, c->inet, "into", true);
+	declare_family_sets(c, c->inet, "link", true);
 }
 
 static struct ms_set *find(struct ms_table *table, const char *name)
@@ -184,7 +185,7 @@ const char *sets_peer(struct compiler *c, const struct family *family, const cha
 	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
 		if (is_member(endpoint, env, service))
 			ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
-				if (addr->ip == family->ip && !ms_addr_is_link_local(addr))
+				if (addr->ip == family->ip && addr_identifies(c, addr))
 					add_addr(c, set, addr);
 	return name;
 }
@@ -327,8 +328,10 @@ static void fill_owned(struct compiler *c)
 		own_addr(c, addr);
 }
 
-/* An endpoint's addresses in the inet table. Link-local ones say nothing beyond their own link and stay out, but for
- * `audited`, which only ever makes milder what a port already proved. */
+/*
+ * An endpoint's addresses in the inet table. Link-local ones mean something on their own link only: anybody outside may
+ * have the same, so they are not `local`, and no grant between endpoints covers them (see link-local in judge.c).
+ */
 static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	bool audited = c->audits && endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT;
@@ -336,20 +339,11 @@ static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
 		if (audited)
 			add_member(c, c->inet, "audited", addr);
-		if (ms_addr_is_link_local(addr))
-			continue;
-		add_member(c, c->inet, "local", addr);
-		if (endpoint->state == MS_ENDPOINT_IDENTIFIED)
+		if (!ms_addr_is_link_local(addr))
+			add_member(c, c->inet, "local", addr);
+		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && addr_identifies(c, addr))
 			add_member(c, c->inet, name_of(c, "any/%s", endpoint->env), addr);
 	}
-}
-
-static bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed_link *link)
-{
-	if (link->bridge)
-		return true;
-	const struct ms_endpoint *endpoint = ms_inventory_by_interface(inventory, link->name);
-	return endpoint && endpoint_is_known(endpoint);
 }
 
 static void fill_links(struct compiler *c)
