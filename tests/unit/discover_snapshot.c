@@ -30,7 +30,8 @@ static struct ms_link_view veth(uint32_t ifindex, const char *name, uint32_t mas
 				    .master = master,
 				    .peer = FAR_IFINDEX,
 				    .peer_foreign = nsid >= 0,
-				    .peer_nsid = nsid};
+				    .peer_nsid = nsid,
+				    .up = true};
 
 	snprintf(view.name, sizeof(view.name), "%s", name);
 	return view;
@@ -276,6 +277,25 @@ static void a_young_inner_veth_is_left_undecided(void **state)
 	ms_links_fini(&links);
 }
 
+static void a_routed_veth_that_is_down_is_left_undecided(void **state)
+{
+	struct ms_link_view view = veth(20, "veth1", 0, 3);
+	struct ms_links links = {0};
+	struct ms_arena *arena = ms_arena_new();
+	ms_covered_vec covered = {0};
+	uint64_t again_ms;
+
+	(void)state;
+	view.up = false;
+	apply(&links, view, true);
+	assert_int_equal(ms_cover_judge(&links, &rules, 0, arena, &covered, &again_ms), 0);
+	assert_int_equal(covered.items[0].cover, MS_COVER_UNDECIDED);
+	assert_true(again_ms == UINT64_MAX); /* coming up is an event, not a matter of time */
+	ms_vec_fini(&covered);
+	ms_arena_free(arena);
+	ms_links_fini(&links);
+}
+
 static void snapshots_say_when_they_run_out_and_who_is_where(void **state)
 {
 	struct ms_links links = {0};
@@ -406,6 +426,7 @@ int main(void)
 		cmocka_unit_test(what_is_managed_is_decided_by_kind_name_and_place),
 		cmocka_unit_test(ports_go_the_way_of_their_bridge),
 		cmocka_unit_test(a_young_inner_veth_is_left_undecided),
+		cmocka_unit_test(a_routed_veth_that_is_down_is_left_undecided),
 		cmocka_unit_test(snapshots_say_when_they_run_out_and_who_is_where),
 		cmocka_unit_test(a_link_message_is_decoded_whole),
 		cmocka_unit_test(cut_and_altered_messages_are_survived),
