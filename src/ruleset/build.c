@@ -240,6 +240,9 @@ void ms_rule_match_text(struct ms_ruleset *ruleset, struct ms_rule *rule, enum m
 	uint8_t name[16] = {0};
 	size_t len = strlen(value);
 
+	/* "*" is every name: no test at all, which the kernel has no form for. */
+	if (!negate && strcmp(value, "*") == 0)
+		return;
 	if (len == 0 || len >= sizeof(name)) {
 		note_invalid(ruleset);
 		return;

@@ -86,7 +86,9 @@ static bool value_fits(const struct ms_match_expr *match)
 		return false;
 	switch (match->kind) {
 	case MS_MATCH_VALUE:
-		return match->n_values == 1;
+		/* The prefix of all names would compare no bytes. */
+		return match->n_values == 1 && (ms_field_row(match->fields[0])->value != MS_VALUE_NAME ||
+						!ms_name_is_prefix(match->values[0], &len) || len > 0);
 	case MS_MATCH_RANGE:
 		return match->n_values == 2 && !ms_field_row(match->fields[0])->host_order;
 	default:
