@@ -23,7 +23,7 @@ struct sentence {
 static const struct sentence sentences[] = {
 	{"starting", "\033[1;33m", "the sources have not all answered yet; what stands in the kernel stays"},
 	{"observing", "\033[1;33m", "no policy was ever applied on this node; nothing is refused, nothing was changed"},
-	{"degraded", "\033[1;31m", "the last good state is enforced, but not the newest"},
+	{"degraded", "\033[1;31m", "not all that was asked for is in force; what stands in the kernel stays, and nothing opens"},
 	{"off", "\033[1;31m", "switched off by `microseg off`: NOTHING IS ENFORCED until `microseg on`"},
 	{"stopping", "\033[1;33m", "microsegd is going down; what stands in the kernel stays"},
 	{"enforcing", "\033[1;32m", NULL},

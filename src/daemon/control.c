@@ -90,6 +90,7 @@ static void on_apply_closed(struct evhttp_connection *connection, void *userdata
 
 	(void)connection;
 	ms_daemon_forget_applied(control->daemon, control);
+	ms_reply_abandon(control->apply);
 	finish_apply(control);
 }
 

@@ -47,11 +47,14 @@ static struct follower *free_follower(struct follower *follower)
 	return NULL;
 }
 
-/* The other side is gone, and with it the request. */
+/* The other side is gone. evhttp hands a reply that was not finished back to us, without its connection. */
 static void on_follower_closed(struct evhttp_connection *connection, void *userdata)
 {
+	struct follower *follower = userdata;
+
 	(void)connection;
-	free_follower(userdata);
+	ms_reply_abandon(follower->request);
+	free_follower(follower);
 }
 
 static void cut_follower(struct follower *follower)

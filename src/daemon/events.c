@@ -15,14 +15,16 @@
 #include "kernel/nflog.h"
 #include "microseg/cleanup.h"
 
-#define READ_MAX 256		/* records a turn: links and engines are served in between */
+#define READ_MAX 256		/* records a turn */
+#define READ_PAUSE_MS 1	/* between two reads: a flood of refusals must not keep the loop from reconciling */
 #define LOSS_INTERVAL_MS 1000 /* how often losses are told */
 
 struct ms_events {
+	struct ms_loop *loop;
 	struct ms_nflog *nflog;
 	struct ms_io *io;
 	struct ms_fold *fold;
-	struct ms_timer *flush_timer, *loss_timer;
+	struct ms_timer *flush_timer, *loss_timer, *read_timer;
 	struct ms_events_view view;
 	const char *node;
 
@@ -188,11 +190,21 @@ static void on_readable(int fd, void *userdata)
 	int r = ms_nflog_read(events->nflog, READ_MAX, on_record, events);
 
 	(void)fd;
-	if (r < 0) {
+	events->io = ms_io_free(events->io);
+	if (r < 0)
 		set_problem(events, "reading the packet log failed: %s; drops are not reported", strerror(-r));
-		events->io = ms_io_free(events->io);
-	}
+	else
+		ms_timer_set(events->read_timer, READ_PAUSE_MS);
 	flush(events);
+}
+
+static void listen_again(void *userdata)
+{
+	struct ms_events *events = userdata;
+
+	events->io = ms_loop_io(events->loop, ms_nflog_fd(events->nflog), MS_IO_READ, on_readable, events);
+	if (!events->io)
+		set_problem(events, "out of memory; drops are not reported");
 }
 
 uint64_t ms_events_lost(const struct ms_events *events)
@@ -250,7 +262,7 @@ void ms_events_reopen(struct ms_events *events)
 			    events->log_path, strerror(errno));
 }
 
-static void open_nflog(struct ms_events *events, struct ms_loop *loop, uint16_t group)
+static void open_nflog(struct ms_events *events, uint16_t group)
 {
 	int r = ms_nflog_open(group, &events->nflog);
 
@@ -263,7 +275,7 @@ static void open_nflog(struct ms_events *events, struct ms_loop *loop, uint16_t 
 		set_problem(events, "cannot read NFLOG group %u: %s; drops are not reported", group,
 			    strerror(-r));
 	else
-		events->io = ms_loop_io(loop, ms_nflog_fd(events->nflog), MS_IO_READ, on_readable, events);
+		listen_again(events);
 }
 
 int ms_events_new(struct ms_loop *loop, const struct ms_config *config, struct ms_events **ret_events)
@@ -272,6 +284,7 @@ int ms_events_new(struct ms_loop *loop, const struct ms_config *config, struct m
 
 	if (!events)
 		return -ENOMEM;
+	events->loop = loop;
 	events->log_fd = -1;
 	events->log_path = config->log;
 	events->node = config->node;
@@ -279,12 +292,13 @@ int ms_events_new(struct ms_loop *loop, const struct ms_config *config, struct m
 	events->ring = calloc(MS_EVENTS_RING, sizeof(*events->ring));
 	events->flush_timer = ms_loop_timer(loop, flush, events);
 	events->loss_timer = ms_loop_timer(loop, tell_losses, events);
-	if (!events->fold || !events->ring || !events->flush_timer || !events->loss_timer) {
+	events->read_timer = ms_loop_timer(loop, listen_again, events);
+	if (!events->fold || !events->ring || !events->flush_timer || !events->loss_timer || !events->read_timer) {
 		ms_events_free(events);
 		return -ENOMEM;
 	}
 	ms_events_reopen(events);
-	open_nflog(events, loop, config->nflog_group);
+	open_nflog(events, config->nflog_group);
 	ms_timer_set(events->loss_timer, LOSS_INTERVAL_MS);
 	*ret_events = events;
 	return 0;
@@ -298,6 +312,7 @@ struct ms_events *ms_events_free(struct ms_events *events)
 		ms_fold_flush(events->fold, UINT64_MAX, on_folded, events);
 	ms_timer_free(events->flush_timer);
 	ms_timer_free(events->loss_timer);
+	ms_timer_free(events->read_timer);
 	ms_io_free(events->io);
 	ms_nflog_free(events->nflog);
 	ms_fold_free(events->fold);

@@ -46,3 +46,10 @@ void ms_reply_error(struct evhttp_request *request, int code, const char *error,
 		json_object_set_new(json, "diagnostics", json_string(diagnostics));
 	ms_reply_json(request, code, json);
 }
+
+void ms_reply_abandon(struct evhttp_request *request)
+{
+	/* libevent 2.1, evhttp_connection_incoming_fail(): a request that is still being answered leaves its connection. */
+	if (!evhttp_request_get_connection(request))
+		evhttp_request_free(request);
+}

@@ -17,3 +17,5 @@ void ms_reply(struct evhttp_request *request, int code, const char *type, const 
 void ms_reply_json(struct evhttp_request *request, int code, json_t *json);
 /** {"error", "diagnostics"}; @diagnostics may be NULL. */
 void ms_reply_error(struct evhttp_request *request, int code, const char *error, const char *diagnostics);
+/** For the close callback of a connection: frees @request when evhttp has let go of it, and not otherwise. */
+void ms_reply_abandon(struct evhttp_request *request);
