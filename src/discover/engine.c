@@ -22,7 +22,8 @@
 #include "discover/inspect.h"
 #include "microseg/cleanup.h"
 
-#define CALL_TIMEOUT_MS 2000
+#define FIRST_TIMEOUT_MS 2000 /* somebody may wait for the first answer of every source */
+#define CALL_TIMEOUT_MS 10000 /* a busy Podman takes seconds even for its version */
 #define MAX_EVENT_SIZE ((size_t)1024 * 1024)
 #define MAX_BODY_SIZE ((size_t)16 * 1024 * 1024)
 #define MAX_API_MINOR 44   /* of the versions 1.MINOR that we know */
@@ -134,9 +135,11 @@ static bool check_answer(struct ms_engine *engine, const char *what, const struc
 
 static void get(struct ms_engine *engine, const char *path, ms_http_done_fn done)
 {
+	uint64_t timeout_ms = engine->state == MS_SOURCE_STARTING ? FIRST_TIMEOUT_MS : CALL_TIMEOUT_MS;
+
 	engine->call = ms_http_get(engine->http, &(struct ms_http_get){.socket_path = engine->path,
 								       .path = path,
-								       .timeout_ms = CALL_TIMEOUT_MS,
+								       .timeout_ms = timeout_ms,
 								       .max_size = MAX_BODY_SIZE,
 								       .done = done,
 								       .userdata = engine});
