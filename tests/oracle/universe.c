@@ -28,6 +28,9 @@ static const struct {
 	{"\"*\"", "a", "needs", FOR_ALL, "{to: {net: 203.0.113.0/24}, ports: [udp/91]}"},
 	{"s", "a", "needs", NEEDS_SERVICE, "{to: [t, b/s, self], ports: any}"},
 	{"t", "a", "needs", NEEDS_SERVICE, "{to: s, ports: [tcp/80]}"},
+	{"t", "a", "needs", NEEDS_SERVICE, "{to: b/s, ports: [udp/53]}"},
+	{"s", "b", "needs", NEEDS_SERVICE, "{to: [a/t, a/s], ports: [tcp/80]}"},
+	{"s", "b", "allow", ACROSS, "{from: [a/t, a/s], ports: [udp/53, sctp/80, tcp/80]}"},
 	{"s", "a", "allow", NODES, "{from: {node: n1}, ports: [tcp/91]}"},
 	{"t", "a", "needs", NODES, "{to: {node: \"*\"}, ports: [tcp/91, udp/53]}"},
 	{"s", "a", "allow", PUBLISHED, "{from: {net: 198.51.100.0/24}, ports: [tcp/91], published: true}"},
@@ -44,6 +47,11 @@ static const struct {
 } environments_keys[] = {
 	{DROP, "refuse: {east_west: drop, egress: drop, ingress: reject}\n"},
 	{NODES, "nodes: {n1: [203.0.113.1, \"2001:db8:2::1\"], n2: [198.51.100.2]}\n"},
+	{CROSSINGS, "crossings:\n"
+		    "  - {from: b/s, to: a/t, ports: [tcp/80-90, icmp/8], reason: one}\n"
+		    "  - {from: b/*, to: a/s, ports: [tcp/80, udp/53], reason: two}\n"
+		    "  - {from: a/t, to: b/*, ports: [udp/53, tcp/53, sctp/80], reason: three}\n"
+		    "  - {from: a/s, to: b/s, ports: any, until: 1970-01-01T00:00:01Z, reason: over}\n"},
 	{NEVER, "never:\n"
 		"  - {to: {net: 198.51.100.1/32}, reason: one}\n"
 		"  - {from: a/t, to: a/s, ports: [tcp/80], reason: two}\n"

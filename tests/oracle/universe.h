@@ -3,7 +3,7 @@
  * Universe: a node and a family of policies, small enough to try everything.
  *
  * The node has two bridges and a routed veth, two environments, replicas, an identity without a document, and
- * strangers. A policy is a number: one bit for each feature that can be in it. Crossings are not among them.
+ * strangers. A policy is a number: one bit for each feature that can be in it.
  */
 #pragma once
 
@@ -39,6 +39,7 @@ enum universe_feature {
 	PUBLISHED,
 	NEVER,
 	EXCEPTIONS,
+	CROSSINGS,
 	N_FEATURES,
 };
 
