@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "microseg/cleanup.h"
@@ -126,9 +127,32 @@ static void note_modes(struct compiler *c)
 		note_mode(c, service->mode);
 }
 
+static int compare_addrs(const void *left, const void *right)
+{
+	return ms_addr_compare(left, right);
+}
+
+/* Every address that is held more than once, for addr_identifies(). */
+static void find_shared(struct compiler *c)
+{
+	ms_addr_vec all = {0};
+
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+			if (ms_addr_is_link_local(addr) && ms_vec_push(&all, *addr) < 0)
+				c->ruleset->failed = true;
+	ms_vec_sort(&all, compare_addrs);
+	for (size_t i = 1; i < all.n_items; i++)
+		if (ms_addr_equal(&all.items[i - 1], &all.items[i]) &&
+		    ms_avec_push(c->ruleset->arena, &c->shared, all.items[i]) < 0)
+			c->ruleset->failed = true;
+	ms_vec_fini(&all);
+}
+
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr)
 {
-	return !ms_addr_is_link_local(addr) || ms_inventory_by_addr(c->inventory, addr);
+	return !ms_addr_is_link_local(addr) || c->shared.n_items == 0 ||
+	       !bsearch(addr, c->shared.items, c->shared.n_items, sizeof(*addr), compare_addrs);
 }
 
 bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed_link *link)
@@ -150,6 +174,7 @@ static bool has_routed_link(const struct ms_inventory *inventory)
 static void compile_policy(struct compiler *c)
 {
 	note_modes(c);
+	find_shared(c);
 	sets_declare_bridge(c);
 	guard_compile_bridge(c);
 	refuse_compile(c, c->bridge);

@@ -54,6 +54,7 @@ struct compiler {
 	struct ms_table *arp; /* NULL without routed veths */
 	bool audits;   /* some environment, service or `unidentified` is in audit */
 	bool enforces; /* some is in enforce */
+	ms_addr_vec shared; /* link-local addresses that several endpoints have, sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
 };
@@ -114,6 +115,13 @@ typedef void (*grant_fn)(const struct granted *granted, void *userdata);
 void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata);
 /* The same from @consumer towards host, nodes and nets. */
 void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn, void *userdata);
+
+/* Calls @fn for every source in another environment and the ports for which its fence to @provider is lifted. */
+void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata);
+
+/* ends.c: the resolvers of the sender's environment, where a fence is lifted for @lifted. */
+void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct granted *lifted,
+		       const struct family *family);
 
 /* ends.c: where packets go that no grant took. @way is "to", "into", "from" or "host". */
 const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);

@@ -6,6 +6,7 @@
  */
 #include "compiler.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode)
@@ -41,6 +42,39 @@ static void compile_resolvers(struct compiler *c, struct ms_chain *chain, const 
 					 name_of(c, "any/%s/%d", env->name, family->ip));
 			ms_rule_match(c->ruleset, rule, family->daddr, false, resolver->bytes, family->size);
 			ms_rule_match_u16(c->ruleset, rule, dns[i], 53);
+			ms_rule_counter(c->ruleset, rule);
+			rule_accept(c, rule);
+		}
+}
+
+static bool covers_dns(const ms_ports_vec *ports, uint8_t proto)
+{
+	ms_vec_each(struct ms_ports, entry, ports)
+		if (ms_ports_cover(entry, proto, 53))
+			return true;
+	return false;
+}
+
+void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct granted *lifted,
+		       const struct family *family)
+{
+	static const struct {
+		uint8_t proto;
+		enum ms_field port;
+	} dns[] = {{IPPROTO_UDP, MS_FIELD_UDP_DPORT}, {IPPROTO_TCP, MS_FIELD_TCP_DPORT}};
+	const struct ms_env *env = ms_policy_env(c->policy, lifted->env);
+
+	for (size_t i = 0; env && i < env->resolvers.n_items; i++)
+		for (size_t j = 0; j < 2 && env->resolvers.items[i].ip == family->ip; j++) {
+			if (!covers_dns(&lifted->ports, dns[j].proto))
+				continue;
+			struct ms_rule *rule = ms_ruleset_add_rule(c->ruleset, chain, &env->at);
+
+			rule_set(c, rule, family->saddr, false,
+				 sets_peer(c, family, lifted->env, lifted->service));
+			ms_rule_match(c->ruleset, rule, family->daddr, false, env->resolvers.items[i].bytes,
+				      family->size);
+			ms_rule_match_u16(c->ruleset, rule, dns[j].port, 53);
 			ms_rule_counter(c->ruleset, rule);
 			rule_accept(c, rule);
 		}

@@ -60,6 +60,35 @@ static ms_ports_vec through_fence(struct compiler *c, const struct subject *prov
 	return left;
 }
 
+static void lift(const struct subject *provider, const struct ms_crossing *crossing, const char *env, grant_fn fn,
+		 void *userdata)
+{
+	struct granted lifted = {
+		.env = env,
+		.service = crossing->from.service,
+		.ports = crossing->ports,
+		.at = &crossing->at,
+	};
+
+	if (strcmp(env, provider->env) != 0)
+		fn(&lifted, userdata);
+}
+
+void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata)
+{
+	ms_vec_each(struct ms_crossing, crossing, &c->policy->crossings) {
+		if ((crossing->until && c->options->now >= crossing->until) ||
+		    !peer_covers(&crossing->to, NULL, provider->env, provider->name))
+			continue;
+		if (crossing->from.env) {
+			lift(provider, crossing, crossing->from.env, fn, userdata);
+			continue;
+		}
+		ms_vec_each(struct ms_env, env, &c->policy->envs)
+			lift(provider, crossing, env->name, fn, userdata);
+	}
+}
+
 static bool asks_two_keys(const struct compiler *c, const char *env)
 {
 	const struct ms_env *found = ms_policy_env(c->policy, env);

@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* The four ways a packet meets a service; also the names of the verdict maps. */
-enum way { TO, INTO, FROM, HOST, N_WAYS };
+enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
 
 static const char *const way_names[N_WAYS] = {"to", "into", "from", "host"};
 
@@ -153,6 +153,40 @@ static void compile_outside(struct way_chain *w, const char *end)
 	compile_pass(w, true, false);
 }
 
+/*
+ * Behind a lifted fence stands the plain refusal, and the sender's own resolvers: said here, before the end chain would
+ * find the fence.
+ */
+static void compile_lifted(const struct granted *lifted, void *userdata)
+{
+	struct way_chain *w = userdata;
+	const char *refused =
+		refusal(w->c, w->c->inet, MS_REASON_NO_GRANT, MS_EAST_WEST, w->subject->mode);
+
+	for (size_t i = 0; i < 2; i++) {
+		if (w->way == TO)
+			resolvers_compile(w->c, w->chain, lifted, &families[i]);
+		ms_vec_each(struct ms_ports, ports, &lifted->ports) {
+			if (!ports_apply(ports, &families[i]))
+				continue;
+			struct ms_rule *rule = rule_add(w->c, w->chain);
+
+			rule_set(w->c, rule, families[i].saddr, false,
+				 sets_peer(w->c, &families[i], lifted->env, lifted->service));
+			match_ports(w->c, rule, &families[i], ports);
+			rule_goto(w->c, rule, refused);
+		}
+	}
+}
+
+static void count_lifted(const struct granted *lifted, void *userdata)
+{
+	struct census *census = userdata;
+
+	(void)lifted;
+	census->n_others++;
+}
+
 /* Returns the chain that packets of this subject go to. */
 static const char *compile_way(struct compiler *c, const struct subject *subject, enum way way)
 {
@@ -162,6 +196,8 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 	struct census census = {.way = way};
 
 	each_granted(&w, count_granted, &census);
+	if (way == TO)
+		grants_lifted(c, subject, count_lifted, &census);
 	if (census.n_outside + census.n_others == 0)
 		return end;
 	const char *name = name_of(c, "%s/%s", way_names[way], subject->identity);
@@ -175,6 +211,8 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 		rule_goto(c, other, end);
 	}
 	compile_pass(&w, false, false);
+	if (way == TO)
+		grants_lifted(c, subject, compile_lifted, &w);
 	if (census.n_outside > 0)
 		compile_outside(&w, end);
 	rule_goto(c, rule_add(c, w.chain), end);
@@ -188,15 +226,28 @@ static void dispatch(struct compiler *c, enum way way, const struct ms_addr *add
 		sets_dispatch(c, way_names[way], addr, target);
 }
 
-/* Past all grants: to the end chain of the endpoint that has the address, if it can be told. */
-static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint)
+/* Between link-local addresses there are no grants: to the end chain at once, but for the fences that are lifted. */
+static const char *compile_link(struct compiler *c, const struct subject *subject)
 {
-	const char *end = "to-unidentified";
+	const char *end = end_name(c, way_names[TO], subject->env, subject->mode);
+	struct way_chain w = {.c = c, .subject = subject, .way = LINK};
+	struct census census = {.way = LINK};
 
-	if (endpoint->state == MS_ENDPOINT_IDENTIFIED)
-		end = end_name(c, way_names[TO], endpoint->env, endpoint_mode(c->policy, endpoint));
+	grants_lifted(c, subject, count_lifted, &census);
+	if (census.n_others == 0)
+		return end;
+	const char *name = name_of(c, "link/%s", subject->identity);
+	w.chain = ms_ruleset_add_chain(c->ruleset, c->inet, name);
+	grants_lifted(c, subject, compile_lifted, &w);
+	rule_goto(c, rule_add(c, w.chain), end);
+	return name;
+}
+
+/* @target: of the endpoint's service; an address that several endpoints have identifies none of them. */
+static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint, const char *target)
+{
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
-		sets_dispatch(c, "link", addr, addr_identifies(c, addr) ? end : "to-unidentified");
+		sets_dispatch(c, "link", addr, addr_identifies(c, addr) ? target : "to-unidentified");
 }
 
 /* The endpoints of one identity go to its chains. */
@@ -211,6 +262,10 @@ static void compile_identity(struct compiler *c, struct ms_endpoint *const *endp
 		.mode = endpoint_mode(c->policy, any),
 	};
 
+	const char *link = compile_link(c, &subject);
+
+	for (size_t i = 0; i < n_endpoints; i++)
+		dispatch_link(c, endpoints[i], link);
 	for (int way = 0; way < N_WAYS; way++) {
 		const char *target = compile_way(c, &subject, (enum way)way);
 
@@ -236,8 +291,9 @@ void services_compile(struct compiler *c)
 	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
 		if (!endpoint_is_known(endpoint))
 			continue;
-		dispatch_link(c, endpoint);
-		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && ms_vec_push(&members, endpoint) < 0)
+		if (endpoint->state != MS_ENDPOINT_IDENTIFIED)
+			dispatch_link(c, endpoint, "to-unidentified");
+		else if (ms_vec_push(&members, endpoint) < 0)
 			c->ruleset->failed = true;
 	}
 	ms_vec_sort(&members, compare_identities);
