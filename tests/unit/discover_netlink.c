@@ -419,6 +419,20 @@ static void lost_events_lead_to_a_new_list(void **state)
 	assert_non_null(strstr(ms_discover_source(lab->discover, 0).detail, "events were lost"));
 }
 
+static void an_endpoint_has_a_limit_of_addresses(void **state)
+{
+	struct lab *lab = *state;
+
+	make_bridge("br-one");
+	make_container("c1", "veth1", "br-one", "02:42:0a:01:00:02", 2);
+	sh("for i in 1 2; do for j in $(seq 150); do echo addr add 10.2.$i.$j/32 dev eth0; done; done | "
+	   "ip -n c1 -batch -");
+	lab_start(lab);
+	lab_check(lab);
+	assert_int_equal(lab_endpoint(lab, "veth1")->addrs.n_items, 256);
+	assert_non_null(strstr(lab_uncovered(lab, "endpoint c1"), "more addresses"));
+}
+
 static void an_interface_of_another_kind_that_matches_is_reported(void **state)
 {
 	struct lab *lab = *state;
@@ -472,6 +486,7 @@ int main(void)
 		lab_test(a_bridge_named_in_full_is_managed_whatever_it_carries),
 		lab_test(a_young_veth_with_both_ends_here_is_not_skipped_before_five_seconds),
 		lab_test(lost_events_lead_to_a_new_list),
+		lab_test(an_endpoint_has_a_limit_of_addresses),
 		lab_test(an_interface_of_another_kind_that_matches_is_reported),
 		lab_test(without_capabilities_it_says_so),
 	};
