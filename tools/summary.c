@@ -7,6 +7,8 @@
 #include "microseg/arena.h"
 #include "microseg/cleanup.h"
 
+#define MAX_RANGES 4 /* of one net that are written out */
+
 MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
 
 struct lines {
@@ -43,13 +45,27 @@ static void print_peer(const struct ms_peer *peer, struct ms_str *out)
 	}
 }
 
-/* A net's name says little when its ranges change: they are part of what is compared. */
+static uint32_t fingerprint(const ms_range_vec *ranges)
+{
+	uint32_t hash = 0x811c9dc5u; /* FNV-1a */
+
+	ms_vec_each(struct ms_range, range, ranges)
+		for (size_t i = 0; i < sizeof(range->first.bytes); i++)
+			hash = ((hash ^ range->first.bytes[i]) * 0x01000193u ^ range->last.bytes[i]) * 0x01000193u;
+	return hash;
+}
+
+/* A net's name says little when its ranges change: they are part of what is compared, if too many to be read. */
 static void print_ranges(const struct ms_peer *peer, struct ms_str *out)
 {
 	char first[MS_ADDR_TEXT_SIZE], last[MS_ADDR_TEXT_SIZE];
 
 	if (peer->kind != MS_PEER_NET)
 		return;
+	if (peer->ranges.n_items > MAX_RANGES) {
+		ms_str_addf(out, " (%zu ranges, %08x)", peer->ranges.n_items, fingerprint(&peer->ranges));
+		return;
+	}
 	ms_vec_each(struct ms_range, range, &peer->ranges)
 		ms_str_addf(out, " %s-%s", ms_addr_format(&range->first, first), ms_addr_format(&range->last, last));
 }

@@ -15,7 +15,7 @@
 #include "kernel/nflog.h"
 #include "microseg/cleanup.h"
 
-#define READ_MAX 256		/* records a turn */
+#define READ_MAX 1024	/* records a turn: some 4 ms */
 #define READ_PAUSE_MS 1	/* between two reads: a flood of refusals must not keep the loop from reconciling */
 #define LOSS_INTERVAL_MS 1000 /* how often losses are told */
 
