@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The examples of policies/ as golden tests: they are valid, their own tests pass, and the ruleset they compile to is the
+# The shop of policies/shop/ as golden tests: they are valid, their own tests pass, and the ruleset they compile to is the
 # one that was reviewed. `golden.sh MICROSEG ROOT --update` writes the reviewed file anew.
 set -u
 microseg=$(realpath "$1") || exit 2
@@ -22,9 +22,9 @@ expect() { # NAME COMMAND...
 	fi
 }
 
-expect "policies/ is valid, also strictly" "$microseg" check --strict -p policies
-expect "policies/ passes its own tests" "$microseg" test -p policies
-if ! "$microseg" preview -p policies -i tests/golden/shop.yaml >"$out/shop.nft"; then
+expect "the shop is valid, also strictly" "$microseg" check --strict -p policies/shop
+expect "the shop passes its own tests" "$microseg" test -p policies/shop
+if ! "$microseg" preview -p policies/shop -i tests/golden/shop.yaml >"$out/shop.nft"; then
 	echo "not ok - preview"
 	exit 1
 fi

@@ -15,7 +15,7 @@ from lab import LEASH, ROOT, LabError, run, wait_for
 BUILD = os.environ.get("MS_BUILD", os.path.join(ROOT, "build"))
 MICROSEGD = os.path.join(BUILD, "src", "daemon", "microsegd")
 MICROSEG = os.path.join(BUILD, "tools", "microseg")
-POLICIES = os.path.join(ROOT, "policies")
+POLICIES = os.path.join(ROOT, "policies", "shop")
 EVENT_PATIENCE = 3.0  # seconds until a refused packet must have its event
 
 PROTOCOL_NAMES = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "icmp6": "icmpv6", "ipv6-icmp": "icmpv6"}

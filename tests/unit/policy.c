@@ -1032,7 +1032,7 @@ static char *read_file(const char *name, size_t *ret_size)
 	const char *root = getenv("MS_SOURCE_ROOT");
 	char path[4096];
 
-	snprintf(path, sizeof(path), "%s/policies/%s", root ? root : ".", name);
+	snprintf(path, sizeof(path), "%s/policies/shop/%s", root ? root : ".", name);
 	FILE *file = fopen(path, "re");
 	assert_non_null(file);
 	char *bytes = calloc(1, MS_MAX_FILE_SIZE);
