@@ -152,8 +152,8 @@ class Namespace(Party):
 
     def ip(self, *lines, force=False):
         """Runs lines of ip(8) in this namespace, all in one process."""
-        words = ["ip", "-n", self.netns] + (["-force"] if force else []) + ["-batch", "-"]
-        return run(*words, stdin="\n".join(lines) + "\n", check=not force)
+        words = ["ip"] + (["-force"] if force else []) + ["-batch", "-"]
+        return self.run(*words, stdin="\n".join(lines) + "\n", check=not force)
 
     def sysctl(self, values):
         self.run("sysctl", "-q", "-w", *("%s=%s" % item for item in values.items()))
@@ -303,7 +303,7 @@ class Lab:
     def identify(self, container):
         alias = " ".join("%s=%s" % item for item in container.labels.items() if item[1])
         if alias:
-            run("ip", "-n", self.host.netns, "link", "set", "dev", container.port, "alias", alias)
+            self.host.run("ip", "link", "set", "dev", container.port, "alias", alias)
 
     def attach(self, container):
         self.host.ip("link set %s master %s up" % (container.port, container.bridge.name))
@@ -317,7 +317,7 @@ class Lab:
     def settle(self):
         """Waits until every port forwards and no address is tentative."""
         for namespace in self.namespaces:
-            wait_for(lambda: "tentative" not in run("ip", "-n", namespace.netns, "-6", "addr").stdout,
+            wait_for(lambda: "tentative" not in namespace.run("ip", "-6", "addr").stdout,
                      "addresses of %s" % namespace.name)
 
     def close(self):

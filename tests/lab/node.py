@@ -120,7 +120,7 @@ class Node:
 
     def bridge_flags(self, bridge):
         """(nf_call_iptables, nf_call_ip6tables) of a bridge."""
-        info = json.loads(run("ip", "-n", self.lab.host.netns, "-d", "-j", "link", "show", "dev", bridge).stdout)
+        info = json.loads(self.lab.host.run("ip", "-d", "-j", "link", "show", "dev", bridge).stdout)
         data = info[0]["linkinfo"]["info_data"]
         return data["nf_call_iptables"], data["nf_call_ip6tables"]
 
