@@ -21,9 +21,7 @@ struct ms_build *ms_build_of(struct ms_ruleset *ruleset);
 /** A copy in the ruleset's arena; NULL stays NULL, "" when memory is exhausted. */
 const char *ms_build_text(struct ms_ruleset *ruleset, const char *text);
 
-/** Appends what makes @rule what it is, as bytes that are equal when and only when two rules are. */
-void ms_canonical_rule(const struct ms_rule *rule, struct ms_str *out);
-/** Likewise of what is declared of @set, without its elements and its size. */
-void ms_canonical_set(const struct ms_set *set, struct ms_str *out);
-bool ms_verdicts_equal(const struct ms_rule_verdict *a, const struct ms_rule_verdict *b);
 bool ms_texts_equal(const char *a, const char *b);
+bool ms_verdicts_equal(const struct ms_rule_verdict *a, const struct ms_rule_verdict *b);
+/** Do both match and do the same, with the same comment? */
+bool ms_rules_equal(const struct ms_rule *a, const struct ms_rule *b);

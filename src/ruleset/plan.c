@@ -15,12 +15,12 @@
 #include <string.h>
 
 #include "build.h"
-#include "microseg/cleanup.h"
 
 struct planner {
 	struct ms_plan *plan;
 	const struct ms_table *from;
 	const struct ms_table *to;
+	bool sets_lost; /* a set of @from goes or is rebuilt: rarely, and only then rules must be asked for theirs */
 };
 
 static int add_change(struct planner *p, struct ms_change change)
@@ -51,8 +51,18 @@ static bool chain_survives(const struct planner *p, const char *name)
 	return from && to && from->hook == to->hook && from->priority == to->priority;
 }
 
+static bool loses_sets(const struct planner *p)
+{
+	ms_vec_each(struct ms_set *, set, &p->from->sets)
+		if (!set_survives(p, (*set)->name))
+			return true;
+	return false;
+}
+
 static bool uses_lost_set(const struct planner *p, const struct ms_chain *chain)
 {
+	if (!p->sets_lost)
+		return false;
 	ms_vec_each(struct ms_rule, rule, &chain->rules) {
 		ms_vec_each(struct ms_match_expr, match, &rule->matches)
 			if (match->kind == MS_MATCH_SET && !set_survives(p, match->set))
@@ -64,31 +74,17 @@ static bool uses_lost_set(const struct planner *p, const struct ms_chain *chain)
 	return false;
 }
 
-/* Returns 1 or 0, or -ENOMEM. */
-static int rules_equal(const struct ms_chain *a, const struct ms_chain *b)
+/* Does @to keep the rules that the chain of its name has? */
+static bool chain_keeps_rules(const struct planner *p, const struct ms_chain *to)
 {
-	_cleanup_(ms_str_fini) struct ms_str left = {0}, right = {0};
+	const struct ms_chain *from = ms_table_chain(p->from, to->name);
 
-	if (a->rules.n_items != b->rules.n_items)
-		return 0;
-	for (size_t i = 0; i < a->rules.n_items; i++) {
-		left.len = right.len = 0;
-		ms_canonical_rule(&a->rules.items[i], &left);
-		ms_canonical_rule(&b->rules.items[i], &right);
-		if (left.failed || right.failed)
-			return -ENOMEM;
-		if (left.len != right.len || memcmp(left.text, right.text, left.len) != 0)
-			return 0;
-	}
-	return 1;
-}
-
-/* Returns 1 when @to, which is in both tables, keeps its rules; 0, or -ENOMEM. */
-static int chain_keeps_rules(const struct planner *p, const struct ms_chain *to)
-{
-	if (!chain_survives(p, to->name) || uses_lost_set(p, to))
-		return 0;
-	return rules_equal(ms_table_chain(p->from, to->name), to);
+	if (!chain_survives(p, to->name) || from->rules.n_items != to->rules.n_items || uses_lost_set(p, to))
+		return false;
+	for (size_t i = 0; i < to->rules.n_items; i++)
+		if (!ms_rules_equal(&from->rules.items[i], &to->rules.items[i]))
+			return false;
+	return true;
 }
 
 /* Elements. */
@@ -162,11 +158,8 @@ static int flush_chains(struct planner *p)
 {
 	ms_vec_each(struct ms_chain *, chain, &p->from->chains) {
 		const struct ms_chain *to = ms_table_chain(p->to, (*chain)->name);
-		int keeps = to ? chain_keeps_rules(p, to) : 0;
 
-		if (keeps < 0)
-			return keeps;
-		if (keeps || (*chain)->rules.n_items == 0)
+		if ((*chain)->rules.n_items == 0 || (to && chain_keeps_rules(p, to)))
 			continue;
 		int r = add_change(p, (struct ms_change){MS_FLUSH_CHAIN, .table = p->from, .chain = *chain});
 		if (r < 0)
@@ -252,11 +245,7 @@ static int add_elems(struct planner *p)
 static int add_rules(struct planner *p)
 {
 	ms_vec_each(struct ms_chain *, chain, &p->to->chains) {
-		int keeps = chain_keeps_rules(p, *chain);
-
-		if (keeps < 0)
-			return keeps;
-		if (keeps || (*chain)->rules.n_items == 0)
+		if ((*chain)->rules.n_items == 0 || chain_keeps_rules(p, *chain))
 			continue;
 		int r = add_change(p, (struct ms_change){MS_ADD_RULES, .table = p->to, .chain = *chain});
 		if (r < 0)
@@ -272,6 +261,7 @@ static int plan_table(struct planner *p)
 		add_sets,	add_rebuilt_chains, add_elems,	  add_rules,
 	};
 
+	p->sets_lost = loses_sets(p);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		int r = steps[i](p);
 		if (r < 0)

@@ -15,7 +15,6 @@
 
 #include "build.h"
 #include "check.h"
-#include "microseg/cleanup.h"
 #include "microseg/ruleset_match.h"
 
 const char *ms_family_name(enum ms_family family)
@@ -98,6 +97,8 @@ size_t ms_set_key_size(const struct ms_set *set)
 	return size;
 }
 
+/* Equality. */
+
 bool ms_texts_equal(const char *a, const char *b)
 {
 	return a == b || (a && b && strcmp(a, b) == 0);
@@ -108,131 +109,154 @@ bool ms_verdicts_equal(const struct ms_rule_verdict *a, const struct ms_rule_ver
 	return a->kind == b->kind && ms_texts_equal(a->chain, b->chain);
 }
 
-/* Canonical bytes. */
-
-static void put_u32(struct ms_str *out, uint32_t value)
+static bool fields_equal(size_t n_fields, const enum ms_field *a, const enum ms_field *b)
 {
-	ms_str_add_len(out, (const char *)&value, sizeof(value));
+	return memcmp(a, b, n_fields * sizeof(*a)) == 0;
 }
 
-/* Absent and empty differ. */
-static void put_text(struct ms_str *out, const char *text)
+static bool matches_equal(const struct ms_match_expr *a, const struct ms_match_expr *b)
 {
-	put_u32(out, text ? (uint32_t)strlen(text) + 1 : 0);
-	if (text)
-		ms_str_add(out, text);
+	return a->kind == b->kind && a->negate == b->negate && a->mask == b->mask && a->n_fields == b->n_fields &&
+	       a->n_values == b->n_values && fields_equal(a->n_fields, a->fields, b->fields) &&
+	       memcmp(a->values, b->values, (size_t)a->n_values * MS_VALUE_SIZE) == 0 &&
+	       ms_texts_equal(a->set, b->set);
 }
 
-static void put_fields(struct ms_str *out, size_t n_fields, const enum ms_field *fields)
+static bool stmts_equal(const struct ms_stmt *a, const struct ms_stmt *b)
 {
-	put_u32(out, (uint32_t)n_fields);
-	for (size_t i = 0; i < n_fields; i++)
-		put_u32(out, fields[i]);
+	return a->kind == b->kind && a->priority == b->priority && a->log.group == b->log.group &&
+	       a->log.snaplen == b->log.snaplen && a->log.queue_threshold == b->log.queue_threshold &&
+	       ms_texts_equal(a->log.prefix, b->log.prefix) && ms_verdicts_equal(&a->verdict, &b->verdict) &&
+	       a->n_fields == b->n_fields && fields_equal(a->n_fields, a->fields, b->fields) &&
+	       ms_texts_equal(a->map, b->map);
 }
 
-static void put_match(struct ms_str *out, const struct ms_match_expr *match)
+bool ms_rules_equal(const struct ms_rule *a, const struct ms_rule *b)
 {
-	put_u32(out, match->kind);
-	put_u32(out, match->negate);
-	put_fields(out, match->n_fields, match->fields);
-	put_u32(out, match->mask);
-	put_u32(out, match->n_values);
-	ms_str_add_len(out, (const char *)match->values, (size_t)match->n_values * MS_VALUE_SIZE);
-	put_text(out, match->set);
+	if (a->matches.n_items != b->matches.n_items || a->stmts.n_items != b->stmts.n_items ||
+	    !ms_texts_equal(a->comment, b->comment))
+		return false;
+	for (size_t i = 0; i < a->matches.n_items; i++)
+		if (!matches_equal(&a->matches.items[i], &b->matches.items[i]))
+			return false;
+	for (size_t i = 0; i < a->stmts.n_items; i++)
+		if (!stmts_equal(&a->stmts.items[i], &b->stmts.items[i]))
+			return false;
+	return true;
 }
 
-static void put_stmt(struct ms_str *out, const struct ms_stmt *stmt)
-{
-	put_u32(out, stmt->kind);
-	put_u32(out, stmt->priority);
-	put_text(out, stmt->log.prefix);
-	put_u32(out, stmt->log.group);
-	put_u32(out, stmt->log.snaplen);
-	put_u32(out, stmt->log.queue_threshold);
-	put_u32(out, stmt->verdict.kind);
-	put_text(out, stmt->verdict.chain);
-	put_fields(out, stmt->n_fields, stmt->fields);
-	put_text(out, stmt->map);
-}
-
-void ms_canonical_rule(const struct ms_rule *rule, struct ms_str *out)
-{
-	put_u32(out, (uint32_t)rule->matches.n_items);
-	ms_vec_each(struct ms_match_expr, match, &rule->matches)
-		put_match(out, match);
-	put_u32(out, (uint32_t)rule->stmts.n_items);
-	ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
-		put_stmt(out, stmt);
-	put_text(out, rule->comment);
-}
-
-void ms_canonical_set(const struct ms_set *set, struct ms_str *out)
-{
-	put_text(out, set->name);
-	put_u32(out, set->map);
-	put_u32(out, set->interval);
-	put_fields(out, set->n_fields, set->fields);
-}
-
-static void put_elems(struct ms_str *out, const struct ms_set *set)
-{
-	put_u32(out, (uint32_t)set->elems.n_items);
-	ms_vec_each(struct ms_elem, elem, &set->elems) {
-		ms_str_add_len(out, (const char *)elem->key, sizeof(elem->key));
-		ms_str_add_len(out, (const char *)elem->end, sizeof(elem->end));
-		put_u32(out, elem->verdict.kind);
-		put_text(out, elem->verdict.chain);
-		put_text(out, elem->comment);
-	}
-}
-
-/* The hash. */
+/* The hash: FNV-1a over everything that equality looks at. */
 
 #define FNV_START 0xcbf29ce484222325u
 #define FNV_PRIME 0x100000001b3u
 
-/* Takes in what was written so far and empties the buffer, which keeps it small. */
-static void fold(uint64_t *hash, struct ms_str *bytes)
+static void hash_bytes(uint64_t *hash, const void *bytes, size_t size)
 {
-	for (size_t i = 0; i < bytes->len; i++)
-		*hash = (*hash ^ (uint8_t)bytes->text[i]) * FNV_PRIME;
-	bytes->len = 0;
+	const uint8_t *b = bytes;
+
+	for (size_t i = 0; i < size; i++)
+		*hash = (*hash ^ b[i]) * FNV_PRIME;
 }
 
-static void fold_table(uint64_t *hash, const struct ms_table *table, struct ms_str *bytes)
+static void hash_number(uint64_t *hash, uint32_t number)
 {
-	put_u32(bytes, table->family);
-	put_text(bytes, table->name);
-	put_u32(bytes, (uint32_t)table->sets.n_items);
-	ms_vec_each(struct ms_set *, set, &table->sets) {
-		ms_canonical_set(*set, bytes);
-		put_u32(bytes, (*set)->size);
-		put_elems(bytes, *set);
-		fold(hash, bytes);
-	}
-	put_u32(bytes, (uint32_t)table->chains.n_items);
-	ms_vec_each(struct ms_chain *, chain, &table->chains) {
-		put_text(bytes, (*chain)->name);
-		put_u32(bytes, (*chain)->hook);
-		put_u32(bytes, (uint32_t)(*chain)->priority);
-		put_u32(bytes, (uint32_t)(*chain)->rules.n_items);
-		ms_vec_each(struct ms_rule, rule, &(*chain)->rules) {
-			ms_canonical_rule(rule, bytes);
-			fold(hash, bytes);
-		}
-	}
-	fold(hash, bytes);
+	hash_bytes(hash, &number, sizeof(number));
 }
 
-static int hash_ruleset(struct ms_ruleset *ruleset)
+/* Absent and empty differ. */
+static void hash_text(uint64_t *hash, const char *text)
 {
-	_cleanup_(ms_str_fini) struct ms_str bytes = {0};
+	size_t len = text ? strlen(text) : 0;
+
+	hash_number(hash, text ? (uint32_t)len + 1 : 0);
+	hash_bytes(hash, text, len);
+}
+
+static void hash_fields(uint64_t *hash, size_t n_fields, const enum ms_field *fields)
+{
+	hash_number(hash, (uint32_t)n_fields);
+	for (size_t i = 0; i < n_fields; i++)
+		hash_number(hash, fields[i]);
+}
+
+static void hash_verdict(uint64_t *hash, const struct ms_rule_verdict *verdict)
+{
+	hash_number(hash, verdict->kind);
+	hash_text(hash, verdict->chain);
+}
+
+static void hash_match(uint64_t *hash, const struct ms_match_expr *match)
+{
+	hash_number(hash, match->kind);
+	hash_number(hash, match->negate);
+	hash_number(hash, match->mask);
+	hash_fields(hash, match->n_fields, match->fields);
+	hash_number(hash, match->n_values);
+	hash_bytes(hash, match->values, (size_t)match->n_values * MS_VALUE_SIZE);
+	hash_text(hash, match->set);
+}
+
+static void hash_stmt(uint64_t *hash, const struct ms_stmt *stmt)
+{
+	hash_number(hash, stmt->kind);
+	hash_number(hash, stmt->priority);
+	hash_text(hash, stmt->log.prefix);
+	hash_number(hash, stmt->log.group);
+	hash_number(hash, stmt->log.snaplen);
+	hash_number(hash, stmt->log.queue_threshold);
+	hash_verdict(hash, &stmt->verdict);
+	hash_fields(hash, stmt->n_fields, stmt->fields);
+	hash_text(hash, stmt->map);
+}
+
+static void hash_chain(uint64_t *hash, const struct ms_chain *chain)
+{
+	hash_text(hash, chain->name);
+	hash_number(hash, chain->hook);
+	hash_number(hash, (uint32_t)chain->priority);
+	hash_number(hash, (uint32_t)chain->rules.n_items);
+	ms_vec_each(struct ms_rule, rule, &chain->rules) {
+		hash_number(hash, (uint32_t)rule->matches.n_items);
+		ms_vec_each(struct ms_match_expr, match, &rule->matches)
+			hash_match(hash, match);
+		hash_number(hash, (uint32_t)rule->stmts.n_items);
+		ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+			hash_stmt(hash, stmt);
+		hash_text(hash, rule->comment);
+	}
+}
+
+static void hash_set(uint64_t *hash, const struct ms_set *set)
+{
+	hash_text(hash, set->name);
+	hash_number(hash, set->map);
+	hash_number(hash, set->interval);
+	hash_fields(hash, set->n_fields, set->fields);
+	hash_number(hash, set->size);
+	hash_number(hash, (uint32_t)set->elems.n_items);
+	ms_vec_each(struct ms_elem, elem, &set->elems) {
+		hash_bytes(hash, elem->key, ms_set_key_size(set));
+		hash_bytes(hash, elem->end, sizeof(elem->end));
+		hash_verdict(hash, &elem->verdict);
+		hash_text(hash, elem->comment);
+	}
+}
+
+static uint64_t hash_ruleset(const struct ms_ruleset *ruleset)
+{
 	uint64_t hash = FNV_START;
 
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
-		fold_table(&hash, *table, &bytes);
-	ruleset->hash = hash;
-	return bytes.failed ? -ENOMEM : 0;
+	ms_vec_each(struct ms_table *, table, &ruleset->tables) {
+		hash_number(&hash, (*table)->family);
+		hash_text(&hash, (*table)->name);
+		hash_number(&hash, (uint32_t)(*table)->sets.n_items);
+		ms_vec_each(struct ms_set *, set, &(*table)->sets)
+			hash_set(&hash, *set);
+		hash_number(&hash, (uint32_t)(*table)->chains.n_items);
+		ms_vec_each(struct ms_chain *, chain, &(*table)->chains)
+			hash_chain(&hash, *chain);
+	}
+	return hash;
 }
 
 /* Finishing. */
@@ -318,5 +342,6 @@ int ms_ruleset_finish(struct ms_ruleset *ruleset)
 		if (r < 0)
 			return r;
 	}
-	return hash_ruleset(ruleset);
+	ruleset->hash = hash_ruleset(ruleset);
+	return 0;
 }
