@@ -354,10 +354,7 @@ void ms_rule_counter(struct ms_ruleset *ruleset, struct ms_rule *rule)
 	add_stmt(ruleset, rule, MS_STMT_COUNTER);
 }
 
-/*
- * 128 bytes of the packet hold every header we decode; 32 packets or a tenth of a second a message keep a flood cheap
- * (nfnetlink_log's own limits stay as they are).
- */
+/* 128 bytes of the packet hold every header we decode; up to 32 packets share a message, which keeps a flood cheap. */
 void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix, uint16_t group)
 {
 	struct ms_stmt *stmt = add_stmt(ruleset, rule, MS_STMT_LOG);
