@@ -43,6 +43,10 @@ static const struct flag flags[CLI_N_FLAGS] = {
 	[CLI_YES] = {"yes", 'y', NULL, "do not ask"},
 	[CLI_CONFIRM] = {"confirm", 0, "TIME", "roll back unless confirmed (not in this version)"},
 	[CLI_FOR] = {"for", 0, "TIME", "only for this long (not in this version)"},
+	[CLI_FROM] = {"from", 0, "PATH", "compare with this policy (several times) and not with the running one"},
+	[CLI_RULESET] = {"ruleset", 0, NULL, "also what changes in sets, chains and rules"},
+	[CLI_FAIL_ON_GAIN] = {"fail-on-gain", 0, NULL, "exit 1 only if something may flow that could not"},
+	[CLI_FAIL_ON_CROSSING] = {"fail-on-crossing", 0, NULL, "exit 1 only if it does so between two environments"},
 };
 
 int cli_fail(const struct cli *cli, const char *format, ...)
@@ -58,13 +62,34 @@ int cli_fail(const struct cli *cli, const char *format, ...)
 	return CLI_UNANSWERED;
 }
 
+static const char *const output_names[CLI_N_OUTPUTS] = {
+	[CLI_TEXT] = "text", [CLI_JSON] = "json", [CLI_TAP] = "tap", [CLI_CSV] = "csv", [CLI_HTML] = "html",
+};
+
+static bool has_output(const struct cli_command *command, unsigned int output)
+{
+	return output == CLI_TEXT || output == CLI_JSON || (command->outputs & CLI_OUT(output));
+}
+
+/* "text|json|tap". */
+static void list_outputs(const struct cli_command *command, char *text, size_t size)
+{
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < CLI_N_OUTPUTS; i++)
+		if (has_output(command, i) && len < size)
+			len += (size_t)snprintf(text + len, size - len, "%s%s", i ? "|" : "", output_names[i]);
+}
+
 static void print_flags(uint32_t wanted, const struct cli_command *command)
 {
-	char left[64];
+	char left[96], outputs[64];
 
+	if (command)
+		list_outputs(command, outputs, sizeof(outputs));
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
 		const struct flag *flag = &flags[i];
-		const char *argument = i == CLI_OUTPUT && command && command->tap ? "text|json|tap" : flag->argument;
+		const char *argument = i == CLI_OUTPUT && command ? outputs : flag->argument;
 
 		if (!(wanted & CLI_FLAG(i)))
 			continue;
@@ -181,6 +206,8 @@ static int take_flag(struct cli *cli, enum cli_flag flag)
 	cli->values[flag] = optarg;
 	if (flag == CLI_POLICY)
 		return ms_vec_push(&cli->policies, optarg);
+	if (flag == CLI_FROM)
+		return ms_vec_push(&cli->from, optarg);
 	return 0;
 }
 
@@ -239,18 +266,19 @@ static int parse_flags(int argc, char **argv, struct cli *cli)
 
 static int parse_output(struct cli *cli)
 {
-	static const char *const names[] = {[CLI_TEXT] = "text", [CLI_JSON] = "json", [CLI_TAP] = "tap"};
 	const char *wanted = cli->values[CLI_OUTPUT];
+	char outputs[64];
 
-	for (unsigned int i = 0; wanted && i <= CLI_TAP; i++) {
-		if (strcmp(names[i], wanted) != 0 || (i == CLI_TAP && !cli->command->tap))
+	for (unsigned int i = 0; wanted && i < CLI_N_OUTPUTS; i++) {
+		if (strcmp(output_names[i], wanted) != 0 || !has_output(cli->command, i))
 			continue;
 		cli->output = (enum cli_output)i;
 		return 0;
 	}
 	if (!wanted)
 		return 0;
-	cli_fail(cli, "no output '%s': text%s json", wanted, cli->command->tap ? ", tap or" : " or");
+	list_outputs(cli->command, outputs, sizeof(outputs));
+	cli_fail(cli, "no output '%s': %s", wanted, outputs);
 	return -EINVAL;
 }
 
@@ -335,6 +363,7 @@ int cli_parse(int argc, char **argv, struct cli *cli)
 void cli_fini(struct cli *cli)
 {
 	ms_vec_fini(&cli->policies);
+	ms_vec_fini(&cli->from);
 	ms_vec_fini(&cli->words);
 	ms_config_fini(&cli->config);
 }

@@ -52,6 +52,7 @@ static int read_inventory(const struct cli *cli, const char *path, struct ms_inv
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	int r = ms_files_init(&files);
 
+	files.inventory = true;
 	if (r == 0)
 		r = ms_files_read(&files, path, &error);
 	if (r == 0 && files.list.n_items != 1) {

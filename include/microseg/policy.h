@@ -21,6 +21,8 @@
 #define MS_MAX_FILES 4096		       /* files of one load */
 #define MS_MAX_DEPTH 32			       /* nested collections */
 #define MS_MAX_NODES 100000		       /* YAML nodes of one file */
+#define MS_MAX_INVENTORY_SIZE ((size_t)64 * 1024 * 1024) /* bytes of an inventory: it grows with the node */
+#define MS_MAX_INVENTORY_NODES 4000000		/* YAML nodes of an inventory */
 #define MS_MAX_DOCUMENTS 1024		       /* documents of one file */
 #define MS_MAX_SCALAR 4096		       /* bytes of one scalar */
 #define MS_MAX_NAME 63			       /* bytes of an environment's or a service's name */
@@ -190,7 +192,19 @@ struct ms_policy_file {
 	const char *name;
 	const char *bytes;
 	size_t size;
+	bool inventory; /* the larger limits apply */
 };
+
+/** The limits of @file, by what it is. */
+static inline size_t ms_file_max_size(const struct ms_policy_file *file)
+{
+	return file->inventory ? MS_MAX_INVENTORY_SIZE : MS_MAX_FILE_SIZE;
+}
+
+static inline size_t ms_file_max_nodes(const struct ms_policy_file *file)
+{
+	return file->inventory ? MS_MAX_INVENTORY_NODES : MS_MAX_NODES;
+}
 
 /**
  * Loads a policy out of @files (their order does not matter). @now judges clocks (until), in UNIX seconds.

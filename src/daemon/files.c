@@ -29,13 +29,24 @@ void ms_files_fini(struct ms_files *files)
 	*files = (struct ms_files){0};
 }
 
+static size_t max_size(const struct ms_files *files)
+{
+	return ms_file_max_size(&(struct ms_policy_file){.inventory = files->inventory});
+}
+
+static size_t max_total(const struct ms_files *files)
+{
+	return files->inventory ? MS_MAX_INVENTORY_SIZE : MS_FILES_MAX_TOTAL;
+}
+
 int ms_files_add(struct ms_files *files, const char *name, const char *bytes, size_t size)
 {
-	if (size > MS_MAX_FILE_SIZE || files->list.n_items >= MS_MAX_FILES ||
-	    size > MS_FILES_MAX_TOTAL - files->total_size)
+	if (size > max_size(files) || files->list.n_items >= MS_MAX_FILES ||
+	    size > max_total(files) - files->total_size)
 		return -E2BIG;
 
 	struct ms_policy_file file = {
+		.inventory = files->inventory,
 		.name = ms_arena_strdup(files->arena, name),
 		.bytes = ms_arena_strndup(files->arena, bytes, size),
 		.size = size,
@@ -51,7 +62,8 @@ int ms_files_add(struct ms_files *files, const char *name, const char *bytes, si
 
 static int fail(struct ms_str *error, const char *path, int r)
 {
-	const char *why = r == -E2BIG ? "larger than a load may be (1 MiB a file, 16 MiB and 4096 files in all)"
+	const char *why = r == -E2BIG ? "larger than a load may be (policies: 1 MiB a file, 16 MiB and 4096 files "
+					"in all; an inventory: 64 MiB)"
 			  : r == -ELOOP ? "a symbolic link inside a policy directory is not followed"
 					: strerror(-r);
 
@@ -61,15 +73,15 @@ static int fail(struct ms_str *error, const char *path, int r)
 }
 
 /* Reads up to one byte more than a file may have, so that a file that is too large shows. */
-static int read_whole(int fd, char **ret_bytes, size_t *ret_size)
+static int read_whole(int fd, size_t limit, char **ret_bytes, size_t *ret_size)
 {
-	_cleanup_(freep) char *bytes = malloc(MS_MAX_FILE_SIZE + 1);
+	_cleanup_(freep) char *bytes = malloc(limit + 1);
 	size_t size = 0;
 
 	if (!bytes)
 		return -ENOMEM;
-	while (size <= MS_MAX_FILE_SIZE) {
-		ssize_t n = read(fd, bytes + size, MS_MAX_FILE_SIZE + 1 - size);
+	while (size <= limit) {
+		ssize_t n = read(fd, bytes + size, limit + 1 - size);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -88,7 +100,7 @@ static int read_file(struct ms_files *files, int fd, const char *path, struct ms
 {
 	_cleanup_(freep) char *bytes = NULL;
 	size_t size = 0;
-	int r = read_whole(fd, &bytes, &size);
+	int r = read_whole(fd, max_size(files), &bytes, &size);
 
 	if (r == 0)
 		r = ms_files_add(files, path, bytes, size);

@@ -18,6 +18,7 @@ struct ms_files {
 	struct ms_arena *arena; /* owns names and bytes */
 	MS_VEC(struct ms_policy_file) list;
 	size_t total_size;
+	bool inventory; /* set it before reading one: inventories may be larger than policies */
 };
 
 int ms_files_init(struct ms_files *files);

@@ -20,6 +20,7 @@ static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	int r = ms_files_init(&files);
 
+	files.inventory = true;
 	if (r == 0)
 		r = ms_state_load_inventory(daemon->store, &files);
 	if (r == 0)

@@ -381,9 +381,9 @@ static bool report_unreadable(struct ms_yaml_reader *reader)
 	struct ms_origin at = {.file = reader->name};
 	const char *nul;
 
-	if (file->size > MS_MAX_FILE_SIZE) {
+	if (file->size > ms_file_max_size(file)) {
 		ms_yaml_error(file, reader->diags, &at, "file-too-large", "split it",
-			      "more than %zu bytes", MS_MAX_FILE_SIZE);
+			      "more than %zu bytes", ms_file_max_size(file));
 		return true;
 	}
 	if (file->size >= 2 &&

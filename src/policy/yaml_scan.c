@@ -215,6 +215,7 @@ static void count_event(struct counts *counts, yaml_event_type_t type)
 static bool report_limit(struct ms_yaml_reader *reader, const struct ms_yaml_segment *segment,
 			 const yaml_event_t *event, const struct counts *counts)
 {
+	size_t max_nodes = ms_file_max_nodes(reader->file);
 	const struct {
 		bool over;
 		const char *code;
@@ -223,7 +224,7 @@ static bool report_limit(struct ms_yaml_reader *reader, const struct ms_yaml_seg
 	} limits[] = {
 		{counts->depth > MS_MAX_DEPTH, "too-deep", MS_MAX_DEPTH,
 		 "nested lists and mappings"},
-		{counts->nodes > MS_MAX_NODES, "too-many-nodes", MS_MAX_NODES,
+		{counts->nodes > max_nodes, "too-many-nodes", max_nodes,
 		 "YAML nodes in a file"},
 		{counts->documents > MS_MAX_DOCUMENTS, "too-many-documents", MS_MAX_DOCUMENTS,
 		 "documents in a file"},
