@@ -107,6 +107,37 @@ static int a_refused_plan_changes_nothing_and_names_the_object(const void *unuse
 	return 0;
 }
 
+/* A chain with one rule, or none. */
+static struct ms_ruleset *one_rule(bool filled)
+{
+	static const struct ms_origin at = {.file = "policies/orders-db.yaml", .line = 12};
+	struct ms_ruleset *rs = ms_ruleset_new();
+	struct ms_chain *chain =
+		ms_ruleset_add_chain(rs, ms_ruleset_add_table(rs, MS_FAMILY_INET, "microseg"), "to/prod/orders-db");
+
+	if (filled)
+		ms_rule_verdict(rs, ms_ruleset_add_rule(rs, chain, &at), MS_VERDICT_ACCEPT, NULL);
+	return ms_ruleset_finish(rs) == 0 ? rs : ms_ruleset_free(rs);
+}
+
+static int a_refused_rule_is_named_by_its_policy_line(const void *unused)
+{
+	(void)unused;
+	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *from = one_rule(false), *to = one_rule(true);
+	_cleanup_(ms_plan_fini) struct ms_plan plan = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+
+	/* The chain that the plan counts on is not there. */
+	expect(ms_kernel_open(&kernel) == 0 && from && to, "open");
+	expect(ms_plan_make(from, to, &plan) == 0, "plan");
+	expect(ms_kernel_apply(kernel, &plan, &error) == -ENOENT, "%s", text_of(&error));
+	expect(strstr(text_of(&error), "add rule to inet microseg to/prod/orders-db at place 1 "
+				       "(policies/orders-db.yaml:12): No such file"),
+	       "%s", text_of(&error));
+	return 0;
+}
+
 static int foreign_changes_are_seen(const void *unused)
 {
 	(void)unused;
@@ -250,6 +281,7 @@ int main(int argc, char **argv)
 		{"plans_lead_from_any_ruleset_to_any_other", plans_lead_from_any_ruleset_to_any_other},
 		{"a_refused_plan_changes_nothing_and_names_the_object",
 		 a_refused_plan_changes_nothing_and_names_the_object},
+		{"a_refused_rule_is_named_by_its_policy_line", a_refused_rule_is_named_by_its_policy_line},
 		{"foreign_changes_are_seen", foreign_changes_are_seen},
 		{"owned_tables_refuse_others_and_outlive_their_owner",
 		 owned_tables_refuse_others_and_outlive_their_owner},
