@@ -149,6 +149,24 @@ static void find_shared(struct compiler *c)
 	ms_vec_fini(&all);
 }
 
+static int compare_identities(const void *left, const void *right)
+{
+	const struct ms_endpoint *a = *(struct ms_endpoint *const *)left;
+	const struct ms_endpoint *b = *(struct ms_endpoint *const *)right;
+	int r = strcmp(a->identity, b->identity);
+
+	return r ? r : (a > b) - (a < b);
+}
+
+static void find_members(struct compiler *c)
+{
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && endpoint_is_known(endpoint) &&
+		    ms_avec_push(c->ruleset->arena, &c->members, endpoint) < 0)
+			c->ruleset->failed = true;
+	ms_vec_sort(&c->members, compare_identities);
+}
+
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr)
 {
 	return !ms_addr_is_link_local(addr) || c->shared.n_items == 0 ||
@@ -175,6 +193,7 @@ static void compile_policy(struct compiler *c)
 {
 	note_modes(c);
 	find_shared(c);
+	find_members(c);
 	sets_declare_bridge(c);
 	guard_compile_bridge(c);
 	refuse_compile(c, c->bridge);
@@ -213,6 +232,7 @@ int ms_compile(const struct ms_policy *policy, const struct ms_inventory *invent
 	else
 		door_compile(&c);
 
+	sets_fini(&c);
 	int r = ms_ruleset_finish(ruleset);
 	if (r < 0)
 		return r;

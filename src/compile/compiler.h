@@ -54,6 +54,8 @@ struct compiler {
 	struct ms_table *arp; /* NULL without routed veths */
 	bool audits;   /* some environment, service or `unidentified` is in audit */
 	bool enforces; /* some is in enforce */
+	struct set_entry *sets[3]; /* by table: sets.c */
+	MS_VEC(struct ms_endpoint *) members; /* the known identified endpoints, sorted by identity */
 	ms_addr_vec shared; /* link-local addresses that several endpoints have, sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
@@ -75,6 +77,7 @@ bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 void sets_declare_bridge(struct compiler *c);
 void sets_declare_inet(struct compiler *c);
 void sets_fill(struct compiler *c);
+void sets_fini(struct compiler *c);
 /* The peer set of a service, declared and filled at its first use; the environment's when @service is NULL. */
 const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service);
 /* A shared interval set with @ranges of @family. */

@@ -275,35 +275,18 @@ static void compile_identity(struct compiler *c, struct ms_endpoint *const *endp
 	}
 }
 
-static int compare_identities(const void *left, const void *right)
-{
-	const struct ms_endpoint *a = *(struct ms_endpoint *const *)left;
-	const struct ms_endpoint *b = *(struct ms_endpoint *const *)right;
-	int r = strcmp(a->identity, b->identity);
-
-	return r ? r : (a > b) - (a < b);
-}
-
 void services_compile(struct compiler *c)
 {
-	MS_VEC(struct ms_endpoint *) members = {0};
+	struct ms_endpoint **members = c->members.items;
 
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
-		if (!endpoint_is_known(endpoint))
-			continue;
-		if (endpoint->state != MS_ENDPOINT_IDENTIFIED)
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		if (endpoint_is_known(endpoint) && endpoint->state != MS_ENDPOINT_IDENTIFIED)
 			dispatch_link(c, endpoint, "to-unidentified");
-		else if (ms_vec_push(&members, endpoint) < 0)
-			c->ruleset->failed = true;
-	}
-	ms_vec_sort(&members, compare_identities);
-
-	for (size_t i = 0, n; i < members.n_items; i += n) {
-		for (n = 1; i + n < members.n_items; n++)
-			if (strcmp(members.items[i]->identity, members.items[i + n]->identity) != 0)
+	for (size_t i = 0, n; i < c->members.n_items; i += n) {
+		for (n = 1; i + n < c->members.n_items; n++)
+			if (strcmp(members[i]->identity, members[i + n]->identity) != 0)
 				break;
-		compile_identity(c, members.items + i, n);
+		compile_identity(c, members + i, n);
 	}
-	ms_vec_fini(&members);
 	ends_compile(c);
 }

@@ -8,19 +8,43 @@
 #include "compiler.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(entry) ((void)(entry), (void)(c->ruleset->failed = true))
+#include <uthash.h>
 
 #define SMALL_SET 64  /* least room in the set of one service */
 #define NODE_SET 256  /* least room in a set of the whole node */
 #define GROW_FACTOR 4 /* a set that fills is rebuilt with this much more room */
 
+/* Finds a set by its name: thousands of peer sets are asked for again and again. */
+struct set_entry {
+	UT_hash_handle hh;
+	struct ms_set *set;
+};
+
 static struct ms_set *declare(struct compiler *c, struct ms_table *table, const char *name, size_t n_fields,
 			      const enum ms_field *fields, uint32_t least)
 {
 	struct ms_set *set = ms_ruleset_add_set(c->ruleset, table, name, n_fields, fields);
+	struct set_entry *entry = ms_arena_alloc(c->ruleset->arena, sizeof(*entry));
 
 	set->size = least;
+	if (!entry) {
+		c->ruleset->failed = true;
+		return set;
+	}
+	entry->set = set;
+	HASH_ADD_KEYPTR(hh, c->sets[table->family], set->name, strlen(set->name), entry);
 	return set;
+}
+
+void sets_fini(struct compiler *c)
+{
+	for (size_t i = 0; i < 3; i++)
+		HASH_CLEAR(hh, c->sets[i]);
 }
 
 static void declare_family_sets(struct compiler *c, struct ms_table *table, const char *name, bool map)
@@ -117,20 +141,21 @@ void sets_declare_inet(struct compiler *c)
 	declare_family_sets(c, c->inet, "link", true);
 }
 
-static struct ms_set *find(struct ms_table *table, const char *name)
+static struct ms_set *find(struct compiler *c, struct ms_table *table, const char *name)
 {
-	ms_vec_each(struct ms_set *, set, &table->sets)
-		if (strcmp((*set)->name, name) == 0)
-			return *set;
-	return NULL;
+	struct set_entry *entry = NULL;
+
+	HASH_FIND_STR(c->sets[table->family], name, entry);
+	return entry ? entry->set : NULL;
 }
 
-static struct ms_set *find_family(struct ms_table *table, const char *name, const struct family *family)
+static struct ms_set *find_family(struct compiler *c, struct ms_table *table, const char *name,
+				  const struct family *family)
 {
 	char text[256];
 
 	snprintf(text, sizeof(text), "%s/%d", name, family->ip);
-	return find(table, text);
+	return find(c, table, text);
 }
 
 static struct ms_elem *add_text(struct compiler *c, struct ms_set *set, const char *interface)
@@ -152,7 +177,7 @@ static struct ms_elem *add_addr(struct compiler *c, struct ms_set *set, const st
 /* Adds @addr to the set "@name/4" or "@name/6", if there is one. */
 static void add_member(struct compiler *c, struct ms_table *table, const char *name, const struct ms_addr *addr)
 {
-	struct ms_set *set = find_family(table, name, family_of(addr));
+	struct ms_set *set = find_family(c, table, name, family_of(addr));
 
 	if (set)
 		add_addr(c, set, addr);
@@ -160,7 +185,7 @@ static void add_member(struct compiler *c, struct ms_table *table, const char *n
 
 void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr, const char *chain)
 {
-	struct ms_set *set = find_family(c->inet, map, family_of(addr));
+	struct ms_set *set = find_family(c, c->inet, map, family_of(addr));
 
 	if (set)
 		add_addr(c, set, addr)->verdict = (struct ms_rule_verdict){MS_VERDICT_GOTO, chain};
@@ -168,10 +193,36 @@ void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *ad
 		c->ruleset->failed = true;
 }
 
-static bool is_member(const struct ms_endpoint *endpoint, const char *env, const char *service)
+static int compare_identity(const void *key, const void *item)
 {
-	return endpoint->state == MS_ENDPOINT_IDENTIFIED && endpoint_is_known(endpoint) &&
-	       strcmp(endpoint->env, env) == 0 && (!service || strcmp(endpoint->service, service) == 0);
+	return strcmp(key, (*(struct ms_endpoint *const *)item)->identity);
+}
+
+/* The first of the identified endpoints that are @identity, which is sorted to be found. */
+static size_t first_member(const struct compiler *c, const char *identity)
+{
+	size_t low = 0, high = c->members.n_items;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare_identity(identity, &c->members.items[middle]) > 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void add_peers(struct compiler *c, struct ms_set *set, const struct family *family, const char *identity)
+{
+	for (size_t i = first_member(c, identity); i < c->members.n_items; i++) {
+		if (compare_identity(identity, &c->members.items[i]) != 0)
+			return;
+		ms_vec_each(struct ms_addr, addr, &c->members.items[i]->addrs)
+			if (addr->ip == family->ip && addr_identifies(c, addr))
+				add_addr(c, set, addr);
+	}
 }
 
 const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service)
@@ -179,14 +230,11 @@ const char *sets_peer(struct compiler *c, const struct family *family, const cha
 	const char *name = service ? name_of(c, "%s/%s/%d", env, service, family->ip)
 				   : name_of(c, "any/%s/%d", env, family->ip);
 
-	if (find(c->inet, name))
+	/* Those of environments are declared from the start. */
+	if (!service || find(c, c->inet, name))
 		return name;
-	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, SMALL_SET);
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
-		if (is_member(endpoint, env, service))
-			ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
-				if (addr->ip == family->ip && addr_identifies(c, addr))
-					add_addr(c, set, addr);
+	add_peers(c, declare(c, c->inet, name, 1, &family->saddr, SMALL_SET), family,
+		  name_of(c, "%s/%s", env, service));
 	return name;
 }
 
@@ -195,7 +243,7 @@ const char *sets_node(struct compiler *c, const struct family *family, const cha
 	const char *name = node ? name_of(c, "node/%s/%d", node, family->ip)
 				: name_of(c, "nodes/%d", family->ip);
 
-	if (find(c->inet, name))
+	if (find(c, c->inet, name))
 		return name;
 	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, SMALL_SET);
 	ms_vec_each(struct ms_node, entry, &c->policy->nodes)
@@ -228,7 +276,7 @@ const char *sets_net(struct compiler *c, const struct family *family, const stru
 	const char *name = name_of(c, "net/%s%s%08x/%d", named ? peer->net_name : "", named ? "-" : "",
 				   ranges_hash(&peer->ranges, family), family->ip);
 
-	if (find(c->inet, name))
+	if (find(c, c->inet, name))
 		return name;
 	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, 0);
 	set->interval = true;
@@ -240,20 +288,20 @@ const char *sets_net(struct compiler *c, const struct family *family, const stru
 
 static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 {
-	struct ms_set *mac = find(c->bridge, "mac"), *lladdr = find(c->bridge, "nd-mac");
+	struct ms_set *mac = find(c, c->bridge, "mac"), *lladdr = find(c, c->bridge, "nd-mac");
 	struct ms_elem *elem;
 
 	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
 		return;
-	add_text(c, find(c->bridge, "ports"), endpoint->interface);
+	add_text(c, find(c, c->bridge, "ports"), endpoint->interface);
 	elem = add_text(c, mac, endpoint->interface);
 	ms_elem_key(mac, elem, 1, endpoint->mac.bytes, 6);
 	elem = add_text(c, lladdr, endpoint->interface);
 	ms_elem_key(lladdr, elem, 1, endpoint->mac.bytes, 6);
 
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
-		struct ms_set *source = find_family(c->bridge, "source", family_of(addr));
-		struct ms_set *target = addr->ip == MS_IP6 ? find(c->bridge, "nd-target") : NULL;
+		struct ms_set *source = find_family(c, c->bridge, "source", family_of(addr));
+		struct ms_set *target = addr->ip == MS_IP6 ? find(c, c->bridge, "nd-target") : NULL;
 
 		elem = add_text(c, source, endpoint->interface);
 		ms_elem_key(source, elem, 1, endpoint->mac.bytes, 6);
@@ -272,13 +320,13 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 
 	if (!c->arp || !endpoint->interface[0] || endpoint->bridge[0])
 		return;
-	add_text(c, find(c->inet, "routed"), endpoint->interface);
-	add_text(c, find(c->arp, "routed"), endpoint->interface);
-	elem = add_text(c, find(c->arp, "mac"), endpoint->interface);
-	ms_elem_key(find(c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
+	add_text(c, find(c, c->inet, "routed"), endpoint->interface);
+	add_text(c, find(c, c->arp, "routed"), endpoint->interface);
+	elem = add_text(c, find(c, c->arp, "mac"), endpoint->interface);
+	ms_elem_key(find(c, c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
-		struct ms_set *source = find_family(c->inet, "source", family_of(addr));
-		struct ms_set *arp = find(c->arp, "source/4");
+		struct ms_set *source = find_family(c, c->inet, "source", family_of(addr));
+		struct ms_set *arp = find(c, c->arp, "source/4");
 
 		elem = add_text(c, source, endpoint->interface);
 		ms_elem_key(source, elem, 1, addr->bytes, ms_addr_size(addr->ip));
@@ -295,7 +343,7 @@ static void own_mac(struct compiler *c, const struct ms_mac *mac)
 	static const char *const names[] = {"owned-mac", "owned-nd-mac"};
 
 	for (size_t i = 0; i < 2; i++) {
-		struct ms_set *set = find(c->bridge, names[i]);
+		struct ms_set *set = find(c, c->bridge, names[i]);
 
 		ms_elem_key(set, ms_ruleset_add_elem(c->ruleset, set), 0, mac->bytes, 6);
 	}
@@ -305,7 +353,7 @@ static void own_addr(struct compiler *c, const struct ms_addr *addr)
 {
 	add_member(c, c->bridge, "owned", addr);
 	if (addr->ip == MS_IP6)
-		add_addr(c, find(c->bridge, "owned-nd-target"), addr);
+		add_addr(c, find(c, c->bridge, "owned-nd-target"), addr);
 }
 
 /* What a port in audit may not claim all the same: MACs and addresses that belong to somebody. */
@@ -320,7 +368,7 @@ static void fill_owned(struct compiler *c)
 			own_addr(c, addr);
 		if (endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT && endpoint->interface[0] &&
 		    endpoint->bridge[0])
-			add_text(c, find(c->bridge, "audited"), endpoint->interface);
+			add_text(c, find(c, c->bridge, "audited"), endpoint->interface);
 	}
 	ms_vec_each(struct ms_mac, mac, &c->inventory->host_macs)
 		own_mac(c, mac);
@@ -348,28 +396,28 @@ static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 
 static void fill_links(struct compiler *c)
 {
-	struct ms_set *same = find(c->inet, "same");
+	struct ms_set *same = find(c, c->inet, "same");
 
 	ms_vec_each(struct ms_managed_link, link, &c->inventory->links) {
 		if (!link_is_known(c->inventory, link))
 			continue;
-		add_text(c, find(c->inet, "managed"), link->name);
+		add_text(c, find(c, c->inet, "managed"), link->name);
 		if (c->arp)
-			add_text(c, find(c->arp, "managed"), link->name);
+			add_text(c, find(c, c->arp, "managed"), link->name);
 		if (link->bridge)
 			ms_elem_key(same, add_text(c, same, link->name), 1, link->name, strlen(link->name));
 		ms_vec_each(struct ms_addr, addr, &link->addrs) {
-			struct ms_set *gateway = find_family(c->inet, "gateway", family_of(addr));
+			struct ms_set *gateway = find_family(c, c->inet, "gateway", family_of(addr));
 
 			ms_elem_key(gateway, add_text(c, gateway, link->name), 1, addr->bytes,
 				    ms_addr_size(addr->ip));
 		}
 	}
 	ms_vec_each(const char *, name, &c->inventory->skipped) {
-		add_text(c, find(c->inet, "skipped"), *name);
-		add_text(c, find(c->bridge, "skipped"), *name);
+		add_text(c, find(c, c->inet, "skipped"), *name);
+		add_text(c, find(c, c->bridge, "skipped"), *name);
 		if (c->arp)
-			add_text(c, find(c->arp, "skipped"), *name);
+			add_text(c, find(c, c->arp, "skipped"), *name);
 	}
 }
 
