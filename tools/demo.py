@@ -6,6 +6,7 @@ Every output shown is a real program's; every call is a real connection between 
 had the result that the text promises.
 """
 import os
+import re
 import sys
 import time
 
@@ -118,6 +119,14 @@ def drops(demo, node):
     wait_for(lambda: len(node.events()) >= 4, "the events of four refused calls", 5)
     demo.say("  $ microseg drops")
     demo.show(node.cli("drops"))
+    named = [re.search(r"\((\S+):(\d+)\)", event["nearest"]) for event in node.events() if event["reason"] == "no-grant"]
+    if not named or not named[0]:
+        raise LabError("no event names a line of the policy")
+    file, number = named[0][1], int(named[0][2])
+    with open(os.path.join(ROOT, file)) as policy:
+        line = policy.read().splitlines()[number - 1]
+    demo.say("  The line it names for prod/orders-db, where the owner of that service could let web in:")
+    demo.say("  %s%s:%d:%s%s" % (DIM, file, number, line, OFF))
 
 
 def unattended(demo, node):
