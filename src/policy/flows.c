@@ -4,20 +4,23 @@
 #include "microseg/cleanup.h"
 #include "policy/load.h"
 
-#define CROSSING_ENDS MS_PEERS_ENV
-#define NEVER_ENDS                                                                                 \
-	(MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET | MS_PEERS_ENV | MS_PEERS_LINK_LOCAL)
-#define EXCEPTION_ENDS (MS_PEERS_HOST | MS_PEERS_NET)
-#define TEST_ENDS      (MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET | MS_PEERS_ENV)
+static void load_end(struct ms_load *load, const struct ms_yaml_node *node, enum ms_section section,
+		     const char *name, ms_raw_peer_vec *peers)
+{
+	const struct ms_schema_key *key = ms_schema_key(section, name);
 
-void ms_load_flow(struct ms_load *load, const struct ms_yaml_node *node, unsigned int from,
-		  unsigned int to, struct ms_raw_flow *flow)
+	if (key)
+		ms_load_peers(load, ms_yaml_get(node, name), key->peers, peers);
+}
+
+void ms_load_flow(struct ms_load *load, const struct ms_yaml_node *node, enum ms_section section,
+		  struct ms_raw_flow *flow)
 {
 	const char *until = ms_load_text(node, "until");
 
 	*flow = (struct ms_raw_flow){.at = node->at, .node = node};
-	ms_load_peers(load, ms_yaml_get(node, "from"), from, &flow->from);
-	ms_load_peers(load, ms_yaml_get(node, "to"), to, &flow->to);
+	load_end(load, node, section, "from", &flow->from);
+	load_end(load, node, section, "to", &flow->to);
 	ms_load_ports(load, ms_yaml_get(node, "ports"), &flow->ports);
 	flow->ping = ms_load_bool(node, "ping");
 	flow->published = ms_load_bool(node, "published");
@@ -80,7 +83,7 @@ static void read_crossing(struct ms_load *load, const struct ms_yaml_node *node)
 	struct ms_raw_flow flow;
 	ms_target_vec targets = {0};
 
-	ms_load_flow(load, node, CROSSING_ENDS, CROSSING_ENDS, &flow);
+	ms_load_flow(load, node, MS_SECTION_CROSSING, &flow);
 	check_crossing(load, &flow);
 	ms_load_targets(load, &flow, NULL, NULL, &targets);
 	ms_vec_each (struct ms_raw_peer, from, &flow.from) {
@@ -123,7 +126,7 @@ static void read_never(struct ms_load *load, const struct ms_yaml_node *node)
 	struct ms_raw_flow flow;
 	ms_target_vec targets = {0};
 
-	ms_load_flow(load, node, NEVER_ENDS, NEVER_ENDS, &flow);
+	ms_load_flow(load, node, MS_SECTION_NEVER, &flow);
 	check_names(load, &flow);
 	check_ends(load, &flow);
 	if (!ms_yaml_get(node, "ports")) {
@@ -188,10 +191,7 @@ static void read_tests(struct ms_load *load, const struct ms_yaml_node *list)
 
 		if (item->kind != MS_YAML_MAPPING)
 			continue;
-		ms_load_flow(load, item, TEST_ENDS, TEST_ENDS, &flow);
-		if (!ms_yaml_get(item, "to") && !item->broken)
-			ms_load_error(load, &item->at, "missing-key", "write to: prod/orders-db",
-				      "only a test in a Service document may leave out 'to'");
+		ms_load_flow(load, item, MS_SECTION_FLEET_TEST, &flow);
 		check_names(load, &flow);
 		check_test(load, &flow);
 		add_tests(load, &flow, NULL, NULL);
@@ -252,7 +252,7 @@ static void read_exception(struct ms_load *load, const struct ms_yaml_node *root
 	struct ms_raw_flow flow;
 	ms_target_vec targets = {0};
 
-	ms_load_flow(load, root, EXCEPTION_ENDS, EXCEPTION_ENDS, &flow);
+	ms_load_flow(load, root, MS_SECTION_EXCEPTION, &flow);
 	check_exception(load, &flow, id);
 	ms_load_targets(load, &flow, NULL, NULL, &targets);
 	ms_vec_each (struct ms_raw_peer, from, &flow.from) {

@@ -2,7 +2,8 @@
 /*
  * Gate, theory of operation: the loader reads the whole language. What the compiler does not build
  * yet must not load, as a policy that is enforced in part is worse than one that is refused. Each
- * row below holds one feature back; deleting the row is all it takes to let it through.
+ * row below holds one key back, from the loader as from the JSON Schema; deleting the row is all it
+ * takes to let it through.
  */
 #include "policy/gate.h"
 
@@ -11,35 +12,28 @@
 static const struct {
 	enum ms_section section;
 	const char *key;
-	const char *value; /* NULL: whatever it is */
 	const char *what;
 } gates[] = {
-	{MS_SECTION_ENVIRONMENTS, "nodes", NULL, "nodes"},
-	{MS_SECTION_PEER, "node", NULL, "peers that are nodes"},
-	{MS_SECTION_ENVIRONMENTS, "crossings", NULL, "crossings between environments"},
-	{MS_SECTION_ENVIRONMENTS, "never", NULL, "never"},
-	{MS_SECTION_ENVIRONMENT, "two_key", "true", "two_key"},
-	{MS_SECTION_EXCEPTION, "kind", "Exception", "exceptions"},
-	{MS_SECTION_SERVICE, "carries", NULL, "carries"},
-	{MS_SECTION_ALLOW, "published", "true", "published ports"},
-	{MS_SECTION_NEED, "to", MS_GATE_SERVICE,
-	 "needs to a service (without two_key its allow is enough)"},
-	{MS_SECTION_NEED, "to", MS_GATE_ENVIRONMENT, "needs to a whole environment"},
-	{MS_SECTION_PEER, "fqdn", NULL, "peers by DNS name"},
+	{MS_SECTION_EXCEPTION, "kind", "exceptions"},
+	{MS_SECTION_CROSSING, "until", "crossings with an end"},
+	{MS_SECTION_SERVICE, "carries", "carries"},
+	{MS_SECTION_PEER, "fqdn", "peers by DNS name"},
 };
 
-void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key, const char *text,
-		   const struct ms_origin *at)
+const char *ms_gate_what(enum ms_section section, const char *key)
 {
-	if (!load->gated)
-		return;
-	for (size_t i = 0; i < sizeof(gates) / sizeof(gates[0]); i++) {
-		if (gates[i].section != section || strcmp(gates[i].key, key) != 0)
-			continue;
-		if (gates[i].value && (!text || strcmp(gates[i].value, text) != 0))
-			continue;
+	for (size_t i = 0; i < sizeof(gates) / sizeof(gates[0]); i++)
+		if (gates[i].section == section && strcmp(gates[i].key, key) == 0)
+			return gates[i].what;
+	return NULL;
+}
+
+void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key, const struct ms_origin *at)
+{
+	const char *what = load->gated ? ms_gate_what(section, key) : NULL;
+
+	if (what)
 		ms_load_error(load, at, "not-in-this-version",
 			      "remove it: what is not enforced yet is refused, never ignored",
-			      "not in this version: %s", gates[i].what);
-	}
+			      "not in this version: %s", what);
 }

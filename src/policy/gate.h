@@ -4,10 +4,7 @@
 
 #include "policy/load.h"
 
-/* What a grant's destination is, for gates that no single key can name. */
-#define MS_GATE_SERVICE	    "(a service)"
-#define MS_GATE_ENVIRONMENT "(an environment)"
-
-/** Reports @key of @section, when its value @text (NULL: a list or mapping) is behind the gate. */
-void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key, const char *text,
-		   const struct ms_origin *at);
+/** What @key of @section is called when it is behind the gate, else NULL. A whole document is behind it by its kind. */
+const char *ms_gate_what(enum ms_section section, const char *key);
+/** Reports @key of @section when it is behind the gate. */
+void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key, const struct ms_origin *at);

@@ -116,15 +116,6 @@ void ms_load_match(struct ms_load *load, const struct ms_yaml_node *mapping,
 		   struct ms_match *match);
 
 /* peers.c */
-enum ms_peers_allowed {
-	MS_PEERS_BARE = 1 << 0, /* a name without environment, and "*" */
-	MS_PEERS_SELF = 1 << 1,
-	MS_PEERS_HOST = 1 << 2,
-	MS_PEERS_NODE = 1 << 3,
-	MS_PEERS_NET = 1 << 4,
-	MS_PEERS_ENV = 1 << 5,	      /* env/star */
-	MS_PEERS_LINK_LOCAL = 1 << 6, /* ranges keep IPv4 link-local: for refusals */
-};
 void ms_load_peers(struct ms_load *load, const struct ms_yaml_node *value, unsigned int allowed,
 		   ms_raw_peer_vec *peers);
 /** @raw as it stands in @env, in the document of @service (NULL: of every service). */
@@ -171,8 +162,9 @@ void ms_load_grants(struct ms_load *load);
 
 /* flows.c */
 void ms_load_flows(struct ms_load *load);
-void ms_load_flow(struct ms_load *load, const struct ms_yaml_node *node, unsigned int from,
-		  unsigned int to, struct ms_raw_flow *flow);
+/** Reads @node, a mapping of @section: its table rows say which peers may stand where. */
+void ms_load_flow(struct ms_load *load, const struct ms_yaml_node *node, enum ms_section section,
+		  struct ms_raw_flow *flow);
 
 /* lint.c */
 void ms_load_lint(struct ms_load *load);

@@ -19,23 +19,12 @@ static const struct word {
 static void report_misplaced(struct ms_load *load, const struct ms_yaml_node *node,
 			     unsigned int allowed, const char *what)
 {
-	static const struct {
-		unsigned int flag;
-		const char *what;
-	} kinds[] = {
-		{MS_PEERS_BARE, "a service of the same environment"},
-		{MS_PEERS_ENV, "env/*"},
-		{MS_PEERS_SELF, "self"},
-		{MS_PEERS_HOST, "host"},
-		{MS_PEERS_NODE, "{node: NAME}"},
-		{MS_PEERS_NET, "{net: CIDR}"},
-	};
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
 
-	ms_str_add(&hint, "allowed here: env/service");
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (allowed & kinds[i].flag)
-			ms_str_addf(&hint, ", %s", kinds[i].what);
+	ms_str_add(&hint, "allowed here: ");
+	for (size_t i = 0; i < ms_n_peer_forms; i++)
+		if (!ms_peer_forms[i].flag || (allowed & ms_peer_forms[i].flag))
+			ms_str_addf(&hint, "%s%s", i ? ", " : "", ms_peer_forms[i].text);
 	ms_load_error(load, &node->at, "misplaced-peer", hint.text, "%s cannot stand here", what);
 }
 

@@ -4,6 +4,9 @@
 #include <string.h>
 
 static const char *const api_versions[] = {"microseg/v1", NULL};
+static const char *const kind_environments[] = {"Environments", NULL};
+static const char *const kind_service[] = {"Service", NULL};
+static const char *const kind_exception[] = {"Exception", NULL};
 static const char *const modes[] = {"enforce", "audit", NULL};
 static const char *const refusals[] = {"reject", "drop", NULL};
 static const char *const expectations[] = {"allow", "deny", NULL};
@@ -17,14 +20,23 @@ static const char *const deciders[] = {"never", "unidentified", "fence", "no-gra
 #define CHOICE(list) .shape = MS_ONE, .value = MS_VALUE_CHOICE, .choices = (list)
 #define SECTION(of)  .shape = MS_ONE, .value = MS_VALUE_SECTION, .section = MS_SECTION_##of
 #define SECTIONS(of) .shape = MS_MANY, .value = MS_VALUE_SECTION, .section = MS_SECTION_##of
+#define PEERS(mask)  .shape = MS_MANY, .value = MS_VALUE_PEER, .peers = (mask)
 #define REQUIRED     .required = true
 #define FILLED	     .filled = true
+
+/* Who may stand where. */
+#define OUTSIDE	      (MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET)
+#define CALLERS	      (MS_PEERS_BARE | MS_PEERS_SELF | OUTSIDE)
+#define CALLED	      (CALLERS | MS_PEERS_ENV)
+#define FLEET_ENDS    (OUTSIDE | MS_PEERS_ENV)
+#define REFUSED_ENDS  (FLEET_ENDS | MS_PEERS_LINK_LOCAL)
+#define EXCEPTED_ENDS (MS_PEERS_HOST | MS_PEERS_NET)
 
 /* Section, key, what stands behind it, an example, one sentence. */
 const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_ENVIRONMENTS, "apiVersion", CHOICE(api_versions), REQUIRED,
 	 .example = "microseg/v1", .description = "Version of the policy language."},
-	{MS_SECTION_ENVIRONMENTS, "kind", ONE(TEXT), REQUIRED, .example = "Environments",
+	{MS_SECTION_ENVIRONMENTS, "kind", CHOICE(kind_environments), REQUIRED, .example = "Environments",
 	 .description = "What the document is."},
 	{MS_SECTION_ENVIRONMENTS, "identity", SECTION(IDENTITY),
 	 .example = "{env: [io.microseg.env]}",
@@ -54,7 +66,7 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_ENVIRONMENTS, "never", SECTIONS(NEVER),
 	 .example = "[{to: {net: [169.254.169.254/32]}}]",
 	 .description = "What no grant, crossing or exception can allow."},
-	{MS_SECTION_ENVIRONMENTS, "tests", SECTIONS(TEST),
+	{MS_SECTION_ENVIRONMENTS, "tests", SECTIONS(FLEET_TEST),
 	 .example = "[{from: prod/web, to: prod/db, ports: [tcp/5432], expect: deny}]",
 	 .description = "Flows and the verdict they must get."},
 
@@ -105,9 +117,9 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_EXCEPTIONS, "max", ONE(DURATION), .example = "30d",
 	 .description = "The longest time an exception may last; 30d is the default."},
 
-	{MS_SECTION_CROSSING, "from", MANY(PEER), REQUIRED, .example = "prod/metrics",
+	{MS_SECTION_CROSSING, "from", PEERS(MS_PEERS_ENV), REQUIRED, .example = "prod/metrics",
 	 .description = "Who may cross, as env/service or env/*."},
-	{MS_SECTION_CROSSING, "to", MANY(PEER), REQUIRED, .example = "dev/*",
+	{MS_SECTION_CROSSING, "to", PEERS(MS_PEERS_ENV), REQUIRED, .example = "dev/*",
 	 .description = "Where to, as env/service or env/*."},
 	{MS_SECTION_CROSSING, "ports", MANY(PORTS_USE), REQUIRED, .example = "[tcp/9100]",
 	 .description = "Ports for which the fence is lifted."},
@@ -115,9 +127,9 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .description = "When the fence stands again."},
 	{MS_SECTION_CROSSING, "reason", ONE(TEXT), .example = "OPS-311", .description = "Why."},
 
-	{MS_SECTION_NEVER, "from", MANY(PEER), .example = "dev/*",
+	{MS_SECTION_NEVER, "from", PEERS(REFUSED_ENDS), .example = "dev/*",
 	 .description = "Sources; without it every endpoint."},
-	{MS_SECTION_NEVER, "to", MANY(PEER), REQUIRED, .example = "{net: [169.254.169.254/32]}",
+	{MS_SECTION_NEVER, "to", PEERS(REFUSED_ENDS), REQUIRED, .example = "{net: [169.254.169.254/32]}",
 	 .description = "Destinations."},
 	{MS_SECTION_NEVER, "ports", MANY(PORTS_USE), .example = "[tcp/25]",
 	 .description = "Ports; without it every protocol and port."},
@@ -125,7 +137,7 @@ const struct ms_schema_key ms_schema_keys[] = {
 
 	{MS_SECTION_SERVICE, "apiVersion", CHOICE(api_versions), REQUIRED, .example = "microseg/v1",
 	 .description = "Version of the policy language."},
-	{MS_SECTION_SERVICE, "kind", ONE(TEXT), REQUIRED, .example = "Service",
+	{MS_SECTION_SERVICE, "kind", CHOICE(kind_service), REQUIRED, .example = "Service",
 	 .description = "What the document is."},
 	{MS_SECTION_SERVICE, "service", ONE(SERVICE), REQUIRED, .example = "orders-db",
 	 .description = "Its name; \"*\" joins the document to every service of its environments."},
@@ -149,7 +161,7 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .example = "[{from: web, ports: [pg], expect: deny}]",
 	 .description = "Flows and the verdict they must get."},
 
-	{MS_SECTION_ALLOW, "from", MANY(PEER), REQUIRED, .example = "orders-api",
+	{MS_SECTION_ALLOW, "from", PEERS(CALLERS), REQUIRED, .example = "orders-api",
 	 .description = "A service, env/service, self, \"*\", host, {node: NAME} or {net: CIDR}."},
 	{MS_SECTION_ALLOW, "ports", MANY(PORTS_USE), REQUIRED, .example = "[pg, tcp/8080]",
 	 .description = "The container's own ports: numbers, names of this document, or any."},
@@ -159,7 +171,7 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .description = "Whether a net or node reaches the port where the engine published it."},
 	{MS_SECTION_ALLOW, "reason", ONE(TEXT), .example = "DBA VPN", .description = "Why."},
 
-	{MS_SECTION_NEED, "to", MANY(PEER), REQUIRED, .example = "{net: internet}",
+	{MS_SECTION_NEED, "to", PEERS(CALLED), REQUIRED, .example = "{net: internet}",
 	 .description =
 		 "A service, env/service, env/*, self, \"*\", host, {node: NAME} or {net: CIDR}."},
 	{MS_SECTION_NEED, "ports", MANY(PORTS_USE), REQUIRED, .example = "[tcp/443]",
@@ -169,10 +181,10 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_NEED, "reason", ONE(TEXT), .example = "payment provider",
 	 .description = "Why."},
 
-	{MS_SECTION_TEST, "from", MANY(PEER), REQUIRED, .example = "prod/web",
+	{MS_SECTION_TEST, "from", PEERS(CALLED), REQUIRED, .example = "prod/web",
 	 .description = "Sources."},
-	{MS_SECTION_TEST, "to", MANY(PEER), .example = "prod/orders-db",
-	 .description = "Destinations; in a Service document without it that service."},
+	{MS_SECTION_TEST, "to", PEERS(CALLED), .example = "prod/orders-db",
+	 .description = "Destinations; without it this service."},
 	{MS_SECTION_TEST, "ports", MANY(PORTS_USE), REQUIRED, .example = "[pg]",
 	 .description = "Ports."},
 	{MS_SECTION_TEST, "expect", CHOICE(expectations), REQUIRED, .example = "deny",
@@ -182,64 +194,92 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_TEST, "published", ONE(BOOL), .example = "true",
 	 .description = "Whether the flow comes through a published port."},
 
+	{MS_SECTION_FLEET_TEST, "from", PEERS(FLEET_ENDS), REQUIRED, .example = "prod/web",
+	 .description = "Sources, written in full."},
+	{MS_SECTION_FLEET_TEST, "to", PEERS(FLEET_ENDS), REQUIRED, .example = "prod/orders-db",
+	 .description = "Destinations, written in full."},
+	{MS_SECTION_FLEET_TEST, "ports", MANY(PORTS_USE), REQUIRED, .example = "[pg]",
+	 .description = "Ports."},
+	{MS_SECTION_FLEET_TEST, "expect", CHOICE(expectations), REQUIRED, .example = "deny",
+	 .description = "The verdict, whatever the modes."},
+	{MS_SECTION_FLEET_TEST, "by", CHOICE(deciders), .example = "fence",
+	 .description = "The reason of a deny."},
+	{MS_SECTION_FLEET_TEST, "published", ONE(BOOL), .example = "true",
+	 .description = "Whether the flow comes through a published port."},
+
 	{MS_SECTION_EXCEPTION, "apiVersion", CHOICE(api_versions), REQUIRED,
 	 .example = "microseg/v1", .description = "Version of the policy language."},
-	{MS_SECTION_EXCEPTION, "kind", ONE(TEXT), REQUIRED, .example = "Exception",
+	{MS_SECTION_EXCEPTION, "kind", CHOICE(kind_exception), REQUIRED, .example = "Exception",
 	 .description = "What the document is."},
 	{MS_SECTION_EXCEPTION, "id", ONE(TEXT), REQUIRED, .example = "exc-4471",
 	 .description = "A name of its own, for logs and reviews."},
-	{MS_SECTION_EXCEPTION, "from", MANY(PEER), REQUIRED, .example = "prod/debug-shell",
+	{MS_SECTION_EXCEPTION, "from", PEERS(EXCEPTED_ENDS), REQUIRED, .example = "prod/debug-shell",
 	 .description = "Sources, written in full: env/service, host or {net: CIDR}."},
-	{MS_SECTION_EXCEPTION, "to", MANY(PEER), REQUIRED, .example = "prod/orders-db",
+	{MS_SECTION_EXCEPTION, "to", PEERS(EXCEPTED_ENDS), REQUIRED, .example = "prod/orders-db",
 	 .description = "Destinations, written in full: env/service, host or {net: CIDR}."},
 	{MS_SECTION_EXCEPTION, "ports", MANY(PORTS_USE), REQUIRED, .example = "[pg]",
 	 .description = "Ports."},
 	{MS_SECTION_EXCEPTION, "until", ONE(TIME), REQUIRED, .example = "2026-12-01T18:00:00Z",
 	 .description = "When it ends, and with it the connections that only it allowed."},
 	{MS_SECTION_EXCEPTION, "reason", ONE(TEXT), .example = "INC-4471", .description = "Why."},
-	{MS_SECTION_EXCEPTION, "tests", SECTIONS(TEST), .example = "[]",
+	{MS_SECTION_EXCEPTION, "tests", SECTIONS(FLEET_TEST),
+	 .example = "[{from: prod/web, to: prod/db, ports: [tcp/5432], expect: deny}]",
 	 .description = "Flows and the verdict they must get."},
 
-	{MS_SECTION_PEER, "net", MANY(NET), .example = "[10.8.0.0/24, office]",
+	{MS_SECTION_PEER, "net", MANY(NET), .peers = MS_PEERS_NET,
+	 .example = "[10.8.0.0/24, office]",
 	 .description = "CIDRs and names of nets."},
-	{MS_SECTION_PEER, "except", MANY(NET), .example = "[10.8.0.9/32]",
+	{MS_SECTION_PEER, "except", MANY(NET), .peers = MS_PEERS_NET, .example = "[10.8.0.9/32]",
 	 .description = "What of the net is left out."},
-	{MS_SECTION_PEER, "node", ONE(NODE), .example = "node-a",
+	{MS_SECTION_PEER, "node", ONE(NODE), .peers = MS_PEERS_NODE,
+	 .example = "node-a",
 	 .description = "A node of the fleet, or \"*\"."},
-	{MS_SECTION_PEER, "fqdn", MANY(TEXT), .example = "api.example.com",
+	{MS_SECTION_PEER, "fqdn", MANY(TEXT), .peers = MS_PEERS_NAME,
+	 .example = "api.example.com",
 	 .description = "Names in the DNS."},
 };
 
 const size_t ms_n_schema_keys = sizeof(ms_schema_keys) / sizeof(ms_schema_keys[0]);
 
-static const struct {
-	const char *name, *kind;
-} sections[MS_N_SECTIONS] = {
-	[MS_SECTION_ENVIRONMENTS] = {"an Environments document", "Environments"},
-	[MS_SECTION_SERVICE] = {"a Service document", "Service"},
-	[MS_SECTION_EXCEPTION] = {"an Exception document", "Exception"},
-	[MS_SECTION_IDENTITY] = {"identity", NULL},
-	[MS_SECTION_UNIDENTIFIED] = {"unidentified", NULL},
-	[MS_SECTION_ENVIRONMENT] = {"an environment", NULL},
-	[MS_SECTION_MATCH] = {"match", NULL},
-	[MS_SECTION_REFUSE] = {"refuse", NULL},
-	[MS_SECTION_EXCEPTIONS] = {"exceptions", NULL},
-	[MS_SECTION_CROSSING] = {"an entry of crossings", NULL},
-	[MS_SECTION_NEVER] = {"an entry of never", NULL},
-	[MS_SECTION_ALLOW] = {"an entry of allow", NULL},
-	[MS_SECTION_NEED] = {"an entry of needs", NULL},
-	[MS_SECTION_TEST] = {"a test", NULL},
-	[MS_SECTION_PEER] = {"a peer", NULL},
+const struct ms_peer_form ms_peer_forms[] = {
+	{0, "env/service", "this service of this environment"},
+	{MS_PEERS_BARE, "a service of the same environment", "a bare name means the document's own environment"},
+	{MS_PEERS_BARE, "\"*\"", "every service of the document's environment, its own replicas included"},
+	{MS_PEERS_ENV, "env/*", "every service of this environment"},
+	{MS_PEERS_SELF, "self", "the service's other replicas, never implied"},
+	{MS_PEERS_HOST, "host", "this node: its processes and its own addresses"},
+	{MS_PEERS_NODE, "{node: NAME}", "another node of the fleet; {node: \"*\"} is any"},
+	{MS_PEERS_NET, "{net: CIDR}", "addresses outside, less those of `except`"},
+};
+const size_t ms_n_peer_forms = sizeof(ms_peer_forms) / sizeof(ms_peer_forms[0]);
+
+static const char *const sections[MS_N_SECTIONS] = {
+	[MS_SECTION_ENVIRONMENTS] = "an Environments document",
+	[MS_SECTION_SERVICE] = "a Service document",
+	[MS_SECTION_EXCEPTION] = "an Exception document",
+	[MS_SECTION_IDENTITY] = "identity",
+	[MS_SECTION_UNIDENTIFIED] = "unidentified",
+	[MS_SECTION_ENVIRONMENT] = "an environment",
+	[MS_SECTION_MATCH] = "match",
+	[MS_SECTION_REFUSE] = "refuse",
+	[MS_SECTION_EXCEPTIONS] = "exceptions",
+	[MS_SECTION_CROSSING] = "an entry of crossings",
+	[MS_SECTION_NEVER] = "an entry of never",
+	[MS_SECTION_ALLOW] = "an entry of allow",
+	[MS_SECTION_NEED] = "an entry of needs",
+	[MS_SECTION_TEST] = "a test",
+	[MS_SECTION_FLEET_TEST] = "a test outside a Service document",
+	[MS_SECTION_PEER] = "a peer",
 };
 
 const char *ms_section_name(enum ms_section section)
 {
-	return sections[section].name;
+	return sections[section];
 }
 
 const char *ms_document_kind(enum ms_section section)
 {
-	return sections[section].kind;
+	return ms_schema_key(section, "kind")->choices[0];
 }
 
 const struct ms_schema_key *ms_schema_key(enum ms_section section, const char *name)

@@ -30,7 +30,8 @@ enum ms_section {
 	MS_SECTION_NEVER,
 	MS_SECTION_ALLOW,
 	MS_SECTION_NEED,
-	MS_SECTION_TEST,
+	MS_SECTION_TEST,	    /* of a Service document: names may be bare, `to` may be left out */
+	MS_SECTION_FLEET_TEST, /* of the others */
 	MS_SECTION_PEER,
 	MS_N_SECTIONS,
 };
@@ -65,6 +66,28 @@ enum ms_shape {
 	MS_MAP_MANY, /* likewise, each with one value or a list */
 };
 
+/** Which peers may stand behind a key. env/service may behind each. */
+enum ms_peers_allowed {
+	MS_PEERS_BARE = 1 << 0, /* a name without environment, and "*" */
+	MS_PEERS_SELF = 1 << 1,
+	MS_PEERS_HOST = 1 << 2,
+	MS_PEERS_NODE = 1 << 3,
+	MS_PEERS_NET = 1 << 4,
+	MS_PEERS_ENV = 1 << 5,	      /* env/star */
+	MS_PEERS_NAME = 1 << 6,	      /* {fqdn: NAME} */
+	MS_PEERS_LINK_LOCAL = 1 << 7, /* ranges keep IPv4 link-local: for refusals */
+};
+
+struct ms_peer_form {
+	unsigned int flag; /* of ms_peers_allowed; 0: everywhere */
+	const char *text;  /* as messages name it: "{net: CIDR}" */
+	const char *meaning;
+};
+
+/** Every form of a peer. */
+extern const struct ms_peer_form ms_peer_forms[];
+extern const size_t ms_n_peer_forms;
+
 struct ms_schema_key {
 	enum ms_section in;
 	const char *name;
@@ -73,6 +96,7 @@ struct ms_schema_key {
 	enum ms_section section; /* of MS_VALUE_SECTION */
 	enum ms_value map_key;	 /* of maps: what a name is */
 	bool required;
+	unsigned int peers;	    /* ms_peers_allowed of MS_VALUE_PEER; in MS_SECTION_PEER, the kind of peer: its first key must be there */
 	bool filled;		    /* an empty mapping is an error too; an empty list always is */
 	const char *const *choices; /* ended by NULL */
 	const char *example;	    /* as it would be written */
@@ -101,9 +125,18 @@ struct ms_value_type {
 	const char *expected; /* "a CIDR such as 10.8.0.0/24" */
 	/** Is @text such a value? If not, says why. NULL where the schema walk knows better. */
 	bool (*check)(const char *text, struct ms_complaint *complaint);
+	/** A regular expression for what `check` takes, as far as one can say it, or NULL. */
+	const char *pattern;
+	bool is_name;	     /* reserved words are no such value, … */
+	const char *but_word; /* … but for this one, or NULL */
 };
 
 extern const struct ms_value_type ms_value_types[MS_N_VALUES];
+
+/** A name but for the reserved words, and a service with its environment, as regular expressions. */
+#define MS_NAME_PATTERN "[A-Za-z][A-Za-z0-9._-]{0,62}"
+/** The reserved words one by one, then NULL. */
+const char *ms_reserved_word(size_t index);
 
 /** Reads "2026-12-01T18:00:00Z" (RFC 3339, any offset). Returns 0 or -EINVAL. */
 int ms_time_parse(const char *text, time_t *ret_time);

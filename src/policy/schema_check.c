@@ -203,9 +203,7 @@ void ms_schema_check(struct ms_load *load, const struct ms_yaml_node *node, enum
 			report_unknown_key(load, section, entry->key);
 			continue;
 		}
-		ms_gate_check(load, section, key->name,
-			      entry->value->kind == MS_YAML_SCALAR ? entry->value->text : NULL,
-			      &entry->key->at);
+		ms_gate_check(load, section, key->name, &entry->key->at);
 		check_value(load, key, entry->value);
 	}
 	if (!node->broken)

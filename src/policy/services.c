@@ -8,12 +8,7 @@
 #include <string.h>
 
 #include "microseg/cleanup.h"
-#include "policy/gate.h"
 #include "policy/load.h"
-
-#define ALLOW_FROM (MS_PEERS_BARE | MS_PEERS_SELF | MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET)
-#define NEED_TO	   (ALLOW_FROM | MS_PEERS_ENV)
-#define TEST_ENDS  (ALLOW_FROM | MS_PEERS_ENV)
 
 static bool has_env(const struct ms_service_document *document, const struct ms_env *env)
 {
@@ -64,20 +59,6 @@ static void check_star(struct ms_load *load, const struct ms_service_document *d
 	}
 }
 
-/* In the gate's words, what a destination is. */
-static void gate_needs(struct ms_load *load, const struct ms_raw_flow *flow)
-{
-	ms_vec_each (struct ms_raw_peer, raw, &flow->to) {
-		bool whole_env =
-			raw->peer.kind == MS_PEER_SERVICE && !raw->peer.service && !raw->bare;
-
-		if (raw->peer.kind == MS_PEER_SERVICE || raw->peer.kind == MS_PEER_SELF)
-			ms_gate_check(load, MS_SECTION_NEED, "to",
-				      whole_env ? MS_GATE_ENVIRONMENT : MS_GATE_SERVICE,
-				      &raw->peer.at);
-	}
-}
-
 static void check_published(struct ms_load *load, const struct ms_raw_flow *flow)
 {
 	ms_vec_each (struct ms_raw_peer, raw, &flow->from) {
@@ -89,8 +70,8 @@ static void check_published(struct ms_load *load, const struct ms_raw_flow *flow
 	}
 }
 
-static void read_flows(struct ms_load *load, const struct ms_yaml_node *list, unsigned int from,
-		       unsigned int to, ms_raw_flow_vec *flows)
+static void read_flows(struct ms_load *load, const struct ms_yaml_node *list,
+		       enum ms_section section, ms_raw_flow_vec *flows)
 {
 	const struct ms_yaml_node *item;
 
@@ -99,7 +80,7 @@ static void read_flows(struct ms_load *load, const struct ms_yaml_node *list, un
 
 		if (item->kind != MS_YAML_MAPPING)
 			continue;
-		ms_load_flow(load, item, from, to, &flow);
+		ms_load_flow(load, item, section, &flow);
 		ms_load_push(load, flows, flow);
 	}
 }
@@ -134,14 +115,12 @@ static void read_document(struct ms_load *load, const struct ms_yaml_node *root)
 	document.name = strcmp(text, "*") == 0 ? NULL : text;
 	read_envs(load, &document);
 	ms_load_port_map(load, ms_yaml_get(root, "ports"), &document);
-	read_flows(load, ms_yaml_get(root, "allow"), ALLOW_FROM, 0, &document.allow);
-	read_flows(load, ms_yaml_get(root, "needs"), 0, NEED_TO, &document.needs);
-	read_flows(load, ms_yaml_get(root, "tests"), TEST_ENDS, TEST_ENDS, &document.tests);
+	read_flows(load, ms_yaml_get(root, "allow"), MS_SECTION_ALLOW, &document.allow);
+	read_flows(load, ms_yaml_get(root, "needs"), MS_SECTION_NEED, &document.needs);
+	read_flows(load, ms_yaml_get(root, "tests"), MS_SECTION_TEST, &document.tests);
 	default_test_to(load, &document);
 	ms_vec_each (struct ms_raw_flow, allow, &document.allow)
 		check_published(load, allow);
-	ms_vec_each (struct ms_raw_flow, need, &document.needs)
-		gate_needs(load, need);
 	if (!document.name)
 		check_star(load, &document);
 	ms_load_push(load, &load->services, document);

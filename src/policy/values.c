@@ -257,38 +257,63 @@ static bool check_peer(const char *text, struct ms_complaint *complaint)
 	return complain(complaint, "bad-peer", NULL, "'%s' is not a peer", text);
 }
 
+const char *ms_reserved_word(size_t index)
+{
+	return index < N_RESERVED ? reserved[index].word : NULL;
+}
+
+/* The forms of single values as regular expressions that Python, JavaScript and others share. They are for editors; what
+   decides is the check. */
+#define OCTET	    "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+#define IP4	    OCTET "(?:\\." OCTET "){3}"
+#define IP6	    "(?=[^/]*:[^/]*:)[0-9A-Fa-f:.]{2,45}"
+#define CIDR	    IP4 "(?:/(?:3[0-2]|[12]?[0-9]))?|" IP6 "(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+#define PORT                                                                                       \
+	"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+#define PORTS                                                                                      \
+	"(?:tcp|udp|sctp)/" PORT "(?:-" PORT ")?|icmp6?/" OCTET                                    \
+	"|proto/(?!(?:1|6|17|58|132)$)" OCTET
+#define CLOCK	    "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+#define DATE	    "(?:19[7-9][0-9]|[2-9][0-9]{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+#define WHOLE(form) "^(?:" form ")$"
+
 const struct ms_value_type ms_value_types[MS_N_VALUES] = {
 	[MS_VALUE_TEXT] = {"a text", "a text", check_text},
 	[MS_VALUE_BOOL] = {"true or false", "true or false", check_bool},
 	[MS_VALUE_CHOICE] = {"one of a few words", "one of a few words", NULL},
 	[MS_VALUE_NAME] = {"a name",
 			   "a name: a letter, then letters, digits, '.', '_' and '-', 63 at most",
-			   check_name},
+			   check_name, WHOLE(MS_NAME_PATTERN), .is_name = true},
 	[MS_VALUE_SERVICE] =
 		{"a name or \"*\"",
 		 "a name: a letter, then letters, digits, '.', '_' and '-', 63 at most; or \"*\"",
-		 check_name_or_star},
+		 check_name_or_star, WHOLE("\\*|" MS_NAME_PATTERN), .is_name = true},
 	[MS_VALUE_LABELS] = {"a label", "a label such as io.microseg.env, or two as a+b",
-			     check_labels},
+			     check_labels, "^[^+]+(?:\\+[^+]+)*$"},
 	[MS_VALUE_GLOB] = {"a pattern", "a pattern such as \"orders-*\"", check_text},
 	[MS_VALUE_ADDRESS] = {"an address", "an address such as 192.0.2.1 or \"2001:db8::1\"",
-			      check_address},
+			      check_address, WHOLE(IP4 "|" IP6)},
 	[MS_VALUE_RESOLVER] = {"an address or gateway", "an address such as 10.0.0.53, or gateway",
-			       check_resolver},
-	[MS_VALUE_CIDR] = {"a CIDR", "a CIDR such as 10.8.0.0/24 or \"fd00::/8\"", check_cidr},
+			       check_resolver, WHOLE("gateway|" IP4 "|" IP6)},
+	[MS_VALUE_CIDR] = {"a CIDR", "a CIDR such as 10.8.0.0/24 or \"fd00::/8\"", check_cidr,
+			   WHOLE(CIDR)},
 	[MS_VALUE_NET] = {"a CIDR or the name of a net",
 			  "a CIDR such as 10.8.0.0/24, or the name of a net such as internet",
-			  check_net},
-	[MS_VALUE_NODE] = {"a node", "the name of a node, or \"*\"", check_name_or_star},
+			  check_net, WHOLE(CIDR "|" MS_NAME_PATTERN), .is_name = true,
+			  .but_word = "internet"},
+	[MS_VALUE_NODE] = {"a node", "the name of a node, or \"*\"", check_name_or_star,
+			   WHOLE("\\*|" MS_NAME_PATTERN), .is_name = true},
 	[MS_VALUE_PORTS] = {"a port",
 			    "tcp/5432, udp/8000-8100, sctp/3868, icmp/8, icmp6/128 or proto/47",
-			    check_ports},
+			    check_ports, WHOLE(PORTS)},
 	[MS_VALUE_PORTS_USE] =
 		{"a port",
 		 "tcp/5432, udp/8000-8100, sctp/3868, icmp/8, icmp6/128, proto/47, or a port's name",
-		 check_ports_use},
-	[MS_VALUE_TIME] = {"a time", "a time such as 2026-12-01T18:00:00Z", check_time},
-	[MS_VALUE_DURATION] = {"a duration", "a duration such as 30d, 12h or 90m", check_duration},
+		 check_ports_use, WHOLE(PORTS "|" MS_NAME_PATTERN), .is_name = true},
+	[MS_VALUE_TIME] = {"a time", "a time such as 2026-12-01T18:00:00Z", check_time,
+			   "^" DATE "T" CLOCK ":[0-5][0-9](?:Z|[+-]" CLOCK ")$"},
+	[MS_VALUE_DURATION] = {"a duration", "a duration such as 30d, 12h or 90m", check_duration,
+			       "^(?=[0-9]{1,9}[smhdw]$)0*[1-9][0-9]*[smhdw]$"},
 	[MS_VALUE_PEER] = {"a peer",
 			   "a service, env/service, self, \"*\", host, {net: CIDR} or {node: NAME}",
 			   check_peer},
