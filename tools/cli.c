@@ -96,7 +96,7 @@ static void print_flags(uint32_t wanted, const struct cli_command *command)
 		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", flag->letter ? '-' : ' ',
 			 flag->letter ? flag->letter : ' ', flag->letter ? "," : " ", flag->name,
 			 argument ? " " : "", argument ? argument : "");
-		printf("  %-28s %s\n", left, flag->help);
+		printf("  %-33s %s\n", left, flag->help);
 	}
 }
 

@@ -41,6 +41,10 @@ enum cli_flag {
 	CLI_YES,
 	CLI_CONFIRM,
 	CLI_FOR,
+	CLI_FROM,
+	CLI_RULESET,
+	CLI_FAIL_ON_GAIN,
+	CLI_FAIL_ON_CROSSING,
 	CLI_N_FLAGS,
 };
 
@@ -50,13 +54,19 @@ enum cli_output {
 	CLI_TEXT,
 	CLI_JSON,
 	CLI_TAP,
+	CLI_CSV,
+	CLI_HTML,
+	CLI_N_OUTPUTS,
 };
+
+#define CLI_OUT(output) (1u << (output))
 
 struct cli {
 	const struct cli_command *command;
 	uint32_t given;		       /* CLI_FLAG()s that stand on the line */
 	const char *values[CLI_N_FLAGS]; /* of flags that take one; the last one counts */
 	ms_text_vec policies;	       /* every -p */
+	ms_text_vec from;	       /* every --from */
 	ms_text_vec words;	       /* what is not a flag */
 	enum cli_output output;
 	bool color;	  /* of stdout */
@@ -71,7 +81,7 @@ struct cli_command {
 	uint32_t flags;	       /* beside the common ones */
 	const char *examples;  /* lines, or NULL */
 	int (*run)(struct cli *cli); /* NULL: not in this version */
-	bool tap;		     /* has -o tap */
+	uint32_t outputs;	     /* beside text and JSON: CLI_OUT()s */
 };
 
 extern const struct cli_command cli_commands[];

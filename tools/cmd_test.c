@@ -155,7 +155,7 @@ static void print_result(struct run *run, const struct ms_policy_test *test, boo
 		json_array_append_new(run->json, json_pack("{s:s, s:i, s:b, s:s}", "file", test->at.file, "line",
 							   (int)test->at.line, "ok", ok, "message", why));
 		return;
-	case CLI_TEXT:
+	default:
 		if (!ok)
 			printf("%s:%u:%u: failed: %s\n", test->at.file, test->at.line, test->at.column, why);
 		return;

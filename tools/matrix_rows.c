@@ -10,8 +10,9 @@ const char *matrix_proto(uint8_t proto, char text[MS_PORTS_TEXT_SIZE])
 {
 	const char *name = ms_proto_name(proto);
 
-	snprintf(text, MS_PORTS_TEXT_SIZE, name ? "%s" : "proto/%d", name ? name : "", (int)proto);
-	if (!name)
+	if (name)
+		snprintf(text, MS_PORTS_TEXT_SIZE, "%s", name);
+	else
 		snprintf(text, MS_PORTS_TEXT_SIZE, "proto/%d", (int)proto);
 	return text;
 }

@@ -214,12 +214,15 @@ struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_tabl
 /** Adds a set of @n_fields fields; ms_set.map, .interval may be set on the result before elements are added. */
 struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table, const char *name,
 				  size_t n_fields, const enum ms_field *fields);
-/** Adds an element with an all-zero key; fill it with ms_elem_key(). */
+/** Adds an element with an all-zero key; fill it with ms_elem_key() before the next one is added, which moves it. */
 struct ms_elem *ms_ruleset_add_elem(struct ms_ruleset *ruleset, struct ms_set *set);
 /** Writes field number @index of @set's key into @elem: @size bytes at their place, the rest zero. */
 void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, const void *value, size_t size);
 
-/** Appends a rule. @origin may be NULL; otherwise its "file:line" becomes the comment. */
+/**
+ * Appends a rule. @origin may be NULL; otherwise its "file:line" becomes the comment. Fill it before the chain's next
+ * rule is added, which moves it.
+ */
 struct ms_rule *ms_ruleset_add_rule(struct ms_ruleset *ruleset, struct ms_chain *chain,
 				    const struct ms_origin *origin);
 void ms_rule_match(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
@@ -272,6 +275,10 @@ size_t ms_set_key_size(const struct ms_set *set);
  * the table's flags line. @narrow, or NULL for all: an "env/service"; then only what concerns that service.
  */
 void ms_ruleset_print(const struct ms_ruleset *ruleset, const char *narrow, struct ms_str *out);
+/** Appends one rule as it stands in such a listing, without blanks before and a newline behind it. */
+void ms_rule_print(enum ms_family family, const struct ms_rule *rule, struct ms_str *out);
+/** Likewise one element of @set. */
+void ms_elem_print(const struct ms_set *set, const struct ms_elem *elem, struct ms_str *out);
 
 /* A plan: what turns one installed ruleset into another in one transaction. */
 

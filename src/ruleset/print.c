@@ -100,7 +100,7 @@ static struct listed *list_elems(const struct ms_set *set)
 	return listed;
 }
 
-static void print_elem(const struct ms_set *set, const struct ms_elem *elem, struct ms_str *out)
+void ms_elem_print(const struct ms_set *set, const struct ms_elem *elem, struct ms_str *out)
 {
 	const uint8_t *key = elem->key;
 
@@ -133,7 +133,7 @@ static void print_elems(const struct ms_set *set, struct ms_str *out)
 	for (size_t i = 0; i < set->elems.n_items; i++) {
 		if (i)
 			ms_str_add(out, i % per_line ? ", " : NEXT_ELEM_LINE);
-		print_elem(set, listed[i].elem, out);
+		ms_elem_print(set, listed[i].elem, out);
 	}
 	ms_str_add(out, " }\n");
 }
@@ -274,11 +274,10 @@ static void print_stmt(const struct ms_stmt *stmt, struct ms_str *out)
 	}
 }
 
-static void print_rule(enum ms_family family, const struct ms_rule *rule, struct ms_str *out)
+void ms_rule_print(enum ms_family family, const struct ms_rule *rule, struct ms_str *out)
 {
 	const char *blank = "";
 
-	ms_str_add(out, "\t\t");
 	for (size_t i = 0; i < rule->matches.n_items; i++) {
 		if (ms_match_is_implied(family, rule, i))
 			continue;
@@ -293,6 +292,12 @@ static void print_rule(enum ms_family family, const struct ms_rule *rule, struct
 	}
 	if (rule->comment)
 		ms_str_addf(out, " comment \"%s\"", rule->comment);
+}
+
+static void print_rule(enum ms_family family, const struct ms_rule *rule, struct ms_str *out)
+{
+	ms_str_add(out, "\t\t");
+	ms_rule_print(family, rule, out);
 	ms_str_add_char(out, '\n');
 }
 
