@@ -80,7 +80,7 @@ static int print(const struct cli *cli, const struct change_report *report)
 
 		if (!json)
 			return -ENOMEM;
-		json_dumpf(json, stdout, JSON_INDENT(1));
+		json_dumpf(json, stdout, JSON_COMPACT);
 		puts("");
 		return 0;
 	}

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "microseg/cleanup.h"
-#include "microseg/policy.h"
 
 struct differ {
 	struct ms_arena *arena;
@@ -34,32 +33,46 @@ static const char *keep(struct differ *d, struct ms_str *text)
 static void add_elems(struct differ *d, const struct ms_change *change)
 {
 	for (size_t i = 0; i < change->n_elems; i++) {
+		struct ms_elem plain = change->elems[i];
 		struct ms_str text = {0};
 
-		ms_elem_print(change->set, &change->elems[i], &text);
+		plain.comment = NULL;
+		ms_elem_print(change->set, &plain, &text);
 		add(d, (struct ruleset_change){change->kind == MS_ADD_ELEMS, "element",
 					       ms_family_name(change->table->family), change->set->name, keep(d, &text)});
 	}
 }
 
-static int compare_texts(const void *left, const void *right)
+/* A rule as it is printed, and without its comment, which changes with every line added above it in a file. */
+struct rule_text {
+	const char *text;
+	const char *bare;
+};
+typedef MS_VEC(struct rule_text) rule_texts;
+
+static int compare_rules(const void *left, const void *right)
 {
-	return strcmp(*(const char *const *)left, *(const char *const *)right);
+	const struct rule_text *a = left, *b = right;
+
+	return strcmp(a->bare, b->bare);
 }
 
-static void list_rules(struct differ *d, enum ms_family family, const struct ms_chain *chain, ms_text_vec *rules)
+static void list_rules(struct differ *d, enum ms_family family, const struct ms_chain *chain, rule_texts *rules)
 {
 	if (!chain)
 		return;
 	ms_vec_each(const struct ms_rule, rule, &chain->rules) {
-		struct ms_str text = {0};
+		struct ms_str text = {0}, bare = {0};
+		struct ms_rule plain = *rule;
 
+		plain.comment = NULL;
 		ms_rule_print(family, rule, &text);
-		const char *copy = keep(d, &text);
-		if (copy && ms_avec_push(d->arena, rules, copy) < 0)
+		ms_rule_print(family, &plain, &bare);
+		struct rule_text both = {keep(d, &text), keep(d, &bare)};
+		if (both.text && both.bare && ms_avec_push(d->arena, rules, both) < 0)
 			d->failed = true;
 	}
-	ms_vec_sort(rules, compare_texts);
+	ms_vec_sort(rules, compare_rules);
 }
 
 /* A chain is filled anew as a whole; what differs of its rules is said, the order is not. */
@@ -67,18 +80,18 @@ static void add_rules(struct differ *d, const struct ms_table *table, const stru
 		      const struct ms_chain *after)
 {
 	const char *family = ms_family_name(table->family), *name = before ? before->name : after->name;
-	ms_text_vec old = {0}, new = {0};
+	rule_texts old = {0}, new = {0};
 	size_t i = 0, j = 0;
 
 	list_rules(d, table->family, before, &old);
 	list_rules(d, table->family, after, &new);
 	while (i < old.n_items || j < new.n_items) {
-		int order = i == old.n_items ? 1 : j == new.n_items ? -1 : strcmp(old.items[i], new.items[j]);
+		int order = i == old.n_items ? 1 : j == new.n_items ? -1 : compare_rules(&old.items[i], &new.items[j]);
 
 		if (order < 0)
-			add(d, (struct ruleset_change){false, "rule", family, name, old.items[i]});
+			add(d, (struct ruleset_change){false, "rule", family, name, old.items[i].text});
 		if (order > 0)
-			add(d, (struct ruleset_change){true, "rule", family, name, new.items[j]});
+			add(d, (struct ruleset_change){true, "rule", family, name, new.items[j].text});
 		i += order <= 0;
 		j += order >= 0;
 	}
@@ -131,6 +144,42 @@ static void add_change(struct differ *d, const struct ms_change *change)
 	}
 }
 
+static int compare_changes(const void *left, const void *right)
+{
+	const struct ruleset_change *a = *(const struct ruleset_change *const *)left;
+	const struct ruleset_change *b = *(const struct ruleset_change *const *)right;
+	int r = strcmp(a->family, b->family);
+
+	if (r == 0)
+		r = strcmp(a->name, b->name);
+	if (r == 0)
+		r = strcmp(a->text, b->text);
+	return r ? r : (int)a->added - (int)b->added;
+}
+
+/* An element of which only the comment changes goes and comes: both are nothing to report. */
+static void drop_renewed(struct differ *d)
+{
+	MS_VEC(struct ruleset_change *) elems = {0};
+	size_t n = 0;
+
+	ms_vec_each(struct ruleset_change, change, d->changes)
+		if (strcmp(change->kind, "element") == 0 && ms_avec_push(d->arena, &elems, change) < 0)
+			d->failed = true;
+	ms_vec_sort(&elems, compare_changes);
+	for (size_t i = 0; i + 1 < elems.n_items; i++) {
+		struct ruleset_change *gone = elems.items[i], *come = elems.items[i + 1];
+
+		if (!gone->added && come->added && strcmp(gone->family, come->family) == 0 &&
+		    strcmp(gone->name, come->name) == 0 && strcmp(gone->text, come->text) == 0)
+			gone->kind = come->kind = NULL;
+	}
+	for (size_t i = 0; i < d->changes->n_items; i++)
+		if (d->changes->items[i].kind)
+			d->changes->items[n++] = d->changes->items[i];
+	d->changes->n_items = n;
+}
+
 int ruleset_diff(struct ms_arena *arena, const struct ms_ruleset *from, const struct ms_ruleset *to,
 		 ruleset_changes *changes)
 {
@@ -143,5 +192,7 @@ int ruleset_diff(struct ms_arena *arena, const struct ms_ruleset *from, const st
 	ms_vec_each(const struct ms_change, change, &plan.changes)
 		add_change(&d, change);
 	ms_plan_fini(&plan);
+	if (!d.failed)
+		drop_renewed(&d);
 	return d.failed ? -ENOMEM : 0;
 }

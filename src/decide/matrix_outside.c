@@ -18,18 +18,24 @@ static bool holds_resolver(const struct matrix_ask *ask, const struct matrix_res
 	return dst->kind == MS_PARTY_HOST || (dst->node && strcmp(party->node, dst->node) == 0);
 }
 
-/* Whether a gateway is there at all is for the oracle to say. */
-static void take_resolvers(struct matrix_ask *ask)
+/* Of an identity that has no endpoint on this node it is not known where its gateway would be. */
+static void take_gateway(struct matrix_ask *ask)
 {
-	ms_vec_each(const struct matrix_resolver, resolver, &ask->work->resolvers)
-		if (holds_resolver(ask, resolver))
-			matrix_ask_take_ports(ask, &matrix_dns_ports, resolver->side);
-	for (size_t side = 0; ask->flow.dst.kind == MS_PARTY_HOST && side < ask->work->n_sides; side++) {
+	for (size_t side = 0; ask->inventory.endpoints.n_items && side < ask->work->n_sides; side++) {
 		const struct ms_env *env = ms_policy_env(ask->work->sides[side].policy, ask->src->env);
 
 		if (env && env->gateway_resolver)
 			matrix_ask_take_ports(ask, &matrix_dns_ports, side);
 	}
+}
+
+static void take_resolvers(struct matrix_ask *ask)
+{
+	ms_vec_each(const struct matrix_resolver, resolver, &ask->work->resolvers)
+		if (holds_resolver(ask, resolver))
+			matrix_ask_take_ports(ask, &matrix_dns_ports, resolver->side);
+	if (ask->flow.dst.kind == MS_PARTY_HOST)
+		take_gateway(ask);
 }
 
 static void take_grants(struct matrix_ask *ask, const struct ms_party *outside)
