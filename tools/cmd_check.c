@@ -9,6 +9,7 @@
 #include "daemon/files.h"
 #include "load.h"
 #include "microseg/cleanup.h"
+#include "policy/schema.h"
 
 static json_t *text_or_null(const char *text)
 {
@@ -26,7 +27,7 @@ static void print_json(const struct ms_diags *diags)
 						      ms_severity_name(diag->severity), "code", diag->code, "file",
 						      text_or_null(diag->at.file), "line", (int)diag->at.line, "column",
 						      (int)diag->at.column, "message", text_or_null(diag->message),
-						      "expected", text_or_null(diag->hint)));
+						      "hint", text_or_null(diag->hint)));
 	json_dumpf(list, stdout, JSON_INDENT(1));
 	puts("");
 	json_decref(list);
@@ -95,6 +96,19 @@ static int report(const struct cli *cli, const struct ms_files *files, struct ms
 	return r != CLI_OK ? r : bad ? CLI_NO : CLI_OK;
 }
 
+/* For editors as JSON Schema, for people (-o text) as the reference page. */
+static int print_schema(const struct cli *cli)
+{
+	bool page = cli->values[CLI_OUTPUT] && cli->output == CLI_TEXT;
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+	int r = page ? ms_schema_print_page(&text) : ms_schema_print_json(&text);
+
+	if (r < 0)
+		return cli_fail(cli, "%s", strerror(-r));
+	fputs(text.text, stdout);
+	return CLI_OK;
+}
+
 int cmd_check(struct cli *cli)
 {
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
@@ -102,10 +116,10 @@ int cmd_check(struct cli *cli)
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
 
-	if (cli_has(cli, CLI_SCHEMA))
-		return cli_fail(cli, "--schema: not in this version");
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'; paths are given with -p", cli->words.items[0]);
+	if (cli_has(cli, CLI_SCHEMA))
+		return print_schema(cli);
 	int r = ms_files_init(&files);
 	if (r == 0)
 		r = ms_files_read_all(&files, &cli->policies, &error);

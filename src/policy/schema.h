@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "microseg/str.h"
 #include "microseg/yaml.h"
 
 struct ms_load;
@@ -142,6 +143,11 @@ const char *ms_reserved_word(size_t index);
 int ms_time_parse(const char *text, time_t *ret_time);
 /** Reads "30d": a number with s, m, h, d or w. Returns 0 or -EINVAL. */
 int ms_duration_parse(const char *text, time_t *ret_seconds);
+
+/** Appends the language as JSON Schema draft-07. Returns 0 or -ENOMEM. */
+int ms_schema_print_json(struct ms_str *out);
+/** Appends the reference page of the language, in Markdown. Returns 0 or -ENOMEM. */
+int ms_schema_print_page(struct ms_str *out);
 
 /** Reports every error of form in @node, a mapping of @section, and what the gate holds back. */
 void ms_schema_check(struct ms_load *load, const struct ms_yaml_node *node,

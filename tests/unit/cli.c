@@ -63,7 +63,6 @@ static void refuses_with_a_hint(void **state)
 		{"microseg check -o yaml", "no output 'yaml'"},
 		{"microseg check -o tap", "no output 'tap'"},
 		{"microseg check extra", "paths are given with -p"},
-		{"microseg check --schema", "not in this version"},
 		{"microseg check -c /nowhere/x.yaml", "/nowhere/x.yaml"},
 		{"microseg check -p /nowhere", "/nowhere: No such file"},
 		{"microseg apply --confirm 60s", "not in this version"},
