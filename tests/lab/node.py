@@ -36,13 +36,16 @@ class Node:
 
     # ---- the daemon ----
 
-    def command(self, *args):
-        return self.lab.host.command(MICROSEGD, "-c", self.config, *self.engines, *args)
+    def command(self, *args, wrapper=()):
+        return self.lab.host.command(*wrapper, MICROSEGD, "-c", self.config, *self.engines, *args)
 
-    def start(self, policy=None, wait=True):
-        """Starts the daemon, and waits until it is ready as SPEC section 5 defines it."""
+    def start(self, policy=None, wait=True, wrapper=()):
+        """Starts the daemon, and waits until it is ready as SPEC section 5 defines it.
+
+        wrapper: a command, with its options, that runs the daemon.
+        """
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen([*LEASH, *self.command(*(["-p", policy] if policy else []))],
+            self.process = subprocess.Popen([*LEASH, *self.command(*(["-p", policy] if policy else []), wrapper=wrapper)],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if wait:
             self.wait_ready()

@@ -6,6 +6,7 @@ Nothing that goes wrong on an armed node may open anything, and nothing may cut 
 """
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -13,7 +14,7 @@ import threading
 
 from scenario import POLICY, build, reason_of
 
-from lab import run, wait_for
+from lab import ROOT, run, wait_for
 from node import MICROSEGD, Node
 from probes import control, flows, matrix
 from tap import Report
@@ -26,6 +27,7 @@ CONTAINERS = (
     ("nobody-1", "br-one", None, None),
 )
 PROBES = "tcp/8080 udp/9000 udp/8080 ping"
+UNIT = os.path.join(ROOT, "src", "daemon", "microsegd.service.in")
 PERSISTENT = ("prod-api-1", "prod-api-2")  # ends of the connections that must outlive everything
 
 
@@ -266,6 +268,19 @@ def no_root(report, node, _parties):
     node.start()
 
 
+def few_capabilities(report, node, parties):
+    """The daemon needs no capability that its systemd unit does not leave it."""
+    with open(UNIT) as unit:
+        names = re.search(r"^CapabilityBoundingSet=(.*)$", unit.read(), re.MULTILINE)[1].lower().replace("cap_", "").split()
+    node.stop()
+    node.start(wrapper=["setpriv", "--bounding-set", ",".join(["-all"] + ["+" + name for name in names]), "--inh-caps", "-all"])
+    matrix(report, node, everything(parties), "few capabilities")
+    node.lab.host.ip("link set br-two type bridge nf_call_iptables 0")
+    wait_for(lambda: node.bridge_flags("br-two") == (1, 1), "the flag to be repaired", 2)
+    node.stop()
+    node.start()
+
+
 def main():
     report = Report("lives of containers and of the daemon")
     lab, parties = build(CONTAINERS)
@@ -282,7 +297,7 @@ def main():
             report.section(part, report, node, parties)
         for number in (signal.SIGTERM, signal.SIGKILL):
             report.section(daemon_ends, report, node, parties, number)
-        for part in (late_container, foreign_hands, broken_policy, off_and_on, broken_first_policy, bad_engines, no_root):
+        for part in (late_container, foreign_hands, broken_policy, off_and_on, broken_first_policy, bad_engines, few_capabilities, no_root):
             report.section(part, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
