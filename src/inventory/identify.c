@@ -19,6 +19,7 @@
 struct identify {
 	struct ms_arena *arena;
 	const struct ms_policy *policy;
+	MS_VEC(const struct ms_service *) matching; /* the services that have a match; the others are never asked */
 };
 
 /* What one road (label or match) or both together found. With `why` set nothing counts: it is contradictory. */
@@ -182,7 +183,9 @@ static struct finding service_by_match(const struct identify *id, const struct m
 {
 	const struct ms_service *found = NULL;
 
-	ms_vec_each(const struct ms_service, service, &id->policy->services) {
+	for (size_t i = 0; i < id->matching.n_items; i++) {
+		const struct ms_service *service = id->matching.items[i];
+
 		if (strcmp(service->env, env) != 0 || !ms_match_fits(&service->match, endpoint, workload))
 			continue;
 		if (found)
@@ -402,8 +405,12 @@ static int settle(struct ms_arena *arena, struct ms_endpoint *endpoint, const st
 
 int ms_inventory_identify(struct ms_inventory *inventory, const struct ms_policy *policy)
 {
-	const struct identify id = {.arena = inventory->arena, .policy = policy};
+	struct identify id = {.arena = inventory->arena, .policy = policy};
 
+	for (size_t i = 0; policy && i < policy->services.n_items; i++)
+		if (policy->services.items[i].match.present &&
+		    ms_avec_push(id.arena, &id.matching, &policy->services.items[i]) < 0)
+			return -ENOMEM;
 	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
 		endpoint->env = endpoint->service = endpoint->identity = endpoint->why = NULL;
 	int r = find_shared_addresses(inventory);

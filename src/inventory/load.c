@@ -14,11 +14,19 @@
 #include "microseg/cleanup.h"
 #include "microseg/yaml.h"
 
+/* An endpoint's interface and where it was written. */
+struct interface_use {
+	const char *interface;
+	const char *endpoint;
+	struct ms_origin at;
+};
+
 struct load {
 	const struct ms_policy_file *file;
 	struct ms_diags *diags;
 	struct ms_inventory *inventory;
 	bool out_of_memory;
+	MS_VEC(struct interface_use) interfaces;
 };
 
 /* One key of a mapping: @read puts its value into @into, whatever that is for this mapping. */
@@ -316,12 +324,31 @@ static void read_endpoint(struct load *load, const struct ms_yaml_node *node)
 		endpoint->bridge = bridge_of_network(load, endpoint->network);
 	push(load, &endpoint->workloads, draft.first);
 
-	ms_vec_each(const struct ms_endpoint, other, &load->inventory->endpoints) {
-		if (*endpoint->interface && strcmp(other->interface, endpoint->interface) == 0)
-			error(load, &node->at, "duplicate-interface", NULL, "endpoint '%s' has interface %s, as '%s' has",
-			      endpoint->name, endpoint->interface, other->name);
-	}
+	if (*endpoint->interface)
+		push(load, &load->interfaces,
+		     (struct interface_use){endpoint->interface, endpoint->name, node->at});
 	push(load, &load->inventory->endpoints, draft.endpoint);
+}
+
+static int compare_uses(const void *left, const void *right)
+{
+	const struct interface_use *a = left, *b = right;
+	int r = strcmp(a->interface, b->interface);
+
+	return r ? r : (a->at.line > b->at.line) - (a->at.line < b->at.line);
+}
+
+static void check_interfaces(struct load *load)
+{
+	ms_vec_sort(&load->interfaces, compare_uses);
+	for (size_t i = 1; i < load->interfaces.n_items; i++) {
+		const struct interface_use *first = &load->interfaces.items[i - 1], *again = first + 1;
+
+		if (strcmp(first->interface, again->interface) == 0)
+			error(load, &again->at, "duplicate-interface", NULL,
+			      "endpoint '%s' has interface %s, as '%s' has", again->endpoint, again->interface,
+			      first->endpoint);
+	}
 }
 
 /* Bridges: the host's own addresses on them. */
@@ -448,6 +475,7 @@ static void document_endpoints(struct load *load, const struct ms_yaml_node *val
 	if (is_kind(load, value, MS_YAML_SEQUENCE, "endpoints"))
 		for (size_t i = 0; i < value->items.n_items; i++)
 			read_endpoint(load, value->items.items[i]);
+	check_interfaces(load);
 }
 
 static const struct key document_keys[] = {
