@@ -34,3 +34,8 @@ void ms_str_addv(struct ms_str *str, const char *format, va_list args) __attribu
  * \xNN, a backslash becomes \\. Use it for every name that comes from a container, a label or a file.
  */
 void ms_str_add_safe(struct ms_str *str, const char *text);
+/**
+ * The same for the one character at @text, which is not its end. @ret_columns: how many columns of a terminal it takes,
+ * one for each character that is not escaped. Returns its bytes.
+ */
+size_t ms_str_add_safe_char(struct ms_str *str, const char *text, size_t *ret_columns);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "microseg/cleanup.h"
+
 #define MAX_WORD 64 /* longer words get no suggestion */
 
 const char *ms_severity_name(enum ms_severity severity)
@@ -73,16 +75,36 @@ static int compare_diags(const void *left, const void *right)
 	return r ? r : strcmp(a->message, b->message);
 }
 
-/* The marker line: blanks up to the column (tabs kept, so that it lines up), ^ and ~~~. */
-static void print_marker(const struct ms_diag *diag, struct ms_str *out)
+/*
+ * The source line, with what could deceive a terminal escaped, and below it the marker: blanks up to the column (tabs
+ * kept, so that it lines up), ^ and ~~~, as wide as what stands above. Columns count characters.
+ */
+static void print_source(const struct ms_diag *diag, struct ms_str *out)
 {
-	size_t len = strlen(diag->source_line);
+	_cleanup_(ms_str_fini) struct ms_str marker = {0};
+	uint32_t at = 1, end = diag->at.column + (diag->at.width ? diag->at.width : 1);
+	size_t columns;
 
-	for (uint32_t i = 1; i < diag->at.column && i <= len; i++)
-		ms_str_add_char(out, diag->source_line[i - 1] == '\t' ? '\t' : ' ');
-	ms_str_add_char(out, '^');
-	for (uint32_t i = 1; i < diag->at.width && diag->at.column + i <= len; i++)
-		ms_str_add_char(out, '~');
+	for (const char *c = diag->source_line; *c; at++) {
+		bool tab = *c == '\t';
+
+		if (tab) {
+			ms_str_add_char(out, '\t');
+			columns = 1;
+			c++;
+		} else {
+			c += ms_str_add_safe_char(out, c, &columns);
+		}
+		if (at < diag->at.column && tab)
+			ms_str_add_char(&marker, '\t');
+		for (size_t i = 0; i < columns && at < end && !(tab && at < diag->at.column); i++)
+			ms_str_add_char(&marker, at < diag->at.column		? ' '
+						 : at == diag->at.column && i == 0 ? '^'
+										   : '~');
+	}
+	if (at <= diag->at.column)
+		ms_str_add_char(&marker, '^'); /* behind the line: something is missing there */
+	ms_str_addf(out, "\n      | %s", marker.text ? marker.text : "");
 }
 
 static void print_diag(const struct ms_diag *diag, struct ms_str *out, bool color)
@@ -102,10 +124,7 @@ static void print_diag(const struct ms_diag *diag, struct ms_str *out, bool colo
 
 	if (diag->source_line && diag->at.line) {
 		ms_str_addf(out, "%5u | ", diag->at.line);
-		for (const char *c = diag->source_line; *c; c++)
-			ms_str_add_char(out, (unsigned char)*c < 0x20 && *c != '\t' ? '?' : *c);
-		ms_str_add(out, "\n      | ");
-		print_marker(diag, out);
+		print_source(diag, out);
 		if (diag->hint)
 			ms_str_add_char(out, ' ');
 	} else if (diag->hint) {

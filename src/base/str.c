@@ -125,19 +125,30 @@ static bool is_unsafe(uint32_t code)
 	       (code >= 0x2066 && code <= 0x2069) || code == 0xfeff || code == 0x061c;
 }
 
+size_t ms_str_add_safe_char(struct ms_str *str, const char *text, size_t *ret_columns)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	uint32_t code = 0;
+	size_t len = utf8_decode(s, &code), size = len ? len : 1;
+
+	*ret_columns = 1;
+	if (len == 1 && code == '\\') {
+		ms_str_add(str, "\\\\");
+		*ret_columns = 2;
+	} else if (len == 0 || is_unsafe(code)) {
+		for (size_t i = 0; i < size; i++)
+			ms_str_addf(str, "\\x%02x", s[i]);
+		*ret_columns = 4 * size;
+	} else {
+		ms_str_add_len(str, text, len);
+	}
+	return size;
+}
+
 void ms_str_add_safe(struct ms_str *str, const char *text)
 {
-	for (const unsigned char *s = (const unsigned char *)text; *s;) {
-		uint32_t code = 0;
-		size_t len = utf8_decode(s, &code);
+	size_t columns;
 
-		if (len == 1 && code == '\\')
-			ms_str_add(str, "\\\\");
-		else if (len == 0 || is_unsafe(code))
-			for (size_t i = 0; i < (len ? len : 1); i++)
-				ms_str_addf(str, "\\x%02x", s[i]);
-		else
-			ms_str_add_len(str, (const char *)s, len);
-		s += len ? len : 1;
-	}
+	while (*text)
+		text += ms_str_add_safe_char(str, text, &columns);
 }

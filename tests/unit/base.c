@@ -96,6 +96,41 @@ static void diag_prints_place_line_and_hint(void **state)
 	ms_diags_fini(&diags);
 }
 
+static void diag_escapes_the_source_line_and_marks_the_same_place(void **state)
+{
+	static const struct {
+		const char *line, *printed;
+		uint32_t column, width;
+	} rows[] = {
+		{"key: value", "key: value\n      |      ^~~~~", 6, 5},
+		{"\tkey: v", "\tkey: v\n      | \t     ^", 7, 1},
+		/* a right-to-left override would turn the rest of the line round */
+		{"a\xe2\x80\xae: b", "a\\xe2\\x80\\xae: b\n      |                ^", 5, 1},
+		{"a\xe2\x80\xae: b", "a\\xe2\\x80\\xae: b\n      |  ^~~~~~~~~~~", 2, 1},
+		{"\033[31m x", "\\x1b[31m x\n      |          ^", 7, 1},
+		{"b\\s x", "b\\\\s x\n      |      ^", 5, 1},
+		{"gr\xc3\xbc\xc3\x9f x", "gr\xc3\xbc\xc3\x9f x\n      |      ^", 6, 1},
+		{"\xff x", "\\xff x\n      |      ^", 3, 1},
+		{"key:", "key:\n      |     ^", 5, 1},
+		{"key:", "key:\n      |     ^", 9, 3},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_origin at = {"a", 1, rows[i].column, rows[i].width};
+		struct ms_str out = {0}, expected = {0};
+		struct ms_diags diags;
+
+		assert_int_equal(ms_diags_init(&diags), 0);
+		ms_diags_add(&diags, MS_ERROR, "x", &at, rows[i].line, NULL, "m");
+		ms_diags_print(&diags, &out, false);
+		ms_str_addf(&expected, "a:1:%u: error: m [x]\n    1 | %s\n", at.column, rows[i].printed);
+		assert_string_equal(out.text, expected.text);
+		ms_str_fini(&out);
+		ms_str_fini(&expected);
+		ms_diags_fini(&diags);
+	}
+}
+
 static void suggests_only_near_words(void **state)
 {
 	static const char *const words[] = {"env", "ports", "service", "allow"};
@@ -114,6 +149,7 @@ int main(void)
 		cmocka_unit_test(vec_keeps_order_while_growing),
 		cmocka_unit_test(str_escapes_what_could_forge_a_line),
 		cmocka_unit_test(diag_prints_place_line_and_hint),
+		cmocka_unit_test(diag_escapes_the_source_line_and_marks_the_same_place),
 		cmocka_unit_test(suggests_only_near_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
