@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "matrix_print.h"
-#include "microseg/cleanup.h"
 
 json_t *matrix_place_json(const struct ms_origin *origin)
 {
@@ -54,7 +53,6 @@ static json_t *audited(const struct matrix_rows *rows, const struct ms_policy *p
 
 static json_t *prefixes(const struct ms_matrix_end *end)
 {
-	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	ms_prefix_vec list = {0};
 	json_t *json = json_array();
 	char prefix_text[MS_ADDR_TEXT_SIZE + 4];

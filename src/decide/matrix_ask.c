@@ -76,7 +76,7 @@ static void reset_inventory(struct matrix_ask *ask)
 		return;
 	ask->inventory = *work->sides[0].inventory;
 	ask->inventory.endpoints.n_items = 0;
-	if (!ask->src)
+	if (!ask->src || high == 0)
 		return;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
