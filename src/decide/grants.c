@@ -62,11 +62,11 @@ bool ms_ports_vec_cover(const ms_ports_vec *ports, uint8_t proto, uint16_t port)
 
 /*
  * For a refusal the wide reading is the safe one: a `never` to 169.254.169.254 means it, although no CIDR of a grant
- * covers a link-local address.
+ * covers a link-local address, and one to a CIDR means the nodes in it too.
  */
 static bool never_covers(const struct ms_peer *peer, const struct ms_party *party)
 {
-	if (peer->kind == MS_PEER_NET && party->kind == MS_PARTY_NET)
+	if (peer->kind == MS_PEER_NET && (party->kind == MS_PARTY_NET || party->kind == MS_PARTY_NODE))
 		return party->has_addr && ms_ranges_contain(&peer->ranges, &party->addr);
 	return ms_peer_covers(peer, NULL, party);
 }

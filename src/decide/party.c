@@ -65,7 +65,8 @@ static const struct ms_node *find_node(const struct ms_policy *policy, const str
 
 /*
  * Multicast, broadcast, link-local and loopback addresses that nobody holds come out as MS_PARTY_NET too, also behind
- * a managed interface: no range of a grant covers them, so the decision refuses them with no-grant.
+ * a managed interface: no range of a grant covers them, so the decision refuses them with no-grant. Another node never
+ * lies behind a managed interface: what has its address there is nobody we know.
  */
 struct ms_party ms_party_of_addr(const struct ms_policy *policy, const struct ms_inventory *inventory,
 				 const struct ms_addr *addr, bool managed)
@@ -82,11 +83,11 @@ struct ms_party ms_party_of_addr(const struct ms_policy *policy, const struct ms
 	const struct ms_node *node = policy ? find_node(policy, addr) : NULL;
 	if (inventory && ms_inventory_is_host(inventory, addr)) {
 		party.kind = MS_PARTY_HOST;
+	} else if (managed && !ms_addr_is_special(addr)) {
+		party.kind = MS_PARTY_UNIDENTIFIED;
 	} else if (node) {
 		party.kind = MS_PARTY_NODE;
 		party.node = node->name;
-	} else if (managed && !ms_addr_is_special(addr)) {
-		party.kind = MS_PARTY_UNIDENTIFIED;
 	}
 	return party;
 }
