@@ -382,10 +382,12 @@ static void fill_owned(struct compiler *c)
  */
 static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 {
-	bool audited = c->audits && endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT;
-
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
-		if (audited)
+		/* An address that names nobody has nobody's mode. */
+		enum ms_mode mode = addr_identifies(c, addr) ? endpoint_mode(c->policy, endpoint)
+							     : c->policy->unidentified;
+
+		if (mode == MS_MODE_AUDIT)
 			add_member(c, c->inet, "audited", addr);
 		if (!ms_addr_is_link_local(addr))
 			add_member(c, c->inet, "local", addr);
