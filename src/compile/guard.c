@@ -46,7 +46,7 @@ struct guard {
 	struct compiler *c;
 	const char *suffix; /* of chain names */
 	const char *spoof;  /* where forged frames go */
-	const char *ethertype;
+	const char *ethertype; /* where kinds of frames go that an endpoint never sends, other ether types among them */
 };
 
 static struct ms_chain *guard_chain(struct guard *g, const char *name)
@@ -65,7 +65,7 @@ static void refuse_udp(struct guard *g, struct ms_chain *chain, uint16_t sport, 
 	struct ms_rule *rule = rule_add(g->c, chain);
 
 	match_udp(g->c, rule, sport, dport);
-	rule_goto(g->c, rule, g->spoof);
+	rule_goto(g->c, rule, g->ethertype);
 }
 
 static void accept_source(struct guard *g, struct ms_chain *chain, const char *set, size_t n_fields,
@@ -126,7 +126,7 @@ static void compile_ip(struct guard *g)
 		struct ms_rule *rule = rule_add(g->c, chain);
 
 		ms_rule_match_present(rs, rule, source_routes[i], false);
-		rule_goto(g->c, rule, g->spoof);
+		rule_goto(g->c, rule, g->ethertype);
 	}
 	refuse_udp(g, chain, DHCP_SERVER, DHCP_CLIENT);
 	accept_source(g, chain, "source/4", 3, port_source4);
@@ -151,10 +151,10 @@ static void compile_neighbour(struct guard *g, const char *name, uint16_t option
 
 	struct ms_rule *far = rule_add(g->c, chain);
 	ms_rule_match(rs, far, MS_FIELD_IP6_HOPLIMIT, true, &hoplimit, 1);
-	rule_goto(g->c, far, g->spoof);
+	rule_goto(g->c, far, g->ethertype);
 	struct ms_rule *hidden = rule_add(g->c, chain);
 	ms_rule_match(rs, hidden, MS_FIELD_IP6_NEXTHDR, true, &icmp6, 1);
-	rule_goto(g->c, hidden, g->spoof);
+	rule_goto(g->c, hidden, g->ethertype);
 
 	if (!advert) {
 		/* Duplicate address detection asks from ::, and such a message claims nothing. */
@@ -188,10 +188,10 @@ static void compile_ip6(struct guard *g)
 
 	struct ms_rule *routing = rule_add(g->c, chain);
 	ms_rule_match_present(rs, routing, MS_FIELD_EXTHDR_RT, false);
-	rule_goto(g->c, routing, g->spoof);
+	rule_goto(g->c, routing, g->ethertype);
 	struct ms_rule *advert = rule_add(g->c, chain);
 	ms_rule_match_any_u8(rs, advert, MS_FIELD_ICMP6_TYPE, 2, router);
-	rule_goto(g->c, advert, g->spoof);
+	rule_goto(g->c, advert, g->ethertype);
 	refuse_udp(g, chain, DHCP6_SERVER, DHCP6_CLIENT);
 
 	struct ms_rule *solicit = rule_add(g->c, chain);

@@ -18,37 +18,41 @@ static const char *unknown_port(struct compiler *c, const struct ms_table *table
 	return refusal(c, table, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified);
 }
 
-static const char *spoof(struct compiler *c, const struct ms_table *table)
+/* Chains for veths in enforce and, where anything is in audit, once more for those in audit. */
+static const char *suffix_of(enum ms_mode mode)
 {
-	return refusal(c, table, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE);
+	return mode == MS_MODE_AUDIT ? "/audit" : "";
 }
 
-/* What a routed veth may send: from its own addresses, and what every interface sends before it has one. */
-static void compile_routed(struct compiler *c)
+static const char *forged(struct compiler *c, const struct ms_table *table, enum ms_reason reason, enum ms_mode mode)
 {
-	static const uint8_t early[] = {133, 135, 143}; /* router and neighbour solicitation, MLDv2 report */
-	static const uint8_t router[] = {134, 137};	/* router advertisement, redirect */
+	return refusal(c, table, reason, MS_EAST_WEST, mode);
+}
+
+/* What no endpoint sends, whatever its addresses. */
+static void compile_kinds(struct compiler *c, struct ms_chain *chain, enum ms_mode mode)
+{
+	static const uint8_t router[] = {134, 137}; /* router advertisement, redirect */
 	static const enum ms_field dead[] = {MS_FIELD_IP_OPTION_LSRR, MS_FIELD_IP_OPTION_SSRR, MS_FIELD_EXTHDR_RT};
-	struct ms_ruleset *rs = c->ruleset;
-	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, "guard-routed");
+	const char *target = forged(c, c->inet, MS_REASON_ETHERTYPE, mode);
 
 	for (size_t i = 0; i < 3; i++) {
 		struct ms_rule *rule = rule_add(c, chain);
 
-		ms_rule_match_present(rs, rule, dead[i], false);
-		rule_goto(c, rule, spoof(c, c->inet));
+		ms_rule_match_present(c->ruleset, rule, dead[i], false);
+		rule_goto(c, rule, target);
 	}
 	struct ms_rule *advert = rule_add(c, chain);
-	ms_rule_match_any_u8(rs, advert, MS_FIELD_ICMP6_TYPE, 2, router);
-	rule_goto(c, advert, spoof(c, c->inet));
+	ms_rule_match_any_u8(c->ruleset, advert, MS_FIELD_ICMP6_TYPE, 2, router);
+	rule_goto(c, advert, target);
+}
 
-	for (size_t i = 0; i < 2; i++) {
-		const enum ms_field source[] = {MS_FIELD_IIFNAME, families[i].saddr};
-		struct ms_rule *own = rule_add(c, chain);
+/* What every interface sends before it has an address. */
+static void compile_early(struct compiler *c, struct ms_chain *chain)
+{
+	static const uint8_t early[] = {133, 135, 143}; /* router and neighbour solicitation, MLDv2 report */
+	struct ms_ruleset *rs = c->ruleset;
 
-		ms_rule_match_set(rs, own, false, name_of(c, "source/%d", families[i].ip), 2, source);
-		rule_accept(c, own);
-	}
 	struct ms_rule *dhcp = rule_add(c, chain);
 	ms_rule_match(rs, dhcp, MS_FIELD_IP_SADDR, false, unspecified4.bytes, 4);
 	ms_rule_match_u16(rs, dhcp, MS_FIELD_UDP_SPORT, DHCP_CLIENT);
@@ -58,7 +62,48 @@ static void compile_routed(struct compiler *c)
 	ms_rule_match_any_u8(rs, first, MS_FIELD_ICMP6_TYPE, 3, early);
 	ms_rule_match(rs, first, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
 	rule_accept(c, first);
-	rule_goto(c, rule_add(c, chain), spoof(c, c->inet));
+}
+
+static void compile_routed(struct compiler *c, enum ms_mode mode)
+{
+	struct ms_ruleset *rs = c->ruleset;
+	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, name_of(c, "guard-routed%s", suffix_of(mode)));
+
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field source[] = {MS_FIELD_IIFNAME, families[i].saddr};
+		struct ms_rule *owned;
+
+		if (mode != MS_MODE_AUDIT)
+			continue;
+		owned = rule_add(c, chain);
+		ms_rule_match_set(rs, owned, true, name_of(c, "source/%d", families[i].ip), 2, source);
+		rule_set(c, owned, families[i].saddr, false, name_of(c, "owned/%d", families[i].ip));
+		rule_goto(c, owned, forged(c, c->inet, MS_REASON_SPOOF, MS_MODE_ENFORCE));
+	}
+	compile_kinds(c, chain, mode);
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field source[] = {MS_FIELD_IIFNAME, families[i].saddr};
+		struct ms_rule *own = rule_add(c, chain);
+
+		ms_rule_match_set(rs, own, false, name_of(c, "source/%d", families[i].ip), 2, source);
+		rule_accept(c, own);
+	}
+	compile_early(c, chain);
+	rule_goto(c, rule_add(c, chain), forged(c, c->inet, MS_REASON_SPOOF, mode));
+}
+
+/* Sends veths in @set to the guard; those in audit first. */
+static void goto_guard(struct compiler *c, struct ms_chain *chain, const char *guard)
+{
+	if (c->audits) {
+		struct ms_rule *audited = rule_add(c, chain);
+
+		rule_set(c, audited, MS_FIELD_IIFNAME, false, "routed-audited");
+		rule_goto(c, audited, name_of(c, "%s/audit", guard));
+	}
+	struct ms_rule *routed = rule_add(c, chain);
+	rule_set(c, routed, MS_FIELD_IIFNAME, false, "routed");
+	rule_goto(c, routed, guard);
 }
 
 static void compile_prerouting(struct compiler *c)
@@ -67,12 +112,8 @@ static void compile_prerouting(struct compiler *c)
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(rs, c->inet, "prerouting", MS_HOOK_PREROUTING, PRIORITY_RAW);
 
-	if (c->arp) {
-		struct ms_rule *routed = rule_add(c, chain);
-
-		rule_set(c, routed, MS_FIELD_IIFNAME, false, "routed");
-		rule_goto(c, routed, "guard-routed");
-	}
+	if (c->arp)
+		goto_guard(c, chain, "guard-routed");
 	struct ms_rule *bridge = rule_add(c, chain);
 	rule_in_managed(c, bridge, MS_FIELD_IIFNAME, false);
 	rule_accept(c, bridge);
@@ -84,7 +125,7 @@ static void compile_prerouting(struct compiler *c)
 		struct ms_rule *mirror = rule_add(c, chain);
 
 		rule_set(c, mirror, families[i].saddr, false, name_of(c, "local/%d", families[i].ip));
-		rule_goto(c, mirror, spoof(c, c->inet));
+		rule_goto(c, mirror, forged(c, c->inet, MS_REASON_SPOOF, MS_MODE_ENFORCE));
 	}
 	patterns_goto(c, chain, MS_FIELD_IIFNAME, unknown_port(c, c->inet));
 }
@@ -100,12 +141,12 @@ static struct ms_rule *arp_rule(struct compiler *c, struct ms_chain *chain)
 	return rule;
 }
 
-static void compile_arp_guard(struct compiler *c)
+static void compile_arp_guard(struct compiler *c, enum ms_mode mode)
 {
 	static const enum ms_field source[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP};
 	static const enum ms_field mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER};
 	struct ms_ruleset *rs = c->ruleset;
-	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->arp, "guard-arp");
+	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->arp, name_of(c, "guard-arp%s", suffix_of(mode)));
 
 	struct ms_rule *own = arp_rule(c, chain);
 	ms_rule_match_set(rs, own, false, "source/4", 3, source);
@@ -114,7 +155,13 @@ static void compile_arp_guard(struct compiler *c)
 	ms_rule_match(rs, probe, MS_FIELD_ARP_SADDR_IP, false, unspecified4.bytes, 4);
 	ms_rule_match_set(rs, probe, false, "mac", 2, mac);
 	rule_accept(c, probe);
-	rule_goto(c, rule_add(c, chain), spoof(c, c->arp));
+	if (mode == MS_MODE_AUDIT) {
+		struct ms_rule *owned = rule_add(c, chain);
+
+		rule_set(c, owned, MS_FIELD_ARP_SADDR_IP, false, "owned/4");
+		rule_goto(c, owned, forged(c, c->arp, MS_REASON_SPOOF, MS_MODE_ENFORCE));
+	}
+	rule_goto(c, rule_add(c, chain), forged(c, c->arp, MS_REASON_SPOOF, mode));
 }
 
 /* The ARP of bridges comes by here too, as of the bridge itself: the guard of its ports has seen it. */
@@ -122,14 +169,14 @@ static void compile_arp(struct compiler *c)
 {
 	struct ms_chain *chain = ms_ruleset_add_base_chain(c->ruleset, c->arp, "input", MS_HOOK_INPUT, 0);
 
-	struct ms_rule *routed = rule_add(c, chain);
-	rule_set(c, routed, MS_FIELD_IIFNAME, false, "routed");
-	rule_goto(c, routed, "guard-arp");
+	goto_guard(c, chain, "guard-arp");
 	struct ms_rule *bridge = rule_add(c, chain);
 	rule_in_managed(c, bridge, MS_FIELD_IIFNAME, false);
 	rule_accept(c, bridge);
 	patterns_goto(c, chain, MS_FIELD_IIFNAME, unknown_port(c, c->arp));
-	compile_arp_guard(c);
+	compile_arp_guard(c, MS_MODE_ENFORCE);
+	if (c->audits)
+		compile_arp_guard(c, MS_MODE_AUDIT);
 }
 
 void guard_compile_routed(struct compiler *c)
@@ -137,6 +184,8 @@ void guard_compile_routed(struct compiler *c)
 	compile_prerouting(c);
 	if (!c->arp)
 		return;
-	compile_routed(c);
+	compile_routed(c, MS_MODE_ENFORCE);
+	if (c->audits)
+		compile_routed(c, MS_MODE_AUDIT);
 	compile_arp(c);
 }

@@ -112,6 +112,12 @@ static void declare_routed(struct compiler *c)
 	declare(c, c->arp, "routed", 1, &link, NODE_SET);
 	declare(c, c->arp, "mac", 2, mac, NODE_SET);
 	declare(c, c->arp, "source/4", 3, arp, NODE_SET);
+	if (!c->audits)
+		return;
+	declare(c, c->inet, "routed-audited", 1, &link, NODE_SET);
+	declare_family_sets(c, c->inet, "owned", false);
+	declare(c, c->arp, "routed-audited", 1, &link, NODE_SET);
+	declare(c, c->arp, "owned/4", 1, &arp[2], NODE_SET);
 }
 
 void sets_declare_inet(struct compiler *c)
@@ -322,6 +328,10 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 		return;
 	add_text(c, find(c, c->inet, "routed"), endpoint->interface);
 	add_text(c, find(c, c->arp, "routed"), endpoint->interface);
+	if (c->audits && endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT) {
+		add_text(c, find(c, c->inet, "routed-audited"), endpoint->interface);
+		add_text(c, find(c, c->arp, "routed-audited"), endpoint->interface);
+	}
 	elem = add_text(c, find(c, c->arp, "mac"), endpoint->interface);
 	ms_elem_key(find(c, c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
@@ -352,6 +362,10 @@ static void own_mac(struct compiler *c, const struct ms_mac *mac)
 static void own_addr(struct compiler *c, const struct ms_addr *addr)
 {
 	add_member(c, c->bridge, "owned", addr);
+	if (c->arp) {
+		add_member(c, c->inet, "owned", addr);
+		add_member(c, c->arp, "owned", addr);
+	}
 	if (addr->ip == MS_IP6)
 		add_addr(c, find(c, c->bridge, "owned-nd-target"), addr);
 }
