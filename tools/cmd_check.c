@@ -9,6 +9,7 @@
 #include "daemon/files.h"
 #include "load.h"
 #include "microseg/cleanup.h"
+#include "microseg/lint.h"
 #include "policy/schema.h"
 
 static json_t *text_or_null(const char *text)
@@ -18,10 +19,11 @@ static json_t *text_or_null(const char *text)
 	return json ? json : json_null();
 }
 
-static void print_json(const struct ms_diags *diags)
+static void print_json(struct ms_diags *diags)
 {
 	json_t *list = json_array();
 
+	ms_diags_sort(diags);
 	ms_vec_each(struct ms_diag, diag, &diags->list)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:i, s:i, s:o, s:o}", "severity",
 						      ms_severity_name(diag->severity), "code", diag->code, "file",
@@ -50,50 +52,37 @@ static void print_summary(const struct ms_files *files, const struct ms_diags *d
 	printf("%zu errors, %zu warnings\n", diags->n_errors, diags->n_warnings);
 }
 
-/* What the inventory has that no policy can cover. Only asked for with -i. */
-static int check_inventory(const struct cli *cli, const struct ms_policy *policy)
-{
-	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
-	_cleanup_(ms_str_fini) struct ms_str text = {0};
-
-	if (load_inventory(cli, policy, false, &inventory) < 0)
-		return CLI_UNANSWERED;
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints) {
-		if (endpoint->state == MS_ENDPOINT_IDENTIFIED)
-			continue;
-		ms_str_addf(&text, "%s: ", endpoint->identity);
-		ms_str_add_safe(&text, endpoint->name);
-		ms_str_add(&text, ": ");
-		ms_str_add_safe(&text, endpoint->why ? endpoint->why : "no reason known");
-		ms_str_add_char(&text, '\n');
-	}
-	ms_vec_each(struct ms_uncovered, uncovered, &inventory->uncovered) {
-		ms_str_add(&text, "not covered: ");
-		ms_str_add_safe(&text, uncovered->what);
-		ms_str_add(&text, ": ");
-		ms_str_add_safe(&text, uncovered->reason);
-		ms_str_add_char(&text, '\n');
-	}
-	if (text.text)
-		fputs(text.text, stdout);
-	return CLI_OK;
-}
-
 static int report(const struct cli *cli, const struct ms_files *files, struct ms_diags *diags,
 		  const struct ms_policy *policy)
 {
 	bool bad = diags->n_errors || (cli_has(cli, CLI_STRICT) && diags->n_warnings);
-	int r = CLI_OK;
 
 	if (cli->output == CLI_JSON) {
 		print_json(diags);
 	} else {
 		print_text(cli, diags);
 		print_summary(files, diags, policy);
-		if (policy && cli_has(cli, CLI_INVENTORY))
-			r = check_inventory(cli, policy);
 	}
-	return r != CLI_OK ? r : bad ? CLI_NO : CLI_OK;
+	return bad ? CLI_NO : CLI_OK;
+}
+
+/* Loads once more, now that it is known who runs, and adds what the inventory shows. */
+static int check_beside(const struct cli *cli, const struct ms_files *files, time_t now,
+			const struct ms_inventory *inventory, struct ms_diags *diags)
+{
+	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
+	ms_text_vec identities = {0};
+	int r = ms_inventory_identities(inventory, &identities);
+
+	ms_diags_fini(diags);
+	if (r == 0)
+		r = ms_diags_init(diags);
+	if (r == 0)
+		r = ms_policy_load_beside(files->list.items, files->list.n_items, now, &identities, diags, &policy);
+	if (r == 0)
+		ms_lint_inventory(policy, inventory, files->list.items, files->list.n_items, diags);
+	ms_vec_fini(&identities);
+	return r == 0 ? report(cli, files, diags, policy) : cli_fail(cli, "%s", strerror(-r));
 }
 
 /* For editors as JSON Schema, for people (-o text) as the reference page. */
@@ -115,6 +104,7 @@ int cmd_check(struct cli *cli)
 	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'; paths are given with -p", cli->words.items[0]);
@@ -127,8 +117,13 @@ int cmd_check(struct cli *cli)
 		r = ms_diags_init(&diags);
 	if (r < 0)
 		return cli_fail(cli, "%s", error.text ? error.text : strerror(-r));
-	r = ms_policy_load(files.list.items, files.list.n_items, time(NULL), &diags, &policy);
+	time_t now = time(NULL);
+	r = ms_policy_load(files.list.items, files.list.n_items, now, &diags, &policy);
 	if (r < 0 && r != -EINVAL)
 		return cli_fail(cli, "%s", strerror(-r));
-	return report(cli, &files, &diags, policy);
+	if (!policy || !cli_has(cli, CLI_INVENTORY))
+		return report(cli, &files, &diags, policy);
+	if (load_inventory(cli, policy, false, &inventory) < 0)
+		return CLI_UNANSWERED;
+	return check_beside(cli, &files, now, inventory, &diags);
 }

@@ -60,6 +60,8 @@ void ms_diags_add(struct ms_diags *diags, enum ms_severity severity, const char 
 		  const struct ms_origin *at, const char *source_line, const char *hint, const char *format,
 		  ...) __attribute__((format(printf, 7, 8)));
 
+/** Sorts by file, line, column. */
+void ms_diags_sort(struct ms_diags *diags);
 /** Sorts by file, line, column and prints all of them in the form above, with ANSI colours when @color. */
 void ms_diags_print(struct ms_diags *diags, struct ms_str *out, bool color);
 

@@ -215,6 +215,13 @@ static inline size_t ms_file_max_nodes(const struct ms_policy_file *file)
 int ms_policy_load(const struct ms_policy_file *files, size_t n_files, time_t now, struct ms_diags *diags,
 		   struct ms_policy **ret_policy);
 
+/**
+ * As ms_policy_load(), beside a node whose endpoints bear @identities ("env/service", sorted): a peer among them is known
+ * though no document describes it.
+ */
+int ms_policy_load_beside(const struct ms_policy_file *files, size_t n_files, time_t now, const ms_text_vec *identities,
+			  struct ms_diags *diags, struct ms_policy **ret_policy);
+
 struct ms_policy *ms_policy_free(struct ms_policy *policy);
 static inline void ms_policy_freep(struct ms_policy **policy)
 {

@@ -136,9 +136,14 @@ static void print_diag(const struct ms_diag *diag, struct ms_str *out, bool colo
 		ms_str_add_char(out, '\n');
 }
 
-void ms_diags_print(struct ms_diags *diags, struct ms_str *out, bool color)
+void ms_diags_sort(struct ms_diags *diags)
 {
 	ms_vec_sort(&diags->list, compare_diags);
+}
+
+void ms_diags_print(struct ms_diags *diags, struct ms_str *out, bool color)
+{
+	ms_diags_sort(diags);
 	ms_vec_each(struct ms_diag, diag, &diags->list)
 		print_diag(diag, out, color);
 }

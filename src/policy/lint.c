@@ -12,7 +12,7 @@ static bool peer_covers(const struct ms_peer *peer, const char *env, const char 
 {
 	if (peer->kind != MS_PEER_SERVICE || (peer->env && strcmp(peer->env, env) != 0))
 		return false;
-	return !peer->service || !service || strcmp(peer->service, service) == 0;
+	return !peer->service || !service || strcmp(peer->service, service) == 0; /* any part of it */
 }
 
 /* Is any part of the fence between the two lifted? @service NULL: of any service. */
@@ -28,22 +28,28 @@ static bool has_crossing(const struct ms_load *load, const struct ms_peer *from,
 	return false;
 }
 
-static void lint_fence(struct ms_load *load, const struct ms_service_document *document,
-		       const struct ms_raw_flow *allow)
+static void warn_fence(struct ms_load *load, const struct ms_peer *from, const struct ms_peer *to,
+		       const struct ms_origin *at)
 {
-	ms_vec_each (struct ms_raw_peer, raw, &allow->from) {
-		for (size_t i = 0;
-		     raw->peer.kind == MS_PEER_SERVICE && !raw->bare && i < document->envs.n_items;
-		     i++) {
-			const char *env = document->envs.items[i]->name;
+	if (strcmp(from->env, to->env) == 0 || has_crossing(load, from, to->env, to->service))
+		return;
+	ms_load_warn(load, at, "fence", "crossings: in the Environments document lift it",
+		     "the fence between %s and %s stands before this grant", from->env, to->env);
+}
 
-			if (strcmp(raw->peer.env, env) == 0 ||
-			    has_crossing(load, &raw->peer, env, document->name))
-				continue;
-			ms_load_warn(load, &raw->peer.at, "fence",
-				     "crossings: in the Environments document lift it",
-				     "the fence between %s and %s stands before this grant",
-				     raw->peer.env, env);
+/* Each of @peers that names its environment, and the document's own service in each of its environments. */
+static void lint_fence(struct ms_load *load, const struct ms_service_document *document,
+		       const ms_raw_peer_vec *peers, bool incoming)
+{
+	ms_vec_each (struct ms_raw_peer, raw, peers) {
+		for (size_t i = 0;
+		     raw->peer.kind == MS_PEER_SERVICE && !raw->bare && i < document->envs.n_items; i++) {
+			struct ms_peer own = {.kind = MS_PEER_SERVICE,
+					      .env = document->envs.items[i]->name,
+					      .service = document->name};
+
+			warn_fence(load, incoming ? &raw->peer : &own, incoming ? &own : &raw->peer,
+				   &raw->peer.at);
 		}
 	}
 }
@@ -72,10 +78,13 @@ void ms_load_lint(struct ms_load *load)
 		lint_env(load, env);
 	ms_vec_each (struct ms_service_document, document, &load->services) {
 		ms_vec_each (struct ms_raw_flow, allow, &document->allow) {
-			lint_fence(load, document, allow);
+			lint_fence(load, document, &allow->from, true);
 			lint_families(load, &allow->from);
 		}
-		ms_vec_each (struct ms_raw_flow, need, &document->needs)
+		ms_vec_each (struct ms_raw_flow, need, &document->needs) {
+			lint_fence(load, document, &need->to, false);
 			lint_families(load, &need->to);
+		}
+		ms_load_lint_grants(load, document);
 	}
 }

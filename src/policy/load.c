@@ -254,7 +254,7 @@ static struct ms_policy *policy_new(void)
 }
 
 static int policy_load(const struct ms_policy_file *files, size_t n_files, time_t now, bool gated,
-		       struct ms_diags *diags, struct ms_policy **ret_policy)
+		       const ms_text_vec *borne, struct ms_diags *diags, struct ms_policy **ret_policy)
 {
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = policy_new();
 	_cleanup_(freep) struct ms_policy_file *sorted = calloc(n_files + 1, sizeof(*sorted));
@@ -272,6 +272,7 @@ static int policy_load(const struct ms_policy_file *files, size_t n_files, time_
 		.files = sorted,
 		.n_files = n_files,
 		.now = now,
+		.borne = borne,
 		.gated = gated,
 	};
 	int r = load_all(&load);
@@ -283,11 +284,17 @@ static int policy_load(const struct ms_policy_file *files, size_t n_files, time_
 int ms_policy_load(const struct ms_policy_file *files, size_t n_files, time_t now,
 		   struct ms_diags *diags, struct ms_policy **ret_policy)
 {
-	return policy_load(files, n_files, now, true, diags, ret_policy);
+	return policy_load(files, n_files, now, true, NULL, diags, ret_policy);
+}
+
+int ms_policy_load_beside(const struct ms_policy_file *files, size_t n_files, time_t now,
+			  const ms_text_vec *identities, struct ms_diags *diags, struct ms_policy **ret_policy)
+{
+	return policy_load(files, n_files, now, true, identities, diags, ret_policy);
 }
 
 int ms_policy_load_ungated(const struct ms_policy_file *files, size_t n_files, time_t now,
 			   struct ms_diags *diags, struct ms_policy **ret_policy)
 {
-	return policy_load(files, n_files, now, false, diags, ret_policy);
+	return policy_load(files, n_files, now, false, NULL, diags, ret_policy);
 }

@@ -69,6 +69,7 @@ struct ms_load {
 	size_t n_files;
 	time_t now;
 	time_t exception_max; /* seconds */
+	const ms_text_vec *borne; /* identities that endpoints bear, sorted, or NULL */
 	bool gated;
 	bool damaged; /* a file could not be read whole: what seems to be missing may stand in there
 		       */
@@ -166,8 +167,9 @@ void ms_load_flows(struct ms_load *load);
 void ms_load_flow(struct ms_load *load, const struct ms_yaml_node *node, enum ms_section section,
 		  struct ms_raw_flow *flow);
 
-/* lint.c */
+/* lint.c, lint_grants.c */
 void ms_load_lint(struct ms_load *load);
+void ms_load_lint_grants(struct ms_load *load, const struct ms_service_document *document);
 
 /**
  * As ms_policy_load(), without the gate for what this version does not enforce: the whole language

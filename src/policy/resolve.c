@@ -132,6 +132,20 @@ void ms_load_check_port_names(struct ms_load *load, const struct ms_raw_flow *fl
 	}
 }
 
+static int compare_texts(const void *left, const void *right)
+{
+	return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Does an endpoint bear this identity? */
+static bool is_borne(struct ms_load *load, const struct ms_peer *peer)
+{
+	if (!load->borne || load->borne->n_items == 0)
+		return false;
+	const char *identity = ms_load_printf(load, "%s/%s", peer->env, peer->service);
+	return bsearch(&identity, load->borne->items, load->borne->n_items, sizeof(identity), compare_texts);
+}
+
 void ms_load_check_services(struct ms_load *load, const ms_raw_peer_vec *peers, const char *env,
 			    bool first)
 {
@@ -143,7 +157,7 @@ void ms_load_check_services(struct ms_load *load, const ms_raw_peer_vec *peers, 
 		struct ms_peer peer = ms_peer_bind(raw, env, NULL);
 
 		if (peer.kind != MS_PEER_SERVICE || !peer.service || !peer.env ||
-		    (!first && !raw->bare) || peer_service(load, &peer))
+		    (!first && !raw->bare) || peer_service(load, &peer) || is_borne(load, &peer))
 			continue;
 		ms_vec_each (struct ms_service, service, &load->policy->services) {
 			if (is_in(service, &peer))
