@@ -137,10 +137,12 @@ void matrix_ask_take_grant(struct matrix_ask *ask, bool need, const struct ms_gr
 		push(ask, &ask->allow, grant);
 }
 
-/* A never may name the net: which of its addresses is then for the oracle to say. */
+/* A never may name addresses: whether they are those of an outside end is for the oracle to say. */
 static bool never_may_cover(const struct ms_peer *peer, const struct ms_party *party)
 {
-	return peer->kind == MS_PEER_NET ? party->kind == MS_PARTY_NET : ms_peer_covers(peer, NULL, party);
+	if (peer->kind == MS_PEER_NET)
+		return party->kind == MS_PARTY_NET || party->kind == MS_PARTY_NODE;
+	return ms_peer_covers(peer, NULL, party);
 }
 
 static void take_nevers(struct matrix_ask *ask)
@@ -245,24 +247,22 @@ static int compare_cuts(const void *left, const void *right)
 	return (a->port > b->port) - (a->port < b->port);
 }
 
-/* A resolver is known by its address, also where that is an endpoint's or a node's. */
+/* A resolver is known by its address, also where that is an endpoint's. */
 static struct ms_flow flow_at(const struct matrix_ask *ask, uint8_t proto, uint16_t port)
 {
 	struct ms_flow flow = ask->flow;
 
 	flow.proto = proto;
 	flow.port = port;
-	if (port != DNS_PORT || !ask->src || (proto != IPPROTO_UDP && proto != IPPROTO_TCP))
+	if (port != DNS_PORT || !ask->src || !ask->dst || (proto != IPPROTO_UDP && proto != IPPROTO_TCP))
 		return flow;
 	ms_vec_each(const struct matrix_resolver, resolver, &ask->work->resolvers) {
 		const struct ms_party *party = &resolver->party;
 
 		if (resolver->side > 0 || strcmp(resolver->env->name, ask->src->env) != 0 ||
-		    party->kind != flow.dst.kind)
+		    party->kind != MS_PARTY_SERVICE)
 			continue;
-		if ((party->kind == MS_PARTY_SERVICE && strcmp(party->env, flow.dst.env) == 0 &&
-		     strcmp(party->service, flow.dst.service) == 0) ||
-		    (party->kind == MS_PARTY_NODE && flow.dst.node && strcmp(party->node, flow.dst.node) == 0)) {
+		if (strcmp(party->env, flow.dst.env) == 0 && strcmp(party->service, flow.dst.service) == 0) {
 			flow.dst = *party;
 			break;
 		}
@@ -270,18 +270,51 @@ static struct ms_flow flow_at(const struct matrix_ask *ask, uint8_t proto, uint1
 	return flow;
 }
 
-static struct matrix_piece ask_once(const struct matrix_ask *ask, uint8_t proto, uint16_t first, uint16_t last)
+static struct ms_decision decide(const struct matrix_ask *ask, const struct ms_flow *flow)
 {
 	const struct ms_inventory *inventory = ask->work->sides[0].inventory ? &ask->inventory : NULL;
+
+	return ms_decide(&ask->policy, inventory, flow, ask->work->now, NULL);
+}
+
+static const struct ms_node *find_node(const struct matrix_ask *ask, const char *name)
+{
+	ms_vec_each(const struct ms_node, node, &ask->policy.nodes)
+		if (name && strcmp(node->name, name) == 0)
+			return node;
+	return NULL;
+}
+
+/* A node may have several addresses, and lines may name one of them: what any of them may do, the node may. */
+static struct ms_decision decide_any(const struct matrix_ask *ask, struct ms_flow flow)
+{
+	struct ms_party *outside = ask->src ? &flow.dst : &flow.src;
+	const struct ms_node *node = outside->kind == MS_PARTY_NODE ? find_node(ask, outside->node) : NULL;
+	struct ms_decision best = {.verdict = MS_DENY};
+
+	if (!node || node->addrs.n_items == 0)
+		return decide(ask, &flow);
+	outside->has_addr = true;
+	ms_vec_each(const struct ms_addr, addr, &node->addrs) {
+		outside->addr = *addr;
+		struct ms_decision decision = decide(ask, &flow);
+		if (addr == node->addrs.items || decision.verdict < best.verdict)
+			best = decision;
+	}
+	return best;
+}
+
+static struct matrix_piece ask_once(const struct matrix_ask *ask, uint8_t proto, uint16_t first, uint16_t last)
+{
 	struct ms_flow flow = flow_at(ask, proto, first);
-	struct ms_decision decision = ms_decide(&ask->policy, inventory, &flow, ask->work->now, NULL);
+	struct ms_decision decision = decide_any(ask, flow);
 	struct matrix_piece piece = {{proto, first, last}, decision.verdict, false, {0}};
 
 	if (decision.policy)
 		piece.policy = *decision.policy;
 	if (decision.verdict == MS_ALLOW && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE)) {
 		flow.published = true;
-		piece.published = ms_decide(&ask->policy, inventory, &flow, ask->work->now, NULL).verdict == MS_ALLOW;
+		piece.published = decide_any(ask, flow).verdict == MS_ALLOW;
 	}
 	return piece;
 }

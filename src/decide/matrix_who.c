@@ -167,6 +167,17 @@ static void add_node(struct matrix_work *work, const struct ms_peer *peer)
 		matrix_push(work, &work->nodes, peer->node);
 }
 
+/* A refusal of addresses names the nodes that have them. */
+static void add_nodes_of_net(struct matrix_work *work, const struct ms_policy *policy, const struct ms_peer *peer)
+{
+	if (peer->kind != MS_PEER_NET)
+		return;
+	ms_vec_each(const struct ms_node, node, &policy->nodes)
+		ms_vec_each(const struct ms_addr, addr, &node->addrs)
+			if (ms_ranges_contain(&peer->ranges, addr))
+				matrix_push(work, &work->nodes, node->name);
+}
+
 static void add_nodes(struct matrix_work *work, const struct ms_policy *policy)
 {
 	ms_vec_each(const struct ms_service, service, &policy->services) {
@@ -182,6 +193,8 @@ static void add_nodes(struct matrix_work *work, const struct ms_policy *policy)
 	ms_vec_each(const struct ms_never, never, &policy->nevers) {
 		add_node(work, &never->from);
 		add_node(work, &never->to);
+		add_nodes_of_net(work, policy, &never->from);
+		add_nodes_of_net(work, policy, &never->to);
 	}
 	ms_vec_each(const struct ms_env, env, &policy->envs)
 		ms_vec_each(const struct ms_addr, addr, &env->resolvers) {

@@ -187,6 +187,14 @@ static void lists_what_identities_may_do(void **state)
 		 "dev/api -> dev/db tcp/1 audit 0\n"
 		 "dev/api -> dev/db tcp/2 allow 12\n"
 		 "dev/api -> dev/db tcp/3 audit 0\n"},
+		{"audit: an allow and a needs for every service, and neither meets the other",
+		 ENVIRONMENTS("environments: {dev: {mode: audit, two_key: true}}\n") SERVICE
+		 "service: db\nenv: dev\nallow:\n  - {from: \"*\", ports: [tcp/1]}\n" SERVICE
+		 "service: api\nenv: dev\nneeds:\n  - {to: dev/*, ports: [tcp/2]}\n",
+		 NULL,
+		 "dev/api -> dev/api tcp/2 audit 0\n"
+		 "dev/api -> dev/db tcp/1-2 audit 0\n"
+		 "dev/db -> dev/db tcp/1 audit 0\n"},
 	};
 	(void)state;
 	CHECK_MATRICES(rows);

@@ -34,7 +34,7 @@ static const char *const random_envs[] = {"prod", "dev", "dev-b"};
 static const char *const random_services[] = {"a", "b", "c", "d"};
 static const char *const random_nets[] = {
 	"10.0.0.0/28", "10.0.0.0/30", "10.0.0.4/30", "[10.0.0.8/29, \"fd00::/125\"]", "n1",
-	"n2",	       "\"fd00::4/126\"", "[10.0.0.0/29, n2]",
+	"n2",	       "\"fd00::4/126\"", "[10.0.0.0/29, n2, 192.0.2.1/32]",
 };
 
 static inline struct ms_addr random_addr(struct random *random)
@@ -54,7 +54,7 @@ static inline void random_port(struct random *random, uint8_t *ret_proto, uint16
 	*ret_proto = RANDOM_OF(random, protos);
 	*ret_port = (uint16_t)random_below(random, 12);
 	if (*ret_proto == IPPROTO_UDP)
-		*ret_port = (uint16_t)(*ret_port + 48); /* 53 lies there, and 67 */
+		*ret_port = (uint16_t)(*ret_port + (random_below(random, 2) ? 48 : 60)); /* 53 lies there, and 67 */
 	if (*ret_proto == IPPROTO_ICMPV6)
 		*ret_port = (uint16_t)(*ret_port + 128); /* and neighbour messages here */
 	if (*ret_proto == IPPROTO_GRE)
