@@ -128,6 +128,7 @@ void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct 
 
 /* ends.c: where packets go that no grant took. @way is "to", "into", "from" or "host". */
 const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);
+const char *end_link_name(struct compiler *c, const char *env, enum ms_mode mode);
 
 /* Ends @chain for interfaces by name: skipped ones pass, those of a managed pattern go to @target. */
 void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target);

@@ -14,6 +14,14 @@ const char *end_name(struct compiler *c, const char *way, const char *env, enum 
 	return name_of(c, "end/%s/%s/%s", way, env, ms_mode_name(mode));
 }
 
+/* The same for link-local flows between endpoints, which reach no resolver either. */
+const char *end_link_name(struct compiler *c, const char *env, enum ms_mode mode)
+{
+	const struct ms_env *found = ms_policy_env(c->policy, env);
+
+	return end_name(c, found && found->resolvers.n_items > 0 ? "link" : "to", env, mode);
+}
+
 static void goto_by_source(struct compiler *c, struct ms_chain *chain, const char *set, const char *also,
 			   const char *target)
 {
@@ -108,13 +116,20 @@ static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direc
  */
 static void compile_end_to(struct compiler *c, const struct ms_env *env, enum ms_mode mode)
 {
-	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, end_name(c, "to", env->name, mode));
+	const char *link = end_link_name(c, env->name, mode);
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, link);
 	const char *own = name_of(c, "any/%s", env->name);
 	struct ms_rule *outside = rule_add(c, chain);
 
 	rule_in_managed(c, outside, MS_FIELD_IIFNAME, true);
 	rule_goto(c, outside, deny(c, MS_REASON_NO_GRANT, MS_INGRESS, mode));
-	compile_resolvers(c, chain, env, true);
+	if (env->resolvers.n_items > 0) {
+		struct ms_chain *to =
+			ms_ruleset_add_chain(c->ruleset, c->inet, end_name(c, "to", env->name, mode));
+
+		compile_resolvers(c, to, env, true);
+		rule_goto(c, rule_add(c, to), link);
+	}
 	goto_by_source(c, chain, own, NULL, deny(c, MS_REASON_NO_GRANT, MS_EAST_WEST, mode));
 	ms_vec_each(struct ms_env, other, &c->policy->envs) {
 		const char *foreign = name_of(c, "any/%s", other->name);

@@ -127,8 +127,7 @@ static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map
 	}
 }
 
-static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *prefix,
-		       const char *target)
+static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field, const char *prefix)
 {
 	struct ms_prefix parsed;
 
@@ -137,18 +136,42 @@ static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field
 		return;
 	}
 	struct ms_range range = ms_prefix_range(&parsed);
+	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes, ms_addr_size(range.first.ip));
+}
+
+static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *prefix,
+		       const char *target)
+{
 	struct ms_rule *rule = rule_add(c, chain);
-	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes,
-			    ms_addr_size(range.first.ip));
+
+	match_prefix(c, rule, field, prefix);
 	rule_goto(c, rule, target);
 }
 
+/*
+ * Engines also give their containers IPv4 link-local networks, which do reach the outside: what leaves, and what comes to
+ * such an address, is judged like any other. A link-local sender outside is nobody to any grant.
+ */
 static void goto_link_local(struct compiler *c, struct ms_chain *chain)
 {
-	goto_range(c, chain, MS_FIELD_IP6_DADDR, LINK_LOCAL6, "link-local");
-	goto_range(c, chain, MS_FIELD_IP6_SADDR, LINK_LOCAL6, "link-local");
-	goto_range(c, chain, MS_FIELD_IP_DADDR, LINK_LOCAL4, "link-local");
-	goto_range(c, chain, MS_FIELD_IP_SADDR, LINK_LOCAL4, "link-local");
+	static const struct {
+		enum ms_field field;
+		const char *prefix;
+		enum ms_field managed;
+	} rows[] = {
+		{MS_FIELD_IP6_DADDR, LINK_LOCAL6, MS_FIELD_IIFNAME},
+		{MS_FIELD_IP6_SADDR, LINK_LOCAL6, MS_FIELD_OIFNAME},
+		{MS_FIELD_IP_DADDR, LINK_LOCAL4, MS_FIELD_IIFNAME},
+		{MS_FIELD_IP_SADDR, LINK_LOCAL4, MS_FIELD_OIFNAME},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		match_prefix(c, rule, rows[i].field, rows[i].prefix);
+		rule_in_managed(c, rule, rows[i].managed, false);
+		rule_goto(c, rule, "link-local");
+	}
 }
 
 static void compile_judge(struct compiler *c)

@@ -219,17 +219,16 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 	return name;
 }
 
-/* Link-local addresses dispatch to and from the host and outside, but between endpoints nothing is granted to them. */
 static void dispatch(struct compiler *c, enum way way, const struct ms_addr *addr, const char *target)
 {
-	if (addr_identifies(c, addr) && !(way == TO && ms_addr_is_link_local(addr)))
+	if (addr_identifies(c, addr))
 		sets_dispatch(c, way_names[way], addr, target);
 }
 
 /* Between link-local addresses there are no grants: to the end chain at once, but for the fences that are lifted. */
 static const char *compile_link(struct compiler *c, const struct subject *subject)
 {
-	const char *end = end_name(c, way_names[TO], subject->env, subject->mode);
+	const char *end = end_link_name(c, subject->env, subject->mode);
 	struct way_chain w = {.c = c, .subject = subject, .way = LINK};
 	struct census census = {.way = LINK};
 
