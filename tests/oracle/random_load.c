@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "microseg/cleanup.h"
+#include "policy/load.h"
+#include "random.h"
+
+void random_case_fini(struct random_case *c)
+{
+	free(c->policy);
+	free(c->inventory);
+	*c = (struct random_case){0};
+}
+
+static void print_diags(struct ms_diags *diags)
+{
+	_cleanup_(ms_str_fini) struct ms_str out = {0};
+
+	ms_diags_print(diags, &out, false);
+	fprintf(stderr, "%s\n", out.text ?: "out of memory");
+}
+
+static bool load(struct trial *trial, const struct random_case *c, struct ms_diags *diags)
+{
+	const struct ms_policy_file policy = {"policy.yaml", c->policy, strlen(c->policy)};
+	const struct ms_policy_file inventory = {"inventory.yaml", c->inventory,
+						 strlen(c->inventory)};
+
+	if (ms_policy_load_ungated(&policy, 1, RANDOM_NOW, diags, &trial->policy) < 0)
+		return false;
+	return ms_inventory_load(&inventory, diags, &trial->inventory) == 0 &&
+	       ms_inventory_identify(trial->inventory, trial->policy) == 0;
+}
+
+bool trial_init(struct trial *trial, const struct random_case *c, bool loud)
+{
+	const struct ms_compile_options options = {MS_NFLOG_GROUP_DEFAULT, RANDOM_NOW};
+	struct ms_diags diags;
+
+	*trial = (struct trial){0};
+	if (ms_diags_init(&diags) < 0)
+		abort();
+	bool ok = load(trial, c, &diags);
+	if (!ok && loud)
+		print_diags(&diags);
+	ms_diags_fini(&diags);
+	if (ok && ms_compile(trial->policy, trial->inventory, &options, &trial->ruleset) < 0)
+		trial->ruleset = NULL;
+	if (!ok)
+		trial_fini(trial);
+	return ok;
+}
+
+void trial_fini(struct trial *trial)
+{
+	ms_ruleset_free(trial->ruleset);
+	ms_inventory_free(trial->inventory);
+	ms_policy_free(trial->policy);
+	*trial = (struct trial){0};
+}
