@@ -4,13 +4,38 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "live.h"
 #include "microseg/cleanup.h"
+#include "running.h"
+
+/* On a node whose files lie elsewhere, the policy without -p is the one in force. */
+static bool means_running(const struct cli *cli)
+{
+	return cli->policies.n_items == 0 && access(MS_POLICY_DIR, F_OK) < 0 && access(cli->config.control_socket, F_OK) == 0;
+}
+
+static int load_running(const struct cli *cli, struct ms_loaded **ret_loaded)
+{
+	int r = running_policy(cli, ret_loaded);
+
+	if (r < 0)
+		return r;
+	if (!*ret_loaded) {
+		cli_fail(cli, "%s does not exist, and no policy is in force here; say -p PATH", MS_POLICY_DIR);
+		return -ENOENT;
+	}
+	fprintf(stderr, "(%s does not exist: this is about the policy in force on this node)\n", MS_POLICY_DIR);
+	return 0;
+}
 
 int load_policy(const struct cli *cli, struct ms_loaded **ret_loaded)
 {
+	if (means_running(cli))
+		return load_running(cli, ret_loaded);
+
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0}, diagnostics = {0};
 	int r = ms_files_init(&files);

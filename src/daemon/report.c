@@ -210,8 +210,10 @@ static json_t *report_addresses(const struct ms_endpoint *endpoint)
 	return json;
 }
 
-static json_t *report_endpoint(const struct ms_endpoint *endpoint)
+/* Where nothing is enforced nobody readies a bridge, and nothing waits for it. */
+static json_t *report_endpoint(const struct ms_daemon *daemon, const struct ms_endpoint *endpoint)
 {
+	bool ready = endpoint->ready || !daemon->installed;
 	char mac[MS_MAC_TEXT_SIZE];
 
 	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "name", text(endpoint->name),
@@ -219,7 +221,7 @@ static json_t *report_endpoint(const struct ms_endpoint *endpoint)
 			 "why", text(endpoint->why), "interface", text(endpoint->interface), "bridge",
 			 text(endpoint->bridge), "network", text(endpoint->network), "mac",
 			 ms_mac_format(&endpoint->mac, mac), "addresses", report_addresses(endpoint), "ready",
-			 endpoint->ready, "workloads", report_workloads(endpoint));
+			 ready, "workloads", report_workloads(endpoint));
 }
 
 json_t *ms_report_endpoints(const struct ms_daemon *daemon)
@@ -229,7 +231,7 @@ json_t *ms_report_endpoints(const struct ms_daemon *daemon)
 	if (!daemon->inventory)
 		return json;
 	ms_vec_each(struct ms_endpoint, endpoint, &daemon->inventory->endpoints)
-		json_array_append_new(json, report_endpoint(endpoint));
+		json_array_append_new(json, report_endpoint(daemon, endpoint));
 	return json;
 }
 

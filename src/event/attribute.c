@@ -227,6 +227,9 @@ static const char *explain_allowed(const struct attribution *a, const struct ms_
 		return "the policy in force now allows it: an earlier one refused it";
 	if (a->src.endpoint || a->dst.endpoint)
 		return "it resembles what everybody may send (neighbour discovery, DHCP), but not in its proper form";
+	if (a->packet.has_addrs && ms_addr_is_multicast(&a->packet.dst))
+		return "multicast and broadcast on a managed interface pass nothing but neighbour discovery, group "
+		       "reports and DHCP";
 	return "neither end is a container of this node any more";
 }
 
