@@ -90,6 +90,8 @@ def start(demo):
     demo.show(node.cli("check", "-p", POLICY_NAME, cwd=ROOT))
     demo.say("  $ microsegd -p %s &" % POLICY_NAME)
     node.start(policy=POLICY_NAME)
+    if node.status().get("state") != "enforcing":
+        raise LabError("microsegd does not enforce the policy:\n" + node.log_text())
     node.wait_endpoints(demo.containers.values())
     demo.say("  $ microseg endpoints")
     demo.show(node.cli("endpoints"))
