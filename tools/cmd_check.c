@@ -44,12 +44,20 @@ static void print_text(const struct cli *cli, struct ms_diags *diags)
 		fputs(text.text, stderr);
 }
 
+static void print_count(size_t n, const char *what, const char *then)
+{
+	printf("%zu %s%s%s", n, what, n == 1 ? "" : "s", then);
+}
+
 static void print_summary(const struct ms_files *files, const struct ms_diags *diags, const struct ms_policy *policy)
 {
-	printf("%zu %s: ", files->list.n_items, files->list.n_items == 1 ? "file" : "files");
-	if (policy)
-		printf("%zu environments, %zu services; ", policy->envs.n_items, policy->services.n_items);
-	printf("%zu errors, %zu warnings\n", diags->n_errors, diags->n_warnings);
+	print_count(files->list.n_items, "file", ": ");
+	if (policy) {
+		print_count(policy->envs.n_items, "environment", ", ");
+		print_count(policy->services.n_items, "service", "; ");
+	}
+	print_count(diags->n_errors, "error", ", ");
+	print_count(diags->n_warnings, "warning", "\n");
 }
 
 static int report(const struct cli *cli, const struct ms_files *files, struct ms_diags *diags,

@@ -28,8 +28,8 @@ static const char *const deciders[] = {"never", "unidentified", "fence", "no-gra
 #define OUTSIDE	      (MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET)
 #define CALLERS	      (MS_PEERS_BARE | MS_PEERS_SELF | OUTSIDE)
 #define CALLED	      (CALLERS | MS_PEERS_ENV)
-#define FLEET_ENDS    (OUTSIDE | MS_PEERS_ENV)
-#define REFUSED_ENDS  (FLEET_ENDS | MS_PEERS_LINK_LOCAL)
+#define TEST_ENDS     (CALLED | MS_PEERS_LINK_LOCAL)
+#define WHOLE_ENDS    (OUTSIDE | MS_PEERS_ENV | MS_PEERS_LINK_LOCAL)
 #define EXCEPTED_ENDS (MS_PEERS_HOST | MS_PEERS_NET)
 
 /* Section, key, what stands behind it, an example, one sentence. */
@@ -127,9 +127,9 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .description = "When the fence stands again."},
 	{MS_SECTION_CROSSING, "reason", ONE(TEXT), .example = "OPS-311", .description = "Why."},
 
-	{MS_SECTION_NEVER, "from", PEERS(REFUSED_ENDS), .example = "dev/*",
+	{MS_SECTION_NEVER, "from", PEERS(WHOLE_ENDS), .example = "dev/*",
 	 .description = "Sources; without it every endpoint."},
-	{MS_SECTION_NEVER, "to", PEERS(REFUSED_ENDS), REQUIRED, .example = "{net: [169.254.169.254/32]}",
+	{MS_SECTION_NEVER, "to", PEERS(WHOLE_ENDS), REQUIRED, .example = "{net: [169.254.169.254/32]}",
 	 .description = "Destinations."},
 	{MS_SECTION_NEVER, "ports", MANY(PORTS_USE), .example = "[tcp/25]",
 	 .description = "Ports; without it every protocol and port."},
@@ -181,9 +181,9 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_NEED, "reason", ONE(TEXT), .example = "payment provider",
 	 .description = "Why."},
 
-	{MS_SECTION_TEST, "from", PEERS(CALLED), REQUIRED, .example = "prod/web",
+	{MS_SECTION_TEST, "from", PEERS(TEST_ENDS), REQUIRED, .example = "prod/web",
 	 .description = "Sources."},
-	{MS_SECTION_TEST, "to", PEERS(CALLED), .example = "prod/orders-db",
+	{MS_SECTION_TEST, "to", PEERS(TEST_ENDS), .example = "prod/orders-db",
 	 .description = "Destinations; without it this service."},
 	{MS_SECTION_TEST, "ports", MANY(PORTS_USE), REQUIRED, .example = "[pg]",
 	 .description = "Ports."},
@@ -194,9 +194,9 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_TEST, "published", ONE(BOOL), .example = "true",
 	 .description = "Whether the flow comes through a published port."},
 
-	{MS_SECTION_FLEET_TEST, "from", PEERS(FLEET_ENDS), REQUIRED, .example = "prod/web",
+	{MS_SECTION_FLEET_TEST, "from", PEERS(WHOLE_ENDS), REQUIRED, .example = "prod/web",
 	 .description = "Sources, written in full."},
-	{MS_SECTION_FLEET_TEST, "to", PEERS(FLEET_ENDS), REQUIRED, .example = "prod/orders-db",
+	{MS_SECTION_FLEET_TEST, "to", PEERS(WHOLE_ENDS), REQUIRED, .example = "prod/orders-db",
 	 .description = "Destinations, written in full."},
 	{MS_SECTION_FLEET_TEST, "ports", MANY(PORTS_USE), REQUIRED, .example = "[pg]",
 	 .description = "Ports."},

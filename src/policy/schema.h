@@ -76,7 +76,7 @@ enum ms_peers_allowed {
 	MS_PEERS_NET = 1 << 4,
 	MS_PEERS_ENV = 1 << 5,	      /* env/star */
 	MS_PEERS_NAME = 1 << 6,	      /* {fqdn: NAME} */
-	MS_PEERS_LINK_LOCAL = 1 << 7, /* ranges keep IPv4 link-local: for refusals */
+	MS_PEERS_LINK_LOCAL = 1 << 7, /* ranges keep IPv4 link-local: for refusals and their tests */
 };
 
 struct ms_peer_form {

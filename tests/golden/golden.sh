@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The shop of policies/shop/ as golden tests: they are valid, their own tests pass, and the ruleset they compile to is the
-# one that was reviewed. `golden.sh MICROSEG ROOT --update` writes the reviewed file anew.
+# The examples of policies/ as golden tests: they are valid and their own tests pass, each by itself and the shop as a
+# whole, and the ruleset that the shop compiles to is the one that was reviewed. `golden.sh MICROSEG ROOT --update` writes
+# the reviewed file anew.
 set -u
 microseg=$(realpath "$1") || exit 2
 cd "$2" || exit 2
@@ -31,4 +32,11 @@ fi
 [ "${3:-}" = --update ] && cp "$out/shop.nft" "$golden"
 expect "the preview is the reviewed one" diff -u "$golden" "$out/shop.nft"
 expect "nft takes the preview" unshare -rn nft -c -f "$out/shop.nft"
+
+for example in policies/examples/*.yaml; do
+	expect "$example is valid, also strictly" "$microseg" check --strict -p "$example"
+	expect "$example passes its own tests" "$microseg" test -p "$example"
+	"$microseg" preview -p "$example" -i tests/golden/shop.yaml >"$out/example.nft"
+	expect "nft takes the preview of $example" unshare -rn nft -c -f "$out/example.nft"
+done
 exit "$failed"
