@@ -32,9 +32,34 @@ static struct matrix_row *find_row(struct matrix_rows *rows, size_t from, const 
 	return NULL;
 }
 
-static int add_flow(struct matrix_rows *rows, size_t from, const struct ms_matrix_flow *flow)
+/*
+ * The baseline cuts holes into `ports: any`, for neighbour messages and the like, that pass with and without the line.
+ * They are shown as part of it.
+ */
+static bool is_hole(const struct ms_matrix_flow *last, const struct ms_matrix_flow *flow)
 {
-	struct matrix_row *row = find_row(rows, from, flow);
+	return last && last->src == flow->src && last->dst == flow->dst && last->ports.proto == flow->ports.proto &&
+	       last->ports.last + 1u == flow->ports.first && flow->verdict == MS_ALLOW && !flow->policy.file;
+}
+
+static int add_ports(struct matrix_rows *rows, struct matrix_row *row, const struct ms_ports *ports)
+{
+	struct ms_ports *last = row->ports.n_items ? &row->ports.items[row->ports.n_items - 1] : NULL;
+
+	if (!last || last->proto != ports->proto)
+		rows->n_flows++;
+	if (last && last->proto == ports->proto && last->last + 1u == ports->first) {
+		last->last = ports->last;
+		return 0;
+	}
+	return ms_avec_push(rows->arena, &row->ports, *ports);
+}
+
+/* @last: the flow before, which stands in row number *@at. */
+static int add_flow(struct matrix_rows *rows, size_t from, const struct ms_matrix_flow *last,
+		    const struct ms_matrix_flow *flow, size_t *at)
+{
+	struct matrix_row *row = is_hole(last, flow) ? &rows->list.items[*at] : find_row(rows, from, flow);
 
 	if (!row) {
 		struct matrix_row new = {
@@ -47,9 +72,8 @@ static int add_flow(struct matrix_rows *rows, size_t from, const struct ms_matri
 			return -ENOMEM;
 		row = &rows->list.items[rows->list.n_items - 1];
 	}
-	if (row->ports.n_items == 0 || row->ports.items[row->ports.n_items - 1].proto != flow->ports.proto)
-		rows->n_flows++;
-	return ms_avec_push(rows->arena, &row->ports, flow->ports);
+	*at = (size_t)(row - rows->list.items);
+	return add_ports(rows, row, &flow->ports);
 }
 
 static bool concerns(const struct matrix_rows *rows, const struct ms_matrix_flow *flow, const char *service)
@@ -63,7 +87,7 @@ int matrix_rows_init(const struct ms_matrix *matrix, const char *service, struct
 	struct matrix_rows rows = {.arena = ms_arena_new(), .matrix = matrix};
 	const struct ms_matrix_flow *last = NULL;
 	int r = rows.arena ? 0 : -ENOMEM;
-	size_t from = 0;
+	size_t from = 0, at = 0;
 
 	for (size_t i = 0; i < matrix->flows.n_items && r == 0; i++) {
 		const struct ms_matrix_flow *flow = &matrix->flows.items[i];
@@ -72,7 +96,7 @@ int matrix_rows_init(const struct ms_matrix *matrix, const char *service, struct
 			continue;
 		if (!last || last->src != flow->src || last->dst != flow->dst)
 			from = rows.list.n_items;
-		r = add_flow(&rows, from, flow);
+		r = add_flow(&rows, from, last, flow, &at);
 		last = flow;
 	}
 	if (r < 0)

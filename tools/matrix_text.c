@@ -27,13 +27,27 @@ static const char *remark(const struct matrix_row *row)
 	return row->first->published ? " (published)" : "";
 }
 
+static bool is_any(const ms_ports_vec *ports)
+{
+	const size_t n_any = sizeof(ms_ports_any) / sizeof(ms_ports_any[0]);
+	size_t n = 0;
+
+	ms_vec_each(const struct ms_ports, one, ports)
+		for (size_t i = 0; i < n_any; i++)
+			n += ms_ports_compare(one, &ms_ports_any[i]) == 0;
+	return n == n_any && ports->n_items == n_any;
+}
+
 /* All ports of a row, separated by ", ". */
 static void print_ports(const struct matrix_row *row, struct ms_str *out)
 {
 	char text[MS_PORTS_TEXT_SIZE];
 
-	ms_vec_each(const struct ms_ports, ports, &row->ports)
-		ms_str_addf(out, "%s%s", ports == row->ports.items ? "" : ", ", ms_ports_format(ports, text));
+	if (is_any(&row->ports))
+		ms_str_add(out, "any");
+	else
+		ms_vec_each(const struct ms_ports, ports, &row->ports)
+			ms_str_addf(out, "%s%s", ports == row->ports.items ? "" : ", ", ms_ports_format(ports, text));
 	ms_str_add(out, remark(row));
 }
 

@@ -83,6 +83,7 @@ static void prints_text_of_100_columns_by_destination(void **state)
 	assert_non_null(strstr(text.text, "net:dba except 10.8.0.9/32"));
 	assert_non_null(strstr(text.text, "tcp/5432 (published)"));
 	assert_non_null(strstr(text.text, "\n  prod/" LONG "\n"));
+	assert_non_null(strstr(text.text, "  any    "));
 	assert_non_null(strstr(text.text, "is/deep/p.yaml:13\n"));
 	assert_non_null(strstr(text.text, "; 1 identity in audit; unidentified containers in audit\n"));
 	ms_str_fini(&text);
