@@ -66,6 +66,8 @@ enum ms_field {
 	MS_FIELD_ND_TARGET,	  /* @th,64,128: target address of a neighbour message; set key by typeof */
 	MS_FIELD_ND_OPTION,	  /* @th,192,16: type and length of the first ND option */
 	MS_FIELD_ND_LLADDR,	  /* @th,208,48: link-layer address in the first ND option; set key by typeof */
+	MS_FIELD_RS_OPTION,	  /* @th,64,16: the same of a router solicitation, which has no target */
+	MS_FIELD_RS_LLADDR,	  /* @th,80,48: likewise; set key by typeof */
 	MS_FIELD_CT_STATE,	  /* 4, flags MS_CT_*; one flag at a time */
 	MS_FIELD_CT_STATUS_DNAT,  /* no value: `ct status dnat`, negated: `ct status ! dnat` */
 	MS_FIELD_FIB_DADDR_TYPE,  /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */

@@ -83,7 +83,7 @@ struct ms_sim_packet {
 	uint8_t tcp_flags;
 	uint8_t icmp_type; /* icmp and icmp6 */
 	uint8_t nd_target[16]; /* icmp6, bytes 8 to 23 of the message */
-	uint8_t nd_option[2];  /* type and length of the option behind it; zero: the message ends before it */
+	uint8_t nd_option[2];  /* type and length of its first option; zero: the message ends before it */
 	uint8_t nd_lladdr[6];
 
 	uint32_t ct_state; /* one of MS_CT_* */

@@ -37,6 +37,7 @@ static const enum ms_field port_arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ET
 static const enum ms_field port_arp_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER};
 static const enum ms_field port_nd_target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_ND_TARGET};
 static const enum ms_field port_nd_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_LLADDR};
+static const enum ms_field port_rs_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_RS_LLADDR};
 
 static const struct ms_addr unspecified4 = {.ip = MS_IP4};
 static const struct ms_addr unspecified6 = {.ip = MS_IP6};
@@ -139,15 +140,53 @@ static void compile_ip(struct guard *g)
 	rule_goto(g->c, rule_add(g->c, chain), g->spoof);
 }
 
+/* A kind of neighbour message: where its first option lies, and what that must say. */
+struct nd_form {
+	const char *chain;
+	enum ms_field option;
+	uint16_t option_is;
+	const char *macs;
+	const enum ms_field *mac_fields;
+	uint8_t type;
+};
+
+static const struct nd_form nd_forms[] = {
+	{"guard-ns", MS_FIELD_ND_OPTION, ND_SOURCE_LLADDR, "nd-mac", port_nd_mac, ICMP6_NEIGHBOR_SOLICIT},
+	{"guard-na", MS_FIELD_ND_OPTION, ND_TARGET_LLADDR, "nd-mac", port_nd_mac, ICMP6_NEIGHBOR_ADVERT},
+	{"guard-rs", MS_FIELD_RS_OPTION, ND_SOURCE_LLADDR, "rs-mac", port_rs_mac, ICMP6_ROUTER_SOLICIT},
+};
+#define N_ND_FORMS (sizeof(nd_forms) / sizeof(nd_forms[0]))
+
+/*
+ * A message from :: has no sender to lie about. But duplicate address detection for somebody else's address would take
+ * it from an interface that is asking for it at that moment, so this holds in audit too.
+ */
+static void compile_senderless(struct guard *g, struct ms_chain *chain, const struct nd_form *form)
+{
+	struct ms_ruleset *rs = g->c->ruleset;
+
+	if (form->type == ICMP6_NEIGHBOR_SOLICIT) {
+		struct ms_rule *taken = rule_add(g->c, chain);
+
+		ms_rule_match(rs, taken, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
+		ms_rule_match_set(rs, taken, true, "nd-target", 3, port_nd_target);
+		rule_set(g->c, taken, MS_FIELD_ND_TARGET, false, "owned-nd-target");
+		rule_goto(g->c, taken, refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
+	}
+	struct ms_rule *early = rule_add(g->c, chain);
+	ms_rule_match(rs, early, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
+	rule_accept(g->c, early);
+}
+
 /*
  * Neighbour messages in fixed forms only: hop limit 255, no extension header, and the one option that Linux believes
  * must carry the port's own MAC. A message without the option is too short for the two option rules and passes them.
  */
-static void compile_neighbour(struct guard *g, const char *name, uint16_t option, bool advert)
+static void compile_neighbour(struct guard *g, const struct nd_form *form)
 {
 	static const uint8_t hoplimit = 255, icmp6 = IPPROTO_ICMPV6;
 	struct ms_ruleset *rs = g->c->ruleset;
-	struct ms_chain *chain = guard_chain(g, name);
+	struct ms_chain *chain = guard_chain(g, form->chain);
 
 	struct ms_rule *far = rule_add(g->c, chain);
 	ms_rule_match(rs, far, MS_FIELD_IP6_HOPLIMIT, true, &hoplimit, 1);
@@ -156,24 +195,21 @@ static void compile_neighbour(struct guard *g, const char *name, uint16_t option
 	ms_rule_match(rs, hidden, MS_FIELD_IP6_NEXTHDR, true, &icmp6, 1);
 	rule_goto(g->c, hidden, g->ethertype);
 
-	if (!advert) {
-		/* Duplicate address detection asks from ::, and such a message claims nothing. */
-		struct ms_rule *detection = rule_add(g->c, chain);
-
-		ms_rule_match(rs, detection, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
-		rule_accept(g->c, detection);
-	}
-	refuse_source(g, chain, "source/6", 3, port_source6);
-	if (advert)
+	if (form->type == ICMP6_NEIGHBOR_ADVERT) {
+		refuse_source(g, chain, "source/6", 3, port_source6);
 		refuse_source(g, chain, "nd-target", 3, port_nd_target);
+	} else {
+		compile_senderless(g, chain, form);
+		refuse_source(g, chain, "source/6", 3, port_source6);
+	}
 
 	struct ms_rule *forged = rule_add(g->c, chain);
-	ms_rule_match_u16(rs, forged, MS_FIELD_ND_OPTION, option);
-	ms_rule_match_set(rs, forged, true, "nd-mac", 2, port_nd_mac);
+	ms_rule_match_u16(rs, forged, form->option, form->option_is);
+	ms_rule_match_set(rs, forged, true, form->macs, 2, form->mac_fields);
 	rule_goto(g->c, forged, g->spoof);
-	uint8_t option_be[2] = {(uint8_t)(option >> 8), (uint8_t)option};
+	uint8_t option_be[2] = {(uint8_t)(form->option_is >> 8), (uint8_t)form->option_is};
 	struct ms_rule *other = rule_add(g->c, chain);
-	ms_rule_match(rs, other, MS_FIELD_ND_OPTION, true, option_be, 2);
+	ms_rule_match(rs, other, form->option, true, option_be, 2);
 	rule_goto(g->c, other, g->spoof);
 
 	rule_accept(g->c, rule_add(g->c, chain));
@@ -182,7 +218,6 @@ static void compile_neighbour(struct guard *g, const char *name, uint16_t option
 static void compile_ip6(struct guard *g)
 {
 	static const uint8_t router[] = {ICMP6_ROUTER_ADVERT, ICMP6_REDIRECT};
-	static const uint8_t joining[] = {ICMP6_ROUTER_SOLICIT, ICMP6_MLD2_REPORT};
 	struct ms_ruleset *rs = g->c->ruleset;
 	struct ms_chain *chain = guard_chain(g, "guard-ip6");
 
@@ -194,17 +229,16 @@ static void compile_ip6(struct guard *g)
 	rule_goto(g->c, advert, g->ethertype);
 	refuse_udp(g, chain, DHCP6_SERVER, DHCP6_CLIENT);
 
-	struct ms_rule *solicit = rule_add(g->c, chain);
-	ms_rule_match_u8(rs, solicit, MS_FIELD_ICMP6_TYPE, ICMP6_NEIGHBOR_SOLICIT);
-	rule_goto(g->c, solicit, name_of(g->c, "guard-ns%s", g->suffix));
-	struct ms_rule *answer = rule_add(g->c, chain);
-	ms_rule_match_u8(rs, answer, MS_FIELD_ICMP6_TYPE, ICMP6_NEIGHBOR_ADVERT);
-	rule_goto(g->c, answer, name_of(g->c, "guard-na%s", g->suffix));
+	for (size_t i = 0; i < N_ND_FORMS; i++) {
+		struct ms_rule *neighbour = rule_add(g->c, chain);
 
+		ms_rule_match_u8(rs, neighbour, MS_FIELD_ICMP6_TYPE, nd_forms[i].type);
+		rule_goto(g->c, neighbour, name_of(g->c, "%s%s", nd_forms[i].chain, g->suffix));
+	}
 	accept_source(g, chain, "source/6", 3, port_source6);
-	/* Before it has an address it may look for routers and join groups. */
+	/* Before it has an address it may join groups. */
 	struct ms_rule *early = rule_add(g->c, chain);
-	ms_rule_match_any_u8(rs, early, MS_FIELD_ICMP6_TYPE, 2, joining);
+	ms_rule_match_u8(rs, early, MS_FIELD_ICMP6_TYPE, ICMP6_MLD2_REPORT);
 	ms_rule_match(rs, early, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
 	rule_accept(g->c, early);
 
@@ -230,6 +264,7 @@ static void compile_owned(struct guard *g, struct ms_chain *chain)
 		{"nd-target", port_nd_target, "owned-nd-target", MS_FIELD_ND_TARGET, 3, ICMP6_NEIGHBOR_ADVERT},
 		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2, ICMP6_NEIGHBOR_ADVERT},
 		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2, ICMP6_NEIGHBOR_SOLICIT},
+		{"rs-mac", port_rs_mac, "owned-rs-mac", MS_FIELD_RS_LLADDR, 2, ICMP6_ROUTER_SOLICIT},
 	};
 	struct compiler *c = g->c;
 
@@ -279,8 +314,8 @@ static void compile_guard(struct compiler *c, enum ms_mode mode)
 	compile_arp(&g);
 	compile_ip(&g);
 	compile_ip6(&g);
-	compile_neighbour(&g, "guard-ns", ND_SOURCE_LLADDR, false);
-	compile_neighbour(&g, "guard-na", ND_TARGET_LLADDR, true);
+	for (size_t i = 0; i < N_ND_FORMS; i++)
+		compile_neighbour(&g, &nd_forms[i]);
 }
 
 static const char *unknown_port(struct compiler *c, const struct ms_table *table)

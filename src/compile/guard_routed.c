@@ -8,6 +8,8 @@
 
 #define DHCP_SERVER 67
 #define DHCP_CLIENT 68
+#define DHCP6_CLIENT 546
+#define DHCP6_SERVER 547
 #define ETHER_IP 0x0800
 
 static const struct ms_addr unspecified4 = {.ip = MS_IP4};
@@ -106,6 +108,45 @@ static void goto_guard(struct compiler *c, struct ms_chain *chain, const char *g
 	rule_goto(c, routed, guard);
 }
 
+/*
+ * What the guard of a bridge port cannot see: a datagram cut inside its chain of extension headers shows its type, its
+ * ports and its routing header only here, behind reassembly. Neighbour messages have no extension headers, and none is
+ * let through in audit either: whose MAC and address it carries lies where no rule can look.
+ */
+static void compile_whole(struct compiler *c, enum ms_mode mode)
+{
+	static const uint8_t neighbour[] = {133, 135, 136}; /* solicitations and neighbour advertisement */
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, name_of(c, "guard-whole%s", suffix_of(mode)));
+
+	if (mode == MS_MODE_ENFORCE && c->audits) {
+		struct ms_rule *audited = rule_add(c, chain);
+
+		rule_set(c, audited, MS_FIELD_IP6_SADDR, false, "audited/6");
+		rule_goto(c, audited, "guard-whole/audit");
+	}
+	struct ms_rule *discovery = rule_add(c, chain);
+	ms_rule_match_any_u8(c->ruleset, discovery, MS_FIELD_ICMP6_TYPE, 3, neighbour);
+	rule_goto(c, discovery, forged(c, c->inet, MS_REASON_ETHERTYPE, MS_MODE_ENFORCE));
+	compile_kinds(c, chain, mode);
+	struct ms_rule *dhcp = rule_add(c, chain);
+	ms_rule_match_u16(c->ruleset, dhcp, MS_FIELD_UDP_SPORT, DHCP6_SERVER);
+	ms_rule_match_u16(c->ruleset, dhcp, MS_FIELD_UDP_DPORT, DHCP6_CLIENT);
+	rule_goto(c, dhcp, forged(c, c->inet, MS_REASON_ETHERTYPE, mode));
+	rule_accept(c, rule_add(c, chain));
+}
+
+/* From bridges: what has no extension header was wholly seen by the guard of its port. */
+static void compile_from_managed(struct compiler *c)
+{
+	static const uint8_t extensions[] = {0, 43, 51, 60}; /* hop-by-hop, routing, authentication, destination */
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "from-managed");
+	struct ms_rule *extended = rule_add(c, chain);
+
+	ms_rule_match_any_u8(c->ruleset, extended, MS_FIELD_IP6_NEXTHDR, 4, extensions);
+	rule_goto(c, extended, "guard-whole");
+	rule_accept(c, rule_add(c, chain));
+}
+
 static void compile_prerouting(struct compiler *c)
 {
 	struct ms_ruleset *rs = c->ruleset;
@@ -116,7 +157,7 @@ static void compile_prerouting(struct compiler *c)
 		goto_guard(c, chain, "guard-routed");
 	struct ms_rule *bridge = rule_add(c, chain);
 	rule_in_managed(c, bridge, MS_FIELD_IIFNAME, false);
-	rule_accept(c, bridge);
+	rule_goto(c, bridge, "from-managed");
 	struct ms_rule *loopback = rule_add(c, chain);
 	ms_rule_match_text(rs, loopback, MS_FIELD_IIFNAME, false, "lo");
 	rule_accept(c, loopback);
@@ -182,6 +223,10 @@ static void compile_arp(struct compiler *c)
 void guard_compile_routed(struct compiler *c)
 {
 	compile_prerouting(c);
+	compile_from_managed(c);
+	compile_whole(c, MS_MODE_ENFORCE);
+	if (c->audits)
+		compile_whole(c, MS_MODE_AUDIT);
 	if (!c->arp)
 		return;
 	compile_routed(c, MS_MODE_ENFORCE);

@@ -48,24 +48,42 @@ static void accept_udp(struct compiler *c, struct ms_chain *chain, uint16_t spor
 	rule_accept(c, rule);
 }
 
+static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field, const char *prefix)
+{
+	struct ms_prefix parsed;
+
+	if (ms_prefix_parse(prefix, &parsed) < 0) {
+		c->ruleset->failed = true;
+		return;
+	}
+	struct ms_range range = ms_prefix_range(&parsed);
+	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes, ms_addr_size(range.first.ip));
+}
+
+/* @group: only to a multicast address. */
 static void accept_icmp6(struct compiler *c, struct ms_chain *chain, size_t n_types, const uint8_t *types,
-			 uint8_t hoplimit)
+			 uint8_t hoplimit, bool group)
 {
 	struct ms_rule *rule = rule_add(c, chain);
 
 	ms_rule_match_any_u8(c->ruleset, rule, MS_FIELD_ICMP6_TYPE, n_types, types);
 	ms_rule_match_u8(c->ruleset, rule, MS_FIELD_IP6_HOPLIMIT, hoplimit);
+	if (group)
+		match_prefix(c, rule, MS_FIELD_IP6_DADDR, MULTICAST6);
 	rule_accept(c, rule);
 }
 
-/* Neighbour discovery and multicast listeners; @from_host adds the router advertisements only a host may send. */
+/*
+ * Neighbour discovery and multicast listeners; @from_host adds the router advertisements only a host may send. What is
+ * sent to one address is no listener's message, and its hop limit may be 1 only because we routed it.
+ */
 static void compile_baseline(struct compiler *c, struct ms_chain *chain, bool from_host)
 {
 	static const uint8_t discovery[] = {134, 133, 135, 136}; /* RA first: left out unless the host sends */
 	static const uint8_t listeners[] = {130, 131, 132, 143};
 
-	accept_icmp6(c, chain, from_host ? 4 : 3, from_host ? discovery : discovery + 1, 255);
-	accept_icmp6(c, chain, 4, listeners, 1);
+	accept_icmp6(c, chain, from_host ? 4 : 3, from_host ? discovery : discovery + 1, 255, false);
+	accept_icmp6(c, chain, 4, listeners, 1, true);
 }
 
 static void accept_state(struct compiler *c, struct ms_chain *chain, uint32_t state, uint8_t proto)
@@ -125,18 +143,6 @@ static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map
 		ms_rule_vmap(c->ruleset, rule, name_of(c, "%s/%d", map, families[i].ip), 1,
 			     by_source ? &families[i].saddr : &families[i].daddr);
 	}
-}
-
-static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field, const char *prefix)
-{
-	struct ms_prefix parsed;
-
-	if (ms_prefix_parse(prefix, &parsed) < 0) {
-		c->ruleset->failed = true;
-		return;
-	}
-	struct ms_range range = ms_prefix_range(&parsed);
-	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes, ms_addr_size(range.first.ip));
 }
 
 static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *prefix,

@@ -76,7 +76,8 @@ void sets_declare_bridge(struct compiler *c)
 	static const enum ms_field target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_ND_TARGET};
 	static const enum ms_field lladdr[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_LLADDR};
 	static const enum ms_field ether = MS_FIELD_ETHER_SADDR;
-	static const enum ms_field nd_target = MS_FIELD_ND_TARGET, nd_lladdr = MS_FIELD_ND_LLADDR;
+	static const enum ms_field rs_lladdr[] = {MS_FIELD_IIFNAME, MS_FIELD_RS_LLADDR};
+	static const enum ms_field nd_target = MS_FIELD_ND_TARGET;
 
 	declare(c, c->bridge, "ports", 1, &port, NODE_SET);
 	declare(c, c->bridge, "skipped", 1, &port, NODE_SET);
@@ -85,12 +86,14 @@ void sets_declare_bridge(struct compiler *c)
 	declare(c, c->bridge, "source/6", 3, source6, NODE_SET);
 	declare(c, c->bridge, "nd-target", 3, target, NODE_SET);
 	declare(c, c->bridge, "nd-mac", 2, lladdr, NODE_SET);
+	declare(c, c->bridge, "rs-mac", 2, rs_lladdr, NODE_SET);
+	declare(c, c->bridge, "owned-nd-target", 1, &nd_target, NODE_SET);
 	if (!c->audits)
 		return;
 	declare(c, c->bridge, "audited", 1, &port, NODE_SET);
 	declare(c, c->bridge, "owned-mac", 1, &ether, NODE_SET);
-	declare(c, c->bridge, "owned-nd-mac", 1, &nd_lladdr, NODE_SET);
-	declare(c, c->bridge, "owned-nd-target", 1, &nd_target, NODE_SET);
+	declare(c, c->bridge, "owned-nd-mac", 1, &lladdr[1], NODE_SET);
+	declare(c, c->bridge, "owned-rs-mac", 1, &rs_lladdr[1], NODE_SET);
 	declare_family_sets(c, c->bridge, "owned", false);
 }
 
@@ -294,17 +297,18 @@ const char *sets_net(struct compiler *c, const struct family *family, const stru
 
 static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 {
-	struct ms_set *mac = find(c, c->bridge, "mac"), *lladdr = find(c, c->bridge, "nd-mac");
+	static const char *const macs[] = {"mac", "nd-mac", "rs-mac"};
 	struct ms_elem *elem;
 
 	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
 		return;
 	add_text(c, find(c, c->bridge, "ports"), endpoint->interface);
-	elem = add_text(c, mac, endpoint->interface);
-	ms_elem_key(mac, elem, 1, endpoint->mac.bytes, 6);
-	elem = add_text(c, lladdr, endpoint->interface);
-	ms_elem_key(lladdr, elem, 1, endpoint->mac.bytes, 6);
+	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++) {
+		struct ms_set *mac = find(c, c->bridge, macs[i]);
 
+		elem = add_text(c, mac, endpoint->interface);
+		ms_elem_key(mac, elem, 1, endpoint->mac.bytes, 6);
+	}
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
 		struct ms_set *source = find_family(c, c->bridge, "source", family_of(addr));
 		struct ms_set *target = addr->ip == MS_IP6 ? find(c, c->bridge, "nd-target") : NULL;
@@ -350,15 +354,16 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 
 static void own_mac(struct compiler *c, const struct ms_mac *mac)
 {
-	static const char *const names[] = {"owned-mac", "owned-nd-mac"};
+	static const char *const names[] = {"owned-mac", "owned-nd-mac", "owned-rs-mac"};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct ms_set *set = find(c, c->bridge, names[i]);
 
 		ms_elem_key(set, ms_ruleset_add_elem(c->ruleset, set), 0, mac->bytes, 6);
 	}
 }
 
+/* Of these sets only "owned-nd-target" is there when nothing is in audit. */
 static void own_addr(struct compiler *c, const struct ms_addr *addr)
 {
 	add_member(c, c->bridge, "owned", addr);
@@ -370,7 +375,17 @@ static void own_addr(struct compiler *c, const struct ms_addr *addr)
 		add_addr(c, find(c, c->bridge, "owned-nd-target"), addr);
 }
 
-/* What a port in audit may not claim all the same: MACs and addresses that belong to somebody. */
+static void fill_owned_addrs(struct compiler *c)
+{
+	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		if (endpoint_is_known(endpoint))
+			ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+				own_addr(c, addr);
+	ms_vec_each(struct ms_addr, addr, &c->inventory->hosts)
+		own_addr(c, addr);
+}
+
+/* What a port in audit may not claim all the same: MACs that belong to somebody. */
 static void fill_owned(struct compiler *c)
 {
 	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
@@ -378,16 +393,12 @@ static void fill_owned(struct compiler *c)
 			continue;
 		if (!ms_mac_is_zero(&endpoint->mac))
 			own_mac(c, &endpoint->mac);
-		ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
-			own_addr(c, addr);
 		if (endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT && endpoint->interface[0] &&
 		    endpoint->bridge[0])
 			add_text(c, find(c, c->bridge, "audited"), endpoint->interface);
 	}
 	ms_vec_each(struct ms_mac, mac, &c->inventory->host_macs)
 		own_mac(c, mac);
-	ms_vec_each(struct ms_addr, addr, &c->inventory->hosts)
-		own_addr(c, addr);
 }
 
 /*
@@ -449,6 +460,7 @@ void sets_fill(struct compiler *c)
 		fill_routed(c, endpoint);
 		fill_addrs(c, endpoint);
 	}
+	fill_owned_addrs(c);
 	if (c->audits)
 		fill_owned(c);
 	make_room(c->bridge);

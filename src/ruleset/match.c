@@ -444,6 +444,16 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 26,
 		.read = read_nd_lladdr,
 	},
+	[MS_FIELD_RS_OPTION] = {
+		.name = "@th,64,16", .size = 2, .value = MS_VALUE_HEX,
+		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 8,
+		.read = read_nd_option,
+	},
+	[MS_FIELD_RS_LLADDR] = {
+		.name = "@th,80,48", .size = 6, .value = MS_VALUE_HEX,
+		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 10,
+		.read = read_nd_lladdr,
+	},
 	[MS_FIELD_CT_STATE] = {
 		.name = "ct state", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL, .symbols = ct_states, .symbols_else = MS_VALUE_HEX,
 		.type_id = TYPE_CT_STATE, .per_line = 2, .type_name = "ct_state", .load = MS_LOAD_CT, .key = NFT_CT_STATE,
