@@ -15,6 +15,9 @@
 #define uthash_nonfatal_oom(entry) ((void)(entry), (void)(c->ruleset->failed = true))
 #include <uthash.h>
 
+/* Its hash function falls through on purpose, which a comment in a system header does not tell clang. */
+#pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
+
 #define SMALL_SET 64  /* least room in the set of one service */
 #define NODE_SET 256  /* least room in a set of the whole node */
 #define GROW_FACTOR 4 /* a set that fills is rebuilt with this much more room */
