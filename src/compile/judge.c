@@ -186,8 +186,8 @@ static void compile_judge(struct compiler *c)
 	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, "judge");
 
 	compile_known(c, chain, false);
-	never_jump_forwarded(c, chain);
 	compile_baseline(c, chain, false);
+	never_jump_forwarded(c, chain);
 	/* Multicast and broadcast: no net covers them, so this ends at the sender's own refusal. */
 	goto_range(c, chain, MS_FIELD_IP_DADDR, MULTICAST4, "outbound");
 	goto_range(c, chain, MS_FIELD_IP6_DADDR, MULTICAST6, "outbound");
@@ -287,8 +287,8 @@ static void compile_input(struct compiler *c)
 
 	struct ms_chain *in = ms_ruleset_add_chain(rs, c->inet, "host-in");
 	compile_known(c, in, false);
-	never_jump_to_host(c, in);
 	compile_baseline(c, in, false);
+	never_jump_to_host(c, in);
 	accept_udp(c, in, DHCP_CLIENT, DHCP_SERVER);
 	accept_udp(c, in, DHCP6_CLIENT, DHCP6_SERVER);
 	dispatch(c, in, "host", true, false);
@@ -320,8 +320,8 @@ static void compile_output(struct compiler *c)
 
 	struct ms_chain *out = ms_ruleset_add_chain(rs, c->inet, "host-out");
 	compile_known(c, out, true);
-	never_jump_from_host(c, out);
 	compile_baseline(c, out, true);
+	never_jump_from_host(c, out);
 	accept_udp(c, out, DHCP_SERVER, DHCP_CLIENT);
 	accept_udp(c, out, DHCP6_SERVER, DHCP6_CLIENT);
 	dispatch(c, out, "into", false, false);

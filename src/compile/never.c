@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Never: what beats every grant, crossing and exception. Asked of new connections, before the baseline; connections that
- * are older than a never are cut when it is applied.
+ * Never: what beats every grant, crossing and exception. Asked of new connections; connections that are older than a
+ * never are cut when it is applied. Neighbour discovery goes before it: without it IPv6 does not work at all, and no never
+ * reaches its twin ARP.
  *
  * A chain for each hook holds one rule per never, family and port range. They are jumped to, so that a packet no never
  * means goes on behind them.
@@ -52,6 +53,7 @@ struct never_rule {
 static void match_end(struct compiler *c, struct ms_rule *rule, const struct family *family,
 		      const struct ms_peer *peer, const char *env, bool source)
 {
+	static const uint32_t rtn_local = 2;
 	enum ms_field field = source ? family->saddr : family->daddr;
 
 	switch (peer->kind) {
@@ -68,6 +70,8 @@ static void match_end(struct compiler *c, struct ms_rule *rule, const struct fam
 		rule_set(c, rule, field, false, sets_node(c, family, peer->node));
 		break;
 	case MS_PEER_HOST:
+		if (!source) /* its own addresses, not the groups that it hears */
+			ms_rule_match_u32(c->ruleset, rule, MS_FIELD_FIB_DADDR_TYPE, false, rtn_local);
 		break;
 	}
 }

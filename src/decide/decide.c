@@ -92,14 +92,6 @@ static struct answer not_ours(const struct question *q)
 	return ours ? undecided() : allowed(NULL);
 }
 
-/* Line 3. */
-static struct answer line_never(const struct question *q)
-{
-	const struct ms_never *never = ms_find_never(q->policy, q->flow);
-
-	return never ? refused(MS_REASON_NEVER, &never->at) : undecided();
-}
-
 /* Ends as the baseline knows them: bits. */
 #define ENDPOINT 1u
 #define HOST 2u
@@ -154,6 +146,16 @@ static struct answer line_baseline(const struct question *q)
 		    q->flow->port <= rows[i].last && (rows[i].from & from) && (rows[i].to & to))
 			return allowed(NULL);
 	return undecided();
+}
+
+/* Line 3. What ARP does for IPv4 no rule refuses, and the two families are equals: nor does a never refuse it for IPv6. */
+static struct answer line_never(const struct question *q)
+{
+	const struct ms_never *never = ms_find_never(q->policy, q->flow);
+
+	if (!never || (q->flow->proto == IPPROTO_ICMPV6 && line_baseline(q).decided))
+		return undecided();
+	return refused(MS_REASON_NEVER, &never->at);
 }
 
 /* Line 6. */
