@@ -22,9 +22,7 @@ static void report_misplaced(struct ms_load *load, const struct ms_yaml_node *no
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
 
 	ms_str_add(&hint, "allowed here: ");
-	for (size_t i = 0; i < ms_n_peer_forms; i++)
-		if (!ms_peer_forms[i].flag || (allowed & ms_peer_forms[i].flag))
-			ms_str_addf(&hint, "%s%s", i ? ", " : "", ms_peer_forms[i].text);
+	ms_peer_forms_list(allowed, &hint);
 	ms_load_error(load, &node->at, "misplaced-peer", hint.text, "%s cannot stand here", what);
 }
 

@@ -253,6 +253,13 @@ const struct ms_peer_form ms_peer_forms[] = {
 };
 const size_t ms_n_peer_forms = sizeof(ms_peer_forms) / sizeof(ms_peer_forms[0]);
 
+void ms_peer_forms_list(unsigned int allowed, struct ms_str *out)
+{
+	for (size_t i = 0; i < ms_n_peer_forms; i++)
+		if (!ms_peer_forms[i].flag || (allowed & ms_peer_forms[i].flag))
+			ms_str_addf(out, "%s%s", i ? ", " : "", ms_peer_forms[i].text);
+}
+
 static const char *const sections[MS_N_SECTIONS] = {
 	[MS_SECTION_ENVIRONMENTS] = "an Environments document",
 	[MS_SECTION_SERVICE] = "a Service document",

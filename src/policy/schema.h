@@ -88,6 +88,8 @@ struct ms_peer_form {
 /** Every form of a peer. */
 extern const struct ms_peer_form ms_peer_forms[];
 extern const size_t ms_n_peer_forms;
+/** Appends the forms that @allowed lets stand, with commas between them. */
+void ms_peer_forms_list(unsigned int allowed, struct ms_str *out);
 
 struct ms_schema_key {
 	enum ms_section in;

@@ -4,6 +4,8 @@
  * types of values.c and the gate. Each mapping and each value type is a definition of its own; a row becomes a property
  * that refers to one. What is behind the gate is left out, so that an editor refuses it as the loader does.
  *
+ * Editors show patternErrorMessage in place of a pattern; validators ignore it.
+ *
  * A schema sees one document and no other: it cannot know names that stand elsewhere, bits behind a prefix, the order
  * of a range's ends, or clocks. It must never refuse what the loader takes.
  */
@@ -77,7 +79,8 @@ static json_t *value_schema(enum ms_value value)
 	if (value == MS_VALUE_BOOL)
 		schema = json_pack("{s:[b,b,s,s]}", "enum", 1, 0, "true", "false");
 	else if (type->pattern)
-		schema = json_pack("{s:s, s:s}", "type", "string", "pattern", type->pattern);
+		schema = json_pack("{s:s, s:s, s:o}", "type", "string", "pattern", type->pattern,
+				   "patternErrorMessage", json_sprintf("expected %s", type->expected));
 	else
 		schema = any_scalar();
 	if (type->is_name)
@@ -87,15 +90,19 @@ static json_t *value_schema(enum ms_value value)
 }
 
 /* env/service and env/star: neither part is a reserved word. */
-static json_t *env_service(bool whole_env)
+static json_t *env_service(unsigned int allowed)
 {
-	_cleanup_(ms_str_fini) struct ms_str words = {0};
+	bool whole_env = allowed & MS_PEERS_ENV;
+	_cleanup_(ms_str_fini) struct ms_str words = {0}, expected = {0};
 	const char *word;
 
 	for (size_t i = 0; (word = ms_reserved_word(i)); i++)
 		ms_str_addf(&words, "%s%s", i ? "|" : "", word);
+	ms_str_add(&expected, "expected ");
+	ms_peer_forms_list(allowed, &expected);
 	const char *text = words.text ? words.text : "";
-	return json_pack("{s:s, s:o}", "type", "string", "pattern",
+	return json_pack("{s:s, s:s, s:o}", "type", "string", "patternErrorMessage",
+			 expected.text ? expected.text : "", "pattern",
 			 json_sprintf("^(?!(?:%s)/)" MS_NAME_PATTERN "/(?!(?:%s)$)%s$", text, text,
 				      whole_env ? "(?:\\*|" MS_NAME_PATTERN ")" : MS_NAME_PATTERN));
 }
@@ -124,7 +131,7 @@ static json_t *peer_schema(unsigned int allowed)
 {
 	json_t *forms = json_array();
 
-	json_array_append_new(forms, env_service(allowed & MS_PEERS_ENV));
+	json_array_append_new(forms, env_service(allowed));
 	if (allowed & MS_PEERS_BARE)
 		json_array_append_new(forms, refer(value_names[MS_VALUE_NAME]));
 	if (allowed & (MS_PEERS_BARE | MS_PEERS_SELF | MS_PEERS_HOST))
@@ -208,6 +215,12 @@ static json_t *mapping_schema(enum ms_section section, unsigned int kind)
 	return schema;
 }
 
+/* Of a document: its kind is behind the gate. */
+static bool is_gated(enum ms_section section)
+{
+	return section < MS_N_DOCUMENT_KINDS && ms_gate_what(section, "kind");
+}
+
 static json_t *definitions(void)
 {
 	json_t *all = json_object();
@@ -218,7 +231,7 @@ static json_t *definitions(void)
 	for (enum ms_section i = 0; i < MS_N_SECTIONS; i++) {
 		char id[64];
 
-		if (i != MS_SECTION_PEER)
+		if (i != MS_SECTION_PEER && !is_gated(i))
 			json_object_set_new(all, section_id(i, id), mapping_schema(i, 0));
 	}
 	for (size_t i = 0; i < N_PEER_MAPPINGS; i++)
@@ -235,7 +248,7 @@ int ms_schema_print_json(struct ms_str *out)
 				   "definitions", definitions());
 
 	for (enum ms_section i = 0; i < MS_N_DOCUMENT_KINDS; i++)
-		if (!ms_gate_what(i, "kind"))
+		if (!is_gated(i))
 			json_array_append_new(documents, refer_section(i));
 	_cleanup_(freep) char *text = json_dumps(schema, JSON_INDENT(2));
 	json_decref(schema);

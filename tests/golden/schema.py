@@ -25,6 +25,7 @@ UNSEEN = {
     "order of a range": "arithmetic",
     "addresses in full": "IPv6 beyond its alphabet, and addresses of no single machine",
 }
+EVERYTHING = "tests/golden/right/everything.yaml"
 ANNOTATION = re.compile(r"# expect: (?P<codes>[a-z-]+(?: [a-z-]+)*)\n(?:# unseen: (?P<unseen>.*)\n)?")
 
 
@@ -84,9 +85,35 @@ def check_form(report, schema):
                      "closed, and described: %s" % ", ".join(keys))
 
 
+def check_examples(report, schema):
+    """Each description ends in an example of its key, which must be right."""
+    for mapping in mappings(schema):
+        for key, value in mapping["properties"].items():
+            example = yaml.load(value["description"].split("\nExample: ")[1], yaml.BaseLoader)
+            validator = jsonschema.Draft7Validator({**value, "definitions": schema["definitions"]})
+            found = complaints(validator, [example[key]])
+            report.check(not found, "the example of %s is right" % key, found)
+
+
 def check_good(report, validator, path):
     found = complaints(validator, load_documents(path))
     report.check(not found, "the schema accepts %s" % path, found)
+
+
+def keys_of(value):
+    """Every key of every mapping in a document."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
+
+
+def check_everything(report, microseg, schema, path):
+    """The loader takes the file that has every key, and it does have them: so the schema knows none that the loader lacks."""
+    codes = loader_codes(microseg, [path], os.path.basename(path))
+    report.check(not codes, "the loader accepts %s" % path, sorted(codes))
+    known = set().union(*(mapping["properties"] for mapping in mappings(schema)))
+    unused = known - keys_of(load_documents(path))
+    report.check(not unused, "%s has every key of the schema" % path, sorted(unused))
 
 
 def check_broken(report, validator, microseg, frame, path):
@@ -118,9 +145,12 @@ def main():
     report, blind = Report(), {}
     schema = json.loads(subprocess.run([microseg, "check", "--schema"], capture_output=True, text=True, check=True).stdout)
     check_form(report, schema)
+    check_examples(report, schema)
     validator = jsonschema.Draft7Validator(schema)
     good = sorted(glob.glob("policies/**/*.yaml", recursive=True))
     broken = sorted(glob.glob("tests/golden/broken/*.yaml"))
+    check_good(report, validator, EVERYTHING)
+    check_everything(report, microseg, schema, EVERYTHING)
     for path in good:
         check_good(report, validator, path)
     for path in broken:

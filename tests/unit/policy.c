@@ -12,7 +12,7 @@
 
 #include "microseg/cleanup.h"
 #include "microseg/policy.h"
-#include "policy/load.h"
+#include "policy/gate.h"
 
 #define N(rows) (sizeof(rows) / sizeof((rows)[0]))
 #define NOW	((time_t)1796083200) /* 2026-12-01T00:00:00Z */
@@ -1012,6 +1012,45 @@ static void every_row_of_the_schema_says_what_it_is(void **state)
 		assert_ptr_equal(ms_schema_key(key->in, key->name), key); /* no key twice */
 		assert_true((key->value == MS_VALUE_CHOICE) == (key->choices != NULL));
 		assert_non_null(ms_value_types[key->value].expected);
+		assert_true((key->value == MS_VALUE_PEER || key->in == MS_SECTION_PEER) == (key->peers != 0));
+	}
+}
+
+/* tests/golden/schema.py holds the JSON Schema against the loader; here it is that nothing is left out. */
+static void the_language_is_printed_whole(void **state)
+{
+	_cleanup_(ms_str_fini) struct ms_str page = {0}, json = {0};
+
+	(void)state;
+	assert_int_equal(ms_schema_print_page(&page), 0);
+	assert_int_equal(ms_schema_print_json(&json), 0);
+	for (size_t i = 0; i < ms_n_schema_keys; i++) {
+		const struct ms_schema_key *key = &ms_schema_keys[i];
+		char row[64], property[64];
+
+		snprintf(row, sizeof(row), "| `%s` |", key->name);
+		snprintf(property, sizeof(property), "\"%s\": {", key->name);
+		assert_non_null(strstr(page.text, row));
+		bool held_back = ms_gate_what(key->in, key->name) || ms_gate_what(key->in, "kind");
+		assert_true(held_back || strstr(json.text, property));
+	}
+	assert_non_null(strstr(page.text, "## Exception document\n\n**Not in this version**"));
+	assert_null(strstr(json.text, "\"fqdn\""));
+	assert_null(strstr(json.text, "Exception"));
+}
+
+static void patterns_say_what_checks_do(void **state)
+{
+	(void)state;
+	for (enum ms_value i = 0; i < MS_N_VALUES; i++) {
+		const struct ms_value_type *type = &ms_value_types[i];
+		struct ms_complaint complaint = {0};
+		const char *word;
+
+		assert_true(!type->pattern || type->check);
+		for (size_t j = 0; type->is_name && (word = ms_reserved_word(j)); j++)
+			assert_int_equal(type->check(word, &complaint),
+					 type->but_word && strcmp(type->but_word, word) == 0);
 	}
 }
 
@@ -1081,6 +1120,8 @@ int main(void)
 		cmocka_unit_test(names_are_checked),
 		cmocka_unit_test(times_and_durations_are_read),
 		cmocka_unit_test(every_row_of_the_schema_says_what_it_is),
+		cmocka_unit_test(the_language_is_printed_whole),
+		cmocka_unit_test(patterns_say_what_checks_do),
 		cmocka_unit_test(the_shop_loads_without_a_warning),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
