@@ -13,6 +13,7 @@
 
 #define HASH_NONFATAL_OOM 1
 #define uthash_nonfatal_oom(entry) ((void)(entry), (void)(c->ruleset->failed = true))
+#define HASH_FUNCTION HASH_FNV /* the default one falls through cases, which clang reports */
 #include <uthash.h>
 
 /* Its hash function falls through on purpose, which a comment in a system header does not tell clang. */
