@@ -4,8 +4,13 @@
 #define LATER(name, summary) {name, summary, "", 0, NULL, NULL, 0}
 
 const struct cli_command cli_commands[] = {
-	{"check", "Loads the policy and prints every error and warning.", "[-p PATH]... [--strict]",
-	 CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA), "  microseg check -p policies\n", cmd_check, 0},
+	{"check", "Loads the policy and prints every error and warning.", "[-p PATH]... [-i FILE|live] [--strict] | --schema",
+	 CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA),
+	 "  microseg check -p policies\n"
+	 "  microseg check -p policies -i live --strict\n"
+	 "  microseg check --schema >microseg.schema.json      for editors\n"
+	 "  microseg check --schema -o text >language.md       the reference page of the language\n",
+	 cmd_check, 0},
 	{"preview", "Prints the ruleset that the policy compiles to, in nft syntax.",
 	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME]", CLI_FLAG(CLI_SERVICE),
 	 "  microseg preview -p policies -i inventory.yaml\n"

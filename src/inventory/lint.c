@@ -74,45 +74,52 @@ static const char *project_of(const struct ms_endpoint *endpoint)
 	return NULL;
 }
 
-/* Fills @projects with the first two among the endpoints of @identity; those that are not there are NULL. */
-static void find_projects(const struct ms_inventory *inventory, const char *identity, const char *projects[2])
+static int compare_identities(const void *left, const void *right)
 {
-	projects[0] = projects[1] = NULL;
+	const struct ms_endpoint *const *a = left, *const *b = right;
+	int r = strcmp((*a)->identity, (*b)->identity);
+
+	return r ? r : strcmp((*a)->name, (*b)->name);
+}
+
+static void warn_projects(const struct lint *lint, const struct ms_endpoint *endpoint, const char *one,
+			  const char *other)
+{
+	const struct ms_service *service = ms_policy_service(lint->policy, endpoint->env, endpoint->service);
+	_cleanup_(ms_str_fini) struct ms_str what = {0};
+
+	ms_str_addf(&what, "the Compose projects '%s' and '%s' both run ", one, other);
+	warn(lint, service ? &service->at : &lint->policy->environments_at, "several-projects",
+	     "they share every grant; name services project-service, or label them", what.text ? what.text : "",
+	     endpoint->identity);
+}
+
+/* Endpoints of one identity stand together; the first two projects among them are named. */
+static void lint_projects(const struct lint *lint, const struct ms_inventory *inventory)
+{
+	const char *identity = "", *first = NULL;
+	MS_VEC(const struct ms_endpoint *) sorted = {0};
+	bool warned = false;
+
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
-		bool is_it = endpoint->state == MS_ENDPOINT_IDENTIFIED && strcmp(endpoint->identity, identity) == 0;
-		const char *project = is_it ? project_of(endpoint) : NULL;
-
-		if (project && !projects[0])
-			projects[0] = project;
-		else if (project && !projects[1] && strcmp(projects[0], project) != 0)
-			projects[1] = project;
+		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && project_of(endpoint) &&
+		    ms_vec_push(&sorted, endpoint) < 0)
+			lint->diags->out_of_memory = true;
 	}
-}
+	ms_vec_sort(&sorted, compare_identities);
+	for (size_t i = 0; i < sorted.n_items; i++) {
+		const char *project = project_of(sorted.items[i]);
 
-static struct ms_origin service_at(const struct ms_policy *policy, const char *identity)
-{
-	ms_vec_each (struct ms_service, service, &policy->services) {
-		if (strcmp(service->identity, identity) == 0)
-			return service->at;
+		if (strcmp(identity, sorted.items[i]->identity) != 0) {
+			identity = sorted.items[i]->identity;
+			first = project;
+			warned = false;
+		} else if (!warned && strcmp(first, project) != 0) {
+			warn_projects(lint, sorted.items[i], first, project);
+			warned = true;
+		}
 	}
-	return policy->environments_at;
-}
-
-static void lint_projects(const struct lint *lint, const struct ms_inventory *inventory, const ms_text_vec *identities)
-{
-	ms_vec_each (const char *, identity, identities) {
-		_cleanup_(ms_str_fini) struct ms_str what = {0};
-		const char *projects[2];
-
-		find_projects(inventory, *identity, projects);
-		if (!projects[1])
-			continue;
-		struct ms_origin at = service_at(lint->policy, *identity);
-
-		ms_str_addf(&what, "the Compose projects '%s' and '%s' both run ", projects[0], projects[1]);
-		warn(lint, &at, "several-projects", "they share every grant; name services project-service, or label them",
-		     what.text ? what.text : "", *identity);
-	}
+	ms_vec_fini(&sorted);
 }
 
 static void lint_coverage(const struct lint *lint, const struct ms_inventory *inventory)
@@ -146,7 +153,7 @@ void ms_lint_inventory(const struct ms_policy *policy, const struct ms_inventory
 		diags->out_of_memory = true;
 	} else {
 		lint_services(&lint, &identities);
-		lint_projects(&lint, inventory, &identities);
+		lint_projects(&lint, inventory);
 		lint_coverage(&lint, inventory);
 	}
 	ms_vec_fini(&identities);

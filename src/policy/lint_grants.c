@@ -146,8 +146,13 @@ static bool half_a_key(const struct ms_load *load, const struct ms_peer *consume
 
 	if (!is_service(&target->peer) || !from || !to || !(from->two_key || to->two_key))
 		return false;
+	if (target->peer.service) {
+		const struct ms_service *provider = ms_policy_service(load->policy, to->name, target->peer.service);
+
+		return provider && !is_met(provider, consumer, &target->ports);
+	}
 	ms_vec_each (struct ms_service, provider, &load->policy->services) {
-		if (strcmp(provider->env, to->name) != 0 || !equal_or_any(target->peer.service, provider->name))
+		if (strcmp(provider->env, to->name) != 0)
 			continue;
 		described = true;
 		if (is_met(provider, consumer, &target->ports))
