@@ -22,11 +22,12 @@ void flow_format(const struct flow *flow, struct ms_str *out)
 
 bool flow_parse(const char *line, struct flow *ret_flow)
 {
-	char saddr[64], daddr[64], text[64], published[16] = "";
+	char one[384], saddr[64], daddr[64], text[64], published[16] = "";
 	struct flow flow = {0};
 	struct ms_ports ports;
 
-	int n = sscanf(line, "%63s %63s -> %63s %63s %63s via %15s %15s", flow.src, saddr, flow.dst,
+	snprintf(one, sizeof(one), "%.*s", (int)strcspn(line, "\n"), line);
+	int n = sscanf(one, "%63s %63s -> %63s %63s %63s via %15s %15s", flow.src, saddr, flow.dst,
 		       daddr, text, flow.outside, published);
 	if (n < 6 || (n == 7 && strcmp(published, "published") != 0) ||
 	    ms_addr_parse(saddr, &flow.saddr) < 0 || ms_addr_parse(daddr, &flow.daddr) < 0 ||
