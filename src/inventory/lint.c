@@ -27,7 +27,8 @@ int ms_inventory_identities(const struct ms_inventory *inventory, ms_text_vec *i
 	size_t n = 0;
 
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
-		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && ms_vec_push(identities, endpoint->identity) < 0)
+		if (endpoint->state == MS_ENDPOINT_IDENTIFIED &&
+		    ms_vec_push(identities, endpoint->identity) < 0)
 			return -ENOMEM;
 	}
 	ms_vec_sort(identities, compare_texts);
@@ -38,8 +39,8 @@ int ms_inventory_identities(const struct ms_inventory *inventory, ms_text_vec *i
 	return 0;
 }
 
-static void warn(const struct lint *lint, const struct ms_origin *at, const char *code, const char *hint,
-		 const char *what, const char *why)
+static void warn(const struct lint *lint, const struct ms_origin *at, const char *code,
+		 const char *hint, const char *what, const char *why)
 {
 	_cleanup_(freep) char *quote = NULL;
 
@@ -82,16 +83,17 @@ static int compare_identities(const void *left, const void *right)
 	return r ? r : strcmp((*a)->name, (*b)->name);
 }
 
-static void warn_projects(const struct lint *lint, const struct ms_endpoint *endpoint, const char *one,
-			  const char *other)
+static void warn_projects(const struct lint *lint, const struct ms_endpoint *endpoint,
+			  const char *one, const char *other)
 {
-	const struct ms_service *service = ms_policy_service(lint->policy, endpoint->env, endpoint->service);
+	const struct ms_service *service =
+		ms_policy_service(lint->policy, endpoint->env, endpoint->service);
 	_cleanup_(ms_str_fini) struct ms_str what = {0};
 
 	ms_str_addf(&what, "the Compose projects '%s' and '%s' both run ", one, other);
 	warn(lint, service ? &service->at : &lint->policy->environments_at, "several-projects",
-	     "they share every grant; name services project-service, or label them", what.text ? what.text : "",
-	     endpoint->identity);
+	     "they share every grant; name services project-service, or label them",
+	     what.text ? what.text : "", endpoint->identity);
 }
 
 /* Endpoints of one identity stand together; the first two projects among them are named. */
@@ -131,7 +133,8 @@ static void lint_coverage(const struct lint *lint, const struct ms_inventory *in
 
 		if (endpoint->state == MS_ENDPOINT_IDENTIFIED)
 			continue;
-		ms_str_addf(&what, "%s is %s: ", endpoint->name, ms_endpoint_state_name(endpoint->state));
+		ms_str_addf(&what, "%s is %s: ", endpoint->name,
+			    ms_endpoint_state_name(endpoint->state));
 		warn(lint, &nowhere, "unidentified", NULL, what.text ? what.text : "",
 		     endpoint->why ? endpoint->why : "no reason known");
 	}
@@ -139,7 +142,8 @@ static void lint_coverage(const struct lint *lint, const struct ms_inventory *in
 		_cleanup_(ms_str_fini) struct ms_str what = {0};
 
 		ms_str_addf(&what, "%s is not covered: ", uncovered->what);
-		warn(lint, &nowhere, "not-covered", NULL, what.text ? what.text : "", uncovered->reason);
+		warn(lint, &nowhere, "not-covered", NULL, what.text ? what.text : "",
+		     uncovered->reason);
 	}
 }
 

@@ -28,7 +28,8 @@ const char *ms_gate_what(enum ms_section section, const char *key)
 	return NULL;
 }
 
-void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key, const struct ms_origin *at)
+void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key,
+		   const struct ms_origin *at)
 {
 	const char *what = load->gated ? ms_gate_what(section, key) : NULL;
 

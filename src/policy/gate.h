@@ -4,7 +4,9 @@
 
 #include "policy/load.h"
 
-/** What @key of @section is called when it is behind the gate, else NULL. A whole document is behind it by its kind. */
+/** What @key of @section is called when it is behind the gate, else NULL. A whole document is
+ * behind it by its kind. */
 const char *ms_gate_what(enum ms_section section, const char *key);
 /** Reports @key of @section when it is behind the gate. */
-void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key, const struct ms_origin *at);
+void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key,
+		   const struct ms_origin *at);

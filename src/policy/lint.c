@@ -12,7 +12,8 @@ static bool peer_covers(const struct ms_peer *peer, const char *env, const char 
 {
 	if (peer->kind != MS_PEER_SERVICE || (peer->env && strcmp(peer->env, env) != 0))
 		return false;
-	return !peer->service || !service || strcmp(peer->service, service) == 0; /* any part of it */
+	return !peer->service || !service ||
+	       strcmp(peer->service, service) == 0; /* any part of it */
 }
 
 /* Is any part of the fence between the two lifted? @service NULL: of any service. */
@@ -37,13 +38,15 @@ static void warn_fence(struct ms_load *load, const struct ms_peer *from, const s
 		     "the fence between %s and %s stands before this grant", from->env, to->env);
 }
 
-/* Each of @peers that names its environment, and the document's own service in each of its environments. */
+/* Each of @peers that names its environment, and the document's own service in each of its
+ * environments. */
 static void lint_fence(struct ms_load *load, const struct ms_service_document *document,
 		       const ms_raw_peer_vec *peers, bool incoming)
 {
 	ms_vec_each (struct ms_raw_peer, raw, peers) {
 		for (size_t i = 0;
-		     raw->peer.kind == MS_PEER_SERVICE && !raw->bare && i < document->envs.n_items; i++) {
+		     raw->peer.kind == MS_PEER_SERVICE && !raw->bare && i < document->envs.n_items;
+		     i++) {
 			struct ms_peer own = {.kind = MS_PEER_SERVICE,
 					      .env = document->envs.items[i]->name,
 					      .service = document->name};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lint of grants: those that a never refuses anyway, needs that no allow meets where two keys are asked for, and ports
- * that a userland proxy opens behind a published grant. Each entry is looked at in every environment of its document and
- * warned of once.
+ * Lint of grants: those that a never refuses anyway, needs that no allow meets where two keys are
+ * asked for, and ports that a userland proxy opens behind a published grant. Each entry is looked
+ * at in every environment of its document and warned of once.
  */
 #include <string.h>
 
@@ -17,7 +17,8 @@ static bool equal_or_any(const char *outer, const char *inner)
 static bool ranges_cover(const ms_range_vec *outer, const struct ms_range *inner)
 {
 	ms_vec_each (struct ms_range, range, outer) {
-		if (ms_range_contains(range, &inner->first) && ms_range_contains(range, &inner->last))
+		if (ms_range_contains(range, &inner->first) &&
+		    ms_range_contains(range, &inner->last))
 			return true;
 	}
 	return false;
@@ -47,7 +48,8 @@ static bool peer_covers(const struct ms_peer *outer, const struct ms_peer *inner
 
 static bool port_within(const struct ms_ports *inner, const struct ms_ports *outer)
 {
-	return inner->proto == outer->proto && inner->first >= outer->first && inner->last <= outer->last;
+	return inner->proto == outer->proto && inner->first >= outer->first &&
+	       inner->last <= outer->last;
 }
 
 /* @outer empty: any. */
@@ -84,7 +86,8 @@ static bool lint_never(struct ms_load *load, const struct ms_peer *from, const s
 		if (!(never->any_source ? is_service(from) : peer_covers(&never->from, from)) ||
 		    !peer_covers(&never->to, to) || !ports_cover(&never->ports, ports))
 			continue;
-		ms_str_addf(&hint, "no grant can pass the never at %s:%u", never->at.file, never->at.line);
+		ms_str_addf(&hint, "no grant can pass the never at %s:%u", never->at.file,
+			    never->at.line);
 		ms_load_warn(load, at, "shadowed", hint.text, "a never refuses all of this grant");
 		return true;
 	}
@@ -93,11 +96,13 @@ static bool lint_never(struct ms_load *load, const struct ms_peer *from, const s
 
 static struct ms_peer own_peer(const struct ms_service_document *document, const struct ms_env *env)
 {
-	return (struct ms_peer){.kind = MS_PEER_SERVICE, .env = env->name, .service = document->name};
+	return (struct ms_peer){
+		.kind = MS_PEER_SERVICE, .env = env->name, .service = document->name};
 }
 
-static void own_ports(struct ms_load *load, const struct ms_service_document *document, const struct ms_env *env,
-		      const struct ms_raw_flow *allow, ms_ports_vec *ports)
+static void own_ports(struct ms_load *load, const struct ms_service_document *document,
+		      const struct ms_env *env, const struct ms_raw_flow *allow,
+		      ms_ports_vec *ports)
 {
 	const struct ms_service *own =
 		document->name ? ms_policy_service(load->policy, env->name, document->name) : NULL;
@@ -118,13 +123,15 @@ static void lint_allow_never(struct ms_load *load, const struct ms_service_docum
 			ms_ports_vec ports = {0};
 
 			own_ports(load, document, env, allow, &ports);
-			warned = ports.n_items && lint_never(load, &from, &to, &ports, &raw->peer.at);
+			warned = ports.n_items &&
+				 lint_never(load, &from, &to, &ports, &raw->peer.at);
 		}
 	}
 }
 
 /* Does an allow of @provider let @consumer in on one of @ports? */
-static bool is_met(const struct ms_service *provider, const struct ms_peer *consumer, const ms_ports_vec *ports)
+static bool is_met(const struct ms_service *provider, const struct ms_peer *consumer,
+		   const ms_ports_vec *ports)
 {
 	ms_vec_each (struct ms_grant, allow, &provider->allow) {
 		const struct ms_peer *peer = &allow->peer;
@@ -138,16 +145,19 @@ static bool is_met(const struct ms_service *provider, const struct ms_peer *cons
 }
 
 /* A destination that no document describes has its own warning. */
-static bool half_a_key(const struct ms_load *load, const struct ms_peer *consumer, const struct ms_target *target)
+static bool half_a_key(const struct ms_load *load, const struct ms_peer *consumer,
+		       const struct ms_target *target)
 {
 	const struct ms_env *from = ms_policy_env(load->policy, consumer->env);
-	const struct ms_env *to = target->peer.env ? ms_policy_env(load->policy, target->peer.env) : NULL;
+	const struct ms_env *to =
+		target->peer.env ? ms_policy_env(load->policy, target->peer.env) : NULL;
 	bool described = false;
 
 	if (!is_service(&target->peer) || !from || !to || !(from->two_key || to->two_key))
 		return false;
 	if (target->peer.service) {
-		const struct ms_service *provider = ms_policy_service(load->policy, to->name, target->peer.service);
+		const struct ms_service *provider =
+			ms_policy_service(load->policy, to->name, target->peer.service);
 
 		return provider && !is_met(provider, consumer, &target->ports);
 	}
@@ -161,15 +171,19 @@ static bool half_a_key(const struct ms_load *load, const struct ms_peer *consume
 	return described;
 }
 
-static void warn_half_key(struct ms_load *load, const struct ms_peer *consumer, const struct ms_target *target)
+static void warn_half_key(struct ms_load *load, const struct ms_peer *consumer,
+			  const struct ms_target *target)
 {
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
 	char port[MS_PORTS_TEXT_SIZE];
 
-	ms_str_addf(&hint, "two keys are asked for: there, write allow: [{from: %s/%s, ports: [%s]}]", consumer->env,
-		    consumer->service ? consumer->service : "SERVICE", ms_ports_format(&target->ports.items[0], port));
-	ms_load_warn(load, &target->peer.at, "half-key", hint.text, "no allow of %s/%s meets this need",
-		     target->peer.env, target->peer.service ? target->peer.service : "*");
+	ms_str_addf(&hint,
+		    "two keys are asked for: there, write allow: [{from: %s/%s, ports: [%s]}]",
+		    consumer->env, consumer->service ? consumer->service : "SERVICE",
+		    ms_ports_format(&target->ports.items[0], port));
+	ms_load_warn(load, &target->peer.at, "half-key", hint.text,
+		     "no allow of %s/%s meets this need", target->peer.env,
+		     target->peer.service ? target->peer.service : "*");
 }
 
 static bool has_warned(const ms_target_vec *targets, size_t n, const struct ms_target *target)
@@ -181,7 +195,8 @@ static bool has_warned(const ms_target_vec *targets, size_t n, const struct ms_t
 	return false;
 }
 
-static void lint_need(struct ms_load *load, const struct ms_service_document *document, const struct ms_raw_flow *need)
+static void lint_need(struct ms_load *load, const struct ms_service_document *document,
+		      const struct ms_raw_flow *need)
 {
 	ms_target_vec warned = {0};
 
@@ -195,14 +210,16 @@ static void lint_need(struct ms_load *load, const struct ms_service_document *do
 				continue;
 			if (half_a_key(load, &consumer, target))
 				warn_half_key(load, &consumer, target);
-			else if (!lint_never(load, &consumer, &target->peer, &target->ports, &target->peer.at))
+			else if (!lint_never(load, &consumer, &target->peer, &target->ports,
+					     &target->peer.at))
 				continue;
 			ms_load_push(load, &warned, *target);
 		}
 	}
 }
 
-/* The port that both a published grant of the document and @allow open, in its first environment. */
+/* The port that both a published grant of the document and @allow open, in its first environment.
+ */
 static bool find_published(struct ms_load *load, const struct ms_service_document *document,
 			   const struct ms_raw_flow *allow, struct ms_ports *ret_port)
 {
@@ -235,10 +252,11 @@ static void lint_proxy(struct ms_load *load, const struct ms_service_document *d
 	ms_vec_each (struct ms_raw_peer, raw, &allow->from) {
 		if (raw->peer.kind != MS_PEER_HOST || !find_published(load, document, allow, &port))
 			continue;
-		ms_load_warn(load, &raw->peer.at, "published-and-host",
-			     "give the host a port of its own, or run the engine without its userland proxy",
-			     "clients of an engine's userland proxy arrive as host, and so pass to the published %s",
-			     ms_ports_format(&port, text));
+		ms_load_warn(
+			load, &raw->peer.at, "published-and-host",
+			"give the host a port of its own, or run the engine without its userland proxy",
+			"clients of an engine's userland proxy arrive as host, and so pass to the published %s",
+			ms_ports_format(&port, text));
 	}
 }
 

@@ -254,7 +254,8 @@ static struct ms_policy *policy_new(void)
 }
 
 static int policy_load(const struct ms_policy_file *files, size_t n_files, time_t now, bool gated,
-		       const ms_text_vec *borne, struct ms_diags *diags, struct ms_policy **ret_policy)
+		       const ms_text_vec *borne, struct ms_diags *diags,
+		       struct ms_policy **ret_policy)
 {
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = policy_new();
 	_cleanup_(freep) struct ms_policy_file *sorted = calloc(n_files + 1, sizeof(*sorted));
@@ -288,7 +289,8 @@ int ms_policy_load(const struct ms_policy_file *files, size_t n_files, time_t no
 }
 
 int ms_policy_load_beside(const struct ms_policy_file *files, size_t n_files, time_t now,
-			  const ms_text_vec *identities, struct ms_diags *diags, struct ms_policy **ret_policy)
+			  const ms_text_vec *identities, struct ms_diags *diags,
+			  struct ms_policy **ret_policy)
 {
 	return policy_load(files, n_files, now, true, identities, diags, ret_policy);
 }

@@ -68,7 +68,7 @@ struct ms_load {
 	const struct ms_policy_file *files; /* sorted by name */
 	size_t n_files;
 	time_t now;
-	time_t exception_max; /* seconds */
+	time_t exception_max;	  /* seconds */
 	const ms_text_vec *borne; /* identities that endpoints bear, sorted, or NULL */
 	bool gated;
 	bool damaged; /* a file could not be read whole: what seems to be missing may stand in there

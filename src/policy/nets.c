@@ -6,8 +6,8 @@
  * `internet` is what the IANA registries of special-purpose addresses leave as global unicast: IPv4
  * less the blocks below, and 2000::/3 less documentation. No CIDR covers what can never be `net`:
  * multicast, broadcast, link-local, loopback and the unspecified address are cut out of whatever is
- * written. Refusals (never) and tests keep 169.254.0.0/16, so that a cloud's metadata address can be named
- * there; they keep nothing of IPv6's link-local, which neighbour discovery needs.
+ * written. Refusals (never) and tests keep 169.254.0.0/16, so that a cloud's metadata address can
+ * be named there; they keep nothing of IPv6's link-local, which neighbour discovery needs.
  */
 #include <string.h>
 

@@ -143,7 +143,8 @@ static bool is_borne(struct ms_load *load, const struct ms_peer *peer)
 	if (!load->borne || load->borne->n_items == 0)
 		return false;
 	const char *identity = ms_load_printf(load, "%s/%s", peer->env, peer->service);
-	return bsearch(&identity, load->borne->items, load->borne->n_items, sizeof(identity), compare_texts);
+	return bsearch(&identity, load->borne->items, load->borne->n_items, sizeof(identity),
+		       compare_texts);
 }
 
 void ms_load_check_services(struct ms_load *load, const ms_raw_peer_vec *peers, const char *env,

@@ -36,8 +36,8 @@ static const char *const deciders[] = {"never", "unidentified", "fence", "no-gra
 const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_ENVIRONMENTS, "apiVersion", CHOICE(api_versions), REQUIRED,
 	 .example = "microseg/v1", .description = "Version of the policy language."},
-	{MS_SECTION_ENVIRONMENTS, "kind", CHOICE(kind_environments), REQUIRED, .example = "Environments",
-	 .description = "What the document is."},
+	{MS_SECTION_ENVIRONMENTS, "kind", CHOICE(kind_environments), REQUIRED,
+	 .example = "Environments", .description = "What the document is."},
 	{MS_SECTION_ENVIRONMENTS, "identity", SECTION(IDENTITY),
 	 .example = "{env: [io.microseg.env]}",
 	 .description =
@@ -129,8 +129,8 @@ const struct ms_schema_key ms_schema_keys[] = {
 
 	{MS_SECTION_NEVER, "from", PEERS(WHOLE_ENDS), .example = "dev/*",
 	 .description = "Sources; without it every endpoint."},
-	{MS_SECTION_NEVER, "to", PEERS(WHOLE_ENDS), REQUIRED, .example = "{net: [169.254.169.254/32]}",
-	 .description = "Destinations."},
+	{MS_SECTION_NEVER, "to", PEERS(WHOLE_ENDS), REQUIRED,
+	 .example = "{net: [169.254.169.254/32]}", .description = "Destinations."},
 	{MS_SECTION_NEVER, "ports", MANY(PORTS_USE), .example = "[tcp/25]",
 	 .description = "Ports; without it every protocol and port."},
 	{MS_SECTION_NEVER, "reason", ONE(TEXT), .example = "cloud metadata", .description = "Why."},
@@ -213,7 +213,8 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .description = "What the document is."},
 	{MS_SECTION_EXCEPTION, "id", ONE(TEXT), REQUIRED, .example = "exc-4471",
 	 .description = "A name of its own, for logs and reviews."},
-	{MS_SECTION_EXCEPTION, "from", PEERS(EXCEPTED_ENDS), REQUIRED, .example = "prod/debug-shell",
+	{MS_SECTION_EXCEPTION, "from", PEERS(EXCEPTED_ENDS), REQUIRED,
+	 .example = "prod/debug-shell",
 	 .description = "Sources, written in full: env/service, host or {net: CIDR}."},
 	{MS_SECTION_EXCEPTION, "to", PEERS(EXCEPTED_ENDS), REQUIRED, .example = "prod/orders-db",
 	 .description = "Destinations, written in full: env/service, host or {net: CIDR}."},
@@ -227,15 +228,12 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .description = "Flows and the verdict they must get."},
 
 	{MS_SECTION_PEER, "net", MANY(NET), .peers = MS_PEERS_NET,
-	 .example = "[10.8.0.0/24, office]",
-	 .description = "CIDRs and names of nets."},
+	 .example = "[10.8.0.0/24, office]", .description = "CIDRs and names of nets."},
 	{MS_SECTION_PEER, "except", MANY(NET), .peers = MS_PEERS_NET, .example = "[10.8.0.9/32]",
 	 .description = "What of the net is left out."},
-	{MS_SECTION_PEER, "node", ONE(NODE), .peers = MS_PEERS_NODE,
-	 .example = "node-a",
+	{MS_SECTION_PEER, "node", ONE(NODE), .peers = MS_PEERS_NODE, .example = "node-a",
 	 .description = "A node of the fleet, or \"*\"."},
-	{MS_SECTION_PEER, "fqdn", MANY(TEXT), .peers = MS_PEERS_NAME,
-	 .example = "api.example.com",
+	{MS_SECTION_PEER, "fqdn", MANY(TEXT), .peers = MS_PEERS_NAME, .example = "api.example.com",
 	 .description = "Names in the DNS."},
 };
 
@@ -243,8 +241,10 @@ const size_t ms_n_schema_keys = sizeof(ms_schema_keys) / sizeof(ms_schema_keys[0
 
 const struct ms_peer_form ms_peer_forms[] = {
 	{0, "env/service", "this service of this environment"},
-	{MS_PEERS_BARE, "a service of the same environment", "a bare name means the document's own environment"},
-	{MS_PEERS_BARE, "\"*\"", "every service of the document's environment, its own replicas included"},
+	{MS_PEERS_BARE, "a service of the same environment",
+	 "a bare name means the document's own environment"},
+	{MS_PEERS_BARE, "\"*\"",
+	 "every service of the document's environment, its own replicas included"},
 	{MS_PEERS_ENV, "env/*", "every service of this environment"},
 	{MS_PEERS_SELF, "self", "the service's other replicas, never implied"},
 	{MS_PEERS_HOST, "host", "this node: its processes and its own addresses"},

@@ -31,7 +31,7 @@ enum ms_section {
 	MS_SECTION_NEVER,
 	MS_SECTION_ALLOW,
 	MS_SECTION_NEED,
-	MS_SECTION_TEST,	    /* of a Service document: names may be bare, `to` may be left out */
+	MS_SECTION_TEST,       /* of a Service document: names may be bare, `to` may be left out */
 	MS_SECTION_FLEET_TEST, /* of the others */
 	MS_SECTION_PEER,
 	MS_N_SECTIONS,
@@ -74,9 +74,10 @@ enum ms_peers_allowed {
 	MS_PEERS_HOST = 1 << 2,
 	MS_PEERS_NODE = 1 << 3,
 	MS_PEERS_NET = 1 << 4,
-	MS_PEERS_ENV = 1 << 5,	      /* env/star */
-	MS_PEERS_NAME = 1 << 6,	      /* {fqdn: NAME} */
-	MS_PEERS_LINK_LOCAL = 1 << 7, /* ranges keep IPv4 link-local: for refusals and their tests */
+	MS_PEERS_ENV = 1 << 5,	/* env/star */
+	MS_PEERS_NAME = 1 << 6, /* {fqdn: NAME} */
+	MS_PEERS_LINK_LOCAL =
+		1 << 7, /* ranges keep IPv4 link-local: for refusals and their tests */
 };
 
 struct ms_peer_form {
@@ -99,8 +100,9 @@ struct ms_schema_key {
 	enum ms_section section; /* of MS_VALUE_SECTION */
 	enum ms_value map_key;	 /* of maps: what a name is */
 	bool required;
-	unsigned int peers;	    /* ms_peers_allowed of MS_VALUE_PEER; in MS_SECTION_PEER, the kind of peer: its first key must be there */
-	bool filled;		    /* an empty mapping is an error too; an empty list always is */
+	unsigned int peers; /* ms_peers_allowed of MS_VALUE_PEER; in MS_SECTION_PEER, the kind of
+			       peer: its first key must be there */
+	bool filled;	    /* an empty mapping is an error too; an empty list always is */
 	const char *const *choices; /* ended by NULL */
 	const char *example;	    /* as it would be written */
 	const char *description;    /* one sentence */
@@ -130,13 +132,14 @@ struct ms_value_type {
 	bool (*check)(const char *text, struct ms_complaint *complaint);
 	/** A regular expression for what `check` takes, as far as one can say it, or NULL. */
 	const char *pattern;
-	bool is_name;	     /* reserved words are no such value, … */
+	bool is_name;	      /* reserved words are no such value, … */
 	const char *but_word; /* … but for this one, or NULL */
 };
 
 extern const struct ms_value_type ms_value_types[MS_N_VALUES];
 
-/** A name but for the reserved words, and a service with its environment, as regular expressions. */
+/** A name but for the reserved words, and a service with its environment, as regular expressions.
+ */
 #define MS_NAME_PATTERN "[A-Za-z][A-Za-z0-9._-]{0,62}"
 /** The reserved words one by one, then NULL. */
 const char *ms_reserved_word(size_t index);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The language as JSON Schema draft-07, theory of operation: everything comes out of the rows of schema.c, the value
- * types of values.c and the gate. Each mapping and each value type is a definition of its own; a row becomes a property
- * that refers to one. What is behind the gate is left out, so that an editor refuses it as the loader does.
+ * The language as JSON Schema draft-07, theory of operation: everything comes out of the rows of
+ * schema.c, the value types of values.c and the gate. Each mapping and each value type is a
+ * definition of its own; a row becomes a property that refers to one. What is behind the gate is
+ * left out, so that an editor refuses it as the loader does.
  *
  * Editors show patternErrorMessage in place of a pattern; validators ignore it.
  *
- * A schema sees one document and no other: it cannot know names that stand elsewhere, bits behind a prefix, the order
- * of a range's ends, or clocks. It must never refuse what the loader takes.
+ * A schema sees one document and no other: it cannot know names that stand elsewhere, bits behind a
+ * prefix, the order of a range's ends, or clocks. It must never refuse what the loader takes.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -20,13 +21,13 @@
 
 /* Names of the definitions of value types; the other values are written in place. */
 static const char *const value_names[MS_N_VALUES] = {
-	[MS_VALUE_TEXT] = "text",	    [MS_VALUE_BOOL] = "bool",
-	[MS_VALUE_NAME] = "name",	    [MS_VALUE_SERVICE] = "serviceName",
-	[MS_VALUE_LABELS] = "labels",	    [MS_VALUE_GLOB] = "glob",
-	[MS_VALUE_ADDRESS] = "address",	    [MS_VALUE_RESOLVER] = "resolver",
-	[MS_VALUE_CIDR] = "cidr",	    [MS_VALUE_NET] = "net",
-	[MS_VALUE_NODE] = "node",	    [MS_VALUE_PORTS] = "ports",
-	[MS_VALUE_PORTS_USE] = "portsUse",  [MS_VALUE_TIME] = "time",
+	[MS_VALUE_TEXT] = "text",	   [MS_VALUE_BOOL] = "bool",
+	[MS_VALUE_NAME] = "name",	   [MS_VALUE_SERVICE] = "serviceName",
+	[MS_VALUE_LABELS] = "labels",	   [MS_VALUE_GLOB] = "glob",
+	[MS_VALUE_ADDRESS] = "address",	   [MS_VALUE_RESOLVER] = "resolver",
+	[MS_VALUE_CIDR] = "cidr",	   [MS_VALUE_NET] = "net",
+	[MS_VALUE_NODE] = "node",	   [MS_VALUE_PORTS] = "ports",
+	[MS_VALUE_PORTS_USE] = "portsUse", [MS_VALUE_TIME] = "time",
 	[MS_VALUE_DURATION] = "duration",
 };
 
@@ -80,11 +81,13 @@ static json_t *value_schema(enum ms_value value)
 		schema = json_pack("{s:[b,b,s,s]}", "enum", 1, 0, "true", "false");
 	else if (type->pattern)
 		schema = json_pack("{s:s, s:s, s:o}", "type", "string", "pattern", type->pattern,
-				   "patternErrorMessage", json_sprintf("expected %s", type->expected));
+				   "patternErrorMessage",
+				   json_sprintf("expected %s", type->expected));
 	else
 		schema = any_scalar();
 	if (type->is_name)
-		json_object_set_new(schema, "not", json_pack("{s:o}", "enum", reserved_words(type->but_word)));
+		json_object_set_new(schema, "not",
+				    json_pack("{s:o}", "enum", reserved_words(type->but_word)));
 	json_object_set_new(schema, "description", json_string(type->expected));
 	return schema;
 }
@@ -166,8 +169,8 @@ static json_t *many_schema(const struct ms_schema_key *key)
 	json_t *forms = json_array();
 
 	json_array_append_new(forms, one_schema(key));
-	json_array_append_new(forms, json_pack("{s:s, s:i, s:o}", "type", "array", "minItems", 1, "items",
-					       one_schema(key)));
+	json_array_append_new(forms, json_pack("{s:s, s:i, s:o}", "type", "array", "minItems", 1,
+					       "items", one_schema(key)));
 	if (key->value == MS_VALUE_PORTS_USE)
 		json_array_append_new(forms, json_pack("{s:s}", "const", "any"));
 	return json_pack("{s:o}", "anyOf", forms);
@@ -177,8 +180,8 @@ static json_t *map_schema(const struct ms_schema_key *key)
 {
 	json_t *value = key->shape == MS_MAP_MANY ? many_schema(key) : one_schema(key);
 
-	return json_pack("{s:s, s:o, s:o}", "type", "object", "propertyNames", refer(value_names[key->map_key]),
-			 "additionalProperties", value);
+	return json_pack("{s:s, s:o, s:o}", "type", "object", "propertyNames",
+			 refer(value_names[key->map_key]), "additionalProperties", value);
 }
 
 static json_t *property(const struct ms_schema_key *key)
@@ -186,9 +189,10 @@ static json_t *property(const struct ms_schema_key *key)
 	json_t *schema = key->shape == MS_ONE	 ? one_schema(key)
 			 : key->shape == MS_MANY ? many_schema(key)
 						 : map_schema(key);
-	json_t *property = json_pack("{s:o, s:[o]}", "description",
-				     json_sprintf("%s\nExample: %s: %s", key->description, key->name, key->example),
-				     "allOf", schema);
+	json_t *property = json_pack(
+		"{s:o, s:[o]}", "description",
+		json_sprintf("%s\nExample: %s: %s", key->description, key->name, key->example),
+		"allOf", schema);
 
 	if (key->filled)
 		json_object_set_new(property, "minProperties", json_integer(1));
@@ -199,14 +203,15 @@ static json_t *property(const struct ms_schema_key *key)
 static json_t *mapping_schema(enum ms_section section, unsigned int kind)
 {
 	json_t *properties = json_object(), *required = json_array();
-	json_t *schema = json_pack("{s:s, s:b, s:o, s:o}", "type", "object", "additionalProperties", 0, "properties",
-				   properties, "required", required);
+	json_t *schema = json_pack("{s:s, s:b, s:o, s:o}", "type", "object", "additionalProperties",
+				   0, "properties", properties, "required", required);
 
 	for (size_t i = 0; i < ms_n_schema_keys; i++) {
 		const struct ms_schema_key *key = &ms_schema_keys[i];
 		bool is_peer = section == MS_SECTION_PEER;
 
-		if (key->in != section || ms_gate_what(section, key->name) || (is_peer && key->peers != kind))
+		if (key->in != section || ms_gate_what(section, key->name) ||
+		    (is_peer && key->peers != kind))
 			continue;
 		if (key->required || (is_peer && json_object_size(properties) == 0))
 			json_array_append_new(required, json_string(key->name));
@@ -235,17 +240,19 @@ static json_t *definitions(void)
 			json_object_set_new(all, section_id(i, id), mapping_schema(i, 0));
 	}
 	for (size_t i = 0; i < N_PEER_MAPPINGS; i++)
-		json_object_set_new(all, peer_mappings[i].id, mapping_schema(MS_SECTION_PEER, peer_mappings[i].kind));
+		json_object_set_new(all, peer_mappings[i].id,
+				    mapping_schema(MS_SECTION_PEER, peer_mappings[i].kind));
 	return all;
 }
 
 int ms_schema_print_json(struct ms_str *out)
 {
 	json_t *documents = json_array();
-	json_t *schema = json_pack("{s:s, s:s, s:s, s:o, s:o}", "$schema", "http://json-schema.org/draft-07/schema#",
-				   "title", "microseg policy", "description",
-				   "Who may talk to whom between the containers of a fleet.", "oneOf", documents,
-				   "definitions", definitions());
+	json_t *schema =
+		json_pack("{s:s, s:s, s:s, s:o, s:o}", "$schema",
+			  "http://json-schema.org/draft-07/schema#", "title", "microseg policy",
+			  "description", "Who may talk to whom between the containers of a fleet.",
+			  "oneOf", documents, "definitions", definitions());
 
 	for (enum ms_section i = 0; i < MS_N_DOCUMENT_KINDS; i++)
 		if (!is_gated(i))

@@ -262,12 +262,12 @@ const char *ms_reserved_word(size_t index)
 	return index < N_RESERVED ? reserved[index].word : NULL;
 }
 
-/* The forms of single values as regular expressions that Python, JavaScript and others share. They are for editors; what
-   decides is the check. */
-#define OCTET	    "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-#define IP4	    OCTET "(?:\\." OCTET "){3}"
-#define IP6	    "(?=[^/]*:[^/]*:)[0-9A-Fa-f:.]{2,45}"
-#define CIDR	    IP4 "(?:/(?:3[0-2]|[12]?[0-9]))?|" IP6 "(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+/* The forms of single values as regular expressions that Python, JavaScript and others share. They
+   are for editors; what decides is the check. */
+#define OCTET "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+#define IP4   OCTET "(?:\\." OCTET "){3}"
+#define IP6   "(?=[^/]*:[^/]*:)[0-9A-Fa-f:.]{2,45}"
+#define CIDR  IP4 "(?:/(?:3[0-2]|[12]?[0-9]))?|" IP6 "(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
 #define PORT                                                                                       \
 	"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 #define PORTS                                                                                      \

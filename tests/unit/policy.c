@@ -221,8 +221,8 @@ static void form_errors_have_a_code_and_a_place(void **state)
 		{DB "allow:\n  - {from: 'a b', ports: [pg]}\n", "bad-peer@7:12",
 		 "a service, env/service"},
 		{DB "allow:\n  - {from: {}, ports: [pg]}\n", "bad-peer@7:12", NULL},
-		{DB "allow:\n  - {from: {net: office, node: a}, ports: [pg]}\n",
-		 "bad-peer@7:12", NULL},
+		{DB "allow:\n  - {from: {net: office, node: a}, ports: [pg]}\n", "bad-peer@7:12",
+		 NULL},
 		{DB "allow:\n  - {from: {except: office}, ports: [pg]}\n", "bad-peer@7:12", NULL},
 		{DB "allow:\n  - {from: {nte: office}, ports: [pg]}\n", "unknown-key@7:13",
 		 "did you mean 'net'?"},
@@ -351,8 +351,9 @@ static void environments_errors_have_a_code_and_a_place(void **state)
 static void what_is_not_built_yet_is_refused_by_name(void **state)
 {
 	static const struct bad rows[] = {
-		{ENVIRONMENTS "environments: {dev: {mode: audit}, qa: {mode: audit}}\ncrossings:\n"
-			      "  - {from: dev/*, to: qa/*, ports: [tcp/1], until: 2026-12-02T00:00:00Z}\n",
+		{ENVIRONMENTS
+		 "environments: {dev: {mode: audit}, qa: {mode: audit}}\ncrossings:\n"
+		 "  - {from: dev/*, to: qa/*, ports: [tcp/1], until: 2026-12-02T00:00:00Z}\n",
 		 "not-in-this-version@6:45", "crossings with an end"},
 	};
 	static const struct bad service_rows[] = {
@@ -367,12 +368,14 @@ static void what_is_not_built_yet_is_refused_by_name(void **state)
 		 "nodes: {node-a: [192.0.2.1]}\n"
 		 "crossings:\n  - {from: dev/*, to: qa/*, ports: [tcp/1]}\n"
 		 "never:\n  - {to: {net: 10.0.0.0/8}}\n"
-		 "---\n" HEAD("db", "dev") "ports: {pg: tcp/1}\nallow:\n"
-					   "  - {from: \"*\", ports: any, ping: true, published: false}\n"
-					   "  - {from: {node: \"*\"}, ports: [pg], published: true}\n"
-					   "needs:\n  - {to: self, ports: [pg]}\n  - {to: dev/*, ports: [tcp/2]}\n"
-					   "---\n" HEAD("\"*\"",
-							"dev") "needs:\n  - {to: host, ports: [udp/123]}\n",
+		 "---\n" HEAD(
+			 "db",
+			 "dev") "ports: {pg: tcp/1}\nallow:\n"
+				"  - {from: \"*\", ports: any, ping: true, published: false}\n"
+				"  - {from: {node: \"*\"}, ports: [pg], published: true}\n"
+				"needs:\n  - {to: self, ports: [pg]}\n  - {to: dev/*, ports: [tcp/2]}\n"
+				"---\n" HEAD("\"*\"",
+					     "dev") "needs:\n  - {to: host, ports: [udp/123]}\n",
 		 "", NULL},
 	};
 	(void)state;
@@ -1012,11 +1015,13 @@ static void every_row_of_the_schema_says_what_it_is(void **state)
 		assert_ptr_equal(ms_schema_key(key->in, key->name), key); /* no key twice */
 		assert_true((key->value == MS_VALUE_CHOICE) == (key->choices != NULL));
 		assert_non_null(ms_value_types[key->value].expected);
-		assert_true((key->value == MS_VALUE_PEER || key->in == MS_SECTION_PEER) == (key->peers != 0));
+		assert_true((key->value == MS_VALUE_PEER || key->in == MS_SECTION_PEER) ==
+			    (key->peers != 0));
 	}
 }
 
-/* tests/golden/schema.py holds the JSON Schema against the loader; here it is that nothing is left out. */
+/* tests/golden/schema.py holds the JSON Schema against the loader; here it is that nothing is left
+ * out. */
 static void the_language_is_printed_whole(void **state)
 {
 	_cleanup_(ms_str_fini) struct ms_str page = {0}, json = {0};
@@ -1072,8 +1077,9 @@ static char *read_file(const char *name, size_t *ret_size)
 static void the_shop_loads_without_a_warning(void **state)
 {
 	static const char *const names[] = {
-		"environments.yaml", "platform.yaml", "edge.yaml",     "web.yaml",   "orders-api.yaml", "orders-db.yaml",
-		"cache.yaml",	     "metrics.yaml",  "payments.yaml", "queue.yaml", "mailer.yaml",
+		"environments.yaml", "platform.yaml",  "edge.yaml",   "web.yaml",
+		"orders-api.yaml",   "orders-db.yaml", "cache.yaml",  "metrics.yaml",
+		"payments.yaml",     "queue.yaml",     "mailer.yaml",
 	};
 	struct ms_policy_file files[N(names)];
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
