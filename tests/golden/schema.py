@@ -3,8 +3,8 @@
 """Holds the JSON Schema of `check --schema` against the loader: schema.py MICROSEG ROOT.
 
 Every file of policies/ and of tests/golden/broken/ goes to both. The first line of a broken file says which errors the
-loader must find. Where a schema can know, the verdicts must be the same. What it cannot know is said by the file's second
-line, which names one of UNSEEN, and there the schema must accept: it may never refuse what is right in form.
+loader must find. Where a schema can know, the verdicts must be the same. What it cannot know is said by the file's
+second line, which names one of UNSEEN, and there the schema must accept: it may never refuse what is right in form.
 """
 import glob
 import json
@@ -81,7 +81,8 @@ def check_form(report, schema):
         report.check(False, "the schema is a schema", error.message)
     for mapping in mappings(schema):
         keys = mapping["properties"]
-        report.check(mapping.get("additionalProperties") is False and all(key.get("description") for key in keys.values()),
+        described = all(key.get("description") for key in keys.values())
+        report.check(mapping.get("additionalProperties") is False and described,
                      "closed, and described: %s" % ", ".join(keys))
 
 
@@ -108,7 +109,7 @@ def keys_of(value):
 
 
 def check_everything(report, microseg, schema, path):
-    """The loader takes the file that has every key, and it does have them: so the schema knows none that the loader lacks."""
+    """The loader takes the file that has every key of the schema: so the schema knows none that the loader lacks."""
     codes = loader_codes(microseg, [path], os.path.basename(path))
     report.check(not codes, "the loader accepts %s" % path, sorted(codes))
     known = set().union(*(mapping["properties"] for mapping in mappings(schema)))
@@ -143,7 +144,8 @@ def main():
     microseg = os.path.realpath(sys.argv[1])
     os.chdir(sys.argv[2])
     report, blind = Report(), {}
-    schema = json.loads(subprocess.run([microseg, "check", "--schema"], capture_output=True, text=True, check=True).stdout)
+    printed = subprocess.run([microseg, "check", "--schema"], capture_output=True, text=True, check=True)
+    schema = json.loads(printed.stdout)
     check_form(report, schema)
     check_examples(report, schema)
     validator = jsonschema.Draft7Validator(schema)
