@@ -193,6 +193,7 @@ static void compile_policy(struct compiler *c)
 {
 	note_modes(c);
 	find_shared(c);
+	claims_find_disputed(c);
 	find_members(c);
 	sets_declare_bridge(c);
 	guard_compile_bridge(c);

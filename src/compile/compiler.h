@@ -44,6 +44,13 @@ struct family {
 extern const struct family families[2];
 const struct family *family_of(const struct ms_addr *addr);
 
+/* A MAC on a bridge. */
+struct station {
+	const char *bridge;
+	struct ms_mac mac;
+};
+typedef MS_VEC(struct station) station_vec;
+
 struct compiler {
 	const struct ms_policy *policy;
 	const struct ms_inventory *inventory;
@@ -57,6 +64,7 @@ struct compiler {
 	struct set_entry *sets[3]; /* by table: sets.c */
 	MS_VEC(struct ms_endpoint *) members; /* the known identified endpoints, sorted by identity */
 	ms_addr_vec shared; /* link-local addresses that several endpoints have, sorted */
+	station_vec disputed; /* see claims.c; sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
 };
@@ -77,6 +85,12 @@ bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 void sets_declare_bridge(struct compiler *c);
 void sets_declare_inet(struct compiler *c);
 void sets_fill(struct compiler *c);
+
+/* claims.c: MACs that several ports of one bridge have, or a port and the host. */
+void claims_find_disputed(struct compiler *c);
+bool claims_mac_is_disputed(const struct compiler *c, const struct ms_endpoint *endpoint);
+/* May the endpoint send from this address of its interface? Not if it is the host's, or no address of a link at all. */
+bool claims_addr_is_own(const struct compiler *c, const struct ms_endpoint *endpoint, const struct ms_addr *addr);
 void sets_fini(struct compiler *c);
 /* The peer set of a service, declared and filled at its first use; the environment's when @service is NULL. */
 const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service);

@@ -307,6 +307,8 @@ static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
 		return;
 	add_text(c, find(c, c->bridge, "ports"), endpoint->interface);
+	if (claims_mac_is_disputed(c, endpoint))
+		return;
 	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++) {
 		struct ms_set *mac = find(c, c->bridge, macs[i]);
 
@@ -317,6 +319,8 @@ static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 		struct ms_set *source = find_family(c, c->bridge, "source", family_of(addr));
 		struct ms_set *target = addr->ip == MS_IP6 ? find(c, c->bridge, "nd-target") : NULL;
 
+		if (!claims_addr_is_own(c, endpoint, addr))
+			continue;
 		elem = add_text(c, source, endpoint->interface);
 		ms_elem_key(source, elem, 1, endpoint->mac.bytes, 6);
 		ms_elem_key(source, elem, 2, addr->bytes, ms_addr_size(addr->ip));
@@ -346,6 +350,8 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 		struct ms_set *source = find_family(c, c->inet, "source", family_of(addr));
 		struct ms_set *arp = find(c, c->arp, "source/4");
 
+		if (!claims_addr_is_own(c, endpoint, addr))
+			continue;
 		elem = add_text(c, source, endpoint->interface);
 		ms_elem_key(source, elem, 1, addr->bytes, ms_addr_size(addr->ip));
 		if (addr->ip != MS_IP4)
@@ -412,6 +418,8 @@ static void fill_owned(struct compiler *c)
 static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+		if (!claims_addr_is_own(c, endpoint, addr))
+			continue;
 		/* An address that names nobody has nobody's mode. */
 		enum ms_mode mode = addr_identifies(c, addr) ? endpoint_mode(c->policy, endpoint)
 							     : c->policy->unidentified;
