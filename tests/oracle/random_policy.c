@@ -131,7 +131,7 @@ static bool add_identity(struct world *w, bool whole, struct ms_str *out)
 	uint32_t env = random_below(&w->random, w->n_envs);
 	uint32_t service = random_below(&w->random, w->n_services);
 
-	whole = whole && random_chance(&w->random, 30);
+	whole = whole && random_chance(&w->random, 60);
 	ms_str_addf(out, "%s/%s", world_envs[env], whole ? "*" : world_services[service]);
 	return !whole && w->documented[env][service];
 }
@@ -160,6 +160,7 @@ static void add_peer(struct world *w, bool need, struct ms_str *out)
 	case 7:
 	case 8:
 	case 9:
+	case 10:
 		add_identity(w, need, out);
 		break;
 	default:
