@@ -322,6 +322,10 @@ static void compile_output(struct compiler *c)
 	compile_known(c, out, true);
 	compile_baseline(c, out, true);
 	never_jump_from_host(c, out);
+	/* The host's own group reports: the twin of MLD in IPv4. */
+	struct ms_rule *igmp = rule_add(c, out);
+	ms_rule_match_u8(rs, igmp, MS_FIELD_L4PROTO, IPPROTO_IGMP);
+	rule_accept(c, igmp);
 	accept_udp(c, out, DHCP_SERVER, DHCP_CLIENT);
 	accept_udp(c, out, DHCP6_SERVER, DHCP6_CLIENT);
 	dispatch(c, out, "into", false, false);
