@@ -40,6 +40,7 @@ static int remember(ms_bridge_record_vec *records, const struct ms_bridge_state 
 		.ifindex = bridge->ifindex,
 		.nf_call_ip = bridge->nf_call_ip,
 		.nf_call_ip6 = bridge->nf_call_ip6,
+		.no_ll_learn = bridge->no_ll_learn,
 	};
 
 	snprintf(record.name, sizeof(record.name), "%s", bridge->name);
@@ -55,7 +56,14 @@ static int remember(ms_bridge_record_vec *records, const struct ms_bridge_state 
 
 static bool is_on(const struct ms_bridge_state *bridge)
 {
-	return bridge->nf_call_ip && bridge->nf_call_ip6;
+	return bridge->nf_call_ip && bridge->nf_call_ip6 && bridge->no_ll_learn;
+}
+
+static int set_flags(uint32_t ifindex, bool ip, bool ip6, bool no_ll_learn)
+{
+	int r = ms_bridge_set_nf_call(ifindex, ip, ip6);
+
+	return r < 0 ? r : ms_bridge_set_no_ll_learn(ifindex, no_ll_learn);
 }
 
 int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridges, size_t n_bridges,
@@ -93,7 +101,7 @@ int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridge
 	for (size_t i = 0; i < n_bridges; i++) {
 		if (is_on(&bridges[i]))
 			continue;
-		r = ms_bridge_set_nf_call(bridges[i].ifindex, true, true);
+		r = set_flags(bridges[i].ifindex, true, true, true);
 		if (r == 0)
 			result.n_set++;
 		else if (r != -ENODEV && first == 0)
@@ -116,7 +124,7 @@ int ms_flags_restore(struct ms_state *state, struct ms_str *error)
 	ms_vec_each(struct ms_bridge_record, record, &records) {
 		if (if_nametoindex(record->name) != record->ifindex)
 			continue;
-		r = ms_bridge_set_nf_call(record->ifindex, record->nf_call_ip, record->nf_call_ip6);
+		r = set_flags(record->ifindex, record->nf_call_ip, record->nf_call_ip6, record->no_ll_learn);
 		if (r < 0 && r != -ENODEV && first == 0)
 			first = fail(error, record->name, r);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Flags: the bridge flags that bring same-bridge traffic before our tables. They are switched on for every managed bridge;
- * what they were is on disk before they change, and `off` puts it back.
+ * Flags: the bridge flags that bring same-bridge traffic before our tables, and the one that keeps a bridge from learning
+ * MACs out of frames to its own groups (LLDP and the like), which no table sees. They are switched on for every managed
+ * bridge; what they were is on disk before they change, and `off` puts it back.
  */
 #pragma once
 

@@ -309,15 +309,16 @@ int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *re
 	json_array_foreach(list, i, item) {
 		struct ms_bridge_record record = {0};
 		const char *name;
-		int ifindex, ip, ip6;
+		int ifindex, ip, ip6, no_ll_learn = 0; /* the last one is in no record of an older version */
 
-		if (json_unpack(item, "{s:s, s:i, s:b, s:b}", "name", &name, "ifindex", &ifindex, "ip", &ip, "ip6",
-				&ip6) < 0)
+		if (json_unpack(item, "{s:s, s:i, s:b, s:b, s?b}", "name", &name, "ifindex", &ifindex, "ip", &ip,
+				"ip6", &ip6, "no_ll_learn", &no_ll_learn) < 0)
 			return -EBADMSG;
 		snprintf(record.name, sizeof(record.name), "%s", name);
 		record.ifindex = (uint32_t)ifindex;
 		record.nf_call_ip = ip;
 		record.nf_call_ip6 = ip6;
+		record.no_ll_learn = no_ll_learn;
 		r = ms_vec_push(records, record);
 		if (r < 0)
 			return r;
@@ -330,9 +331,9 @@ int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *re
 	_cleanup_(json_decrefp) json_t *list = json_array();
 
 	ms_vec_each(struct ms_bridge_record, record, records) {
-		json_t *item = json_pack("{s:s, s:i, s:b, s:b}", "name", record->name, "ifindex",
+		json_t *item = json_pack("{s:s, s:i, s:b, s:b, s:b}", "name", record->name, "ifindex",
 					 (int)record->ifindex, "ip", record->nf_call_ip, "ip6",
-					 record->nf_call_ip6);
+					 record->nf_call_ip6, "no_ll_learn", record->no_ll_learn);
 
 		if (json_array_append_new(list, item) < 0)
 			return -ENOMEM;

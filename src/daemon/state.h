@@ -62,6 +62,7 @@ struct ms_bridge_record {
 	char name[MS_IFNAME_SIZE];
 	uint32_t ifindex; /* a bridge made anew under the name is another bridge */
 	bool nf_call_ip, nf_call_ip6;
+	bool no_ll_learn;
 };
 typedef MS_VEC(struct ms_bridge_record) ms_bridge_record_vec;
 

@@ -3,6 +3,7 @@
 #include "discover/links.h"
 
 #include <errno.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
@@ -32,6 +33,17 @@ static bool get_flag(const struct nlattr *attribute)
 	return attribute && nla_len(attribute) >= 1 && nla_get_u8(attribute) != 0;
 }
 
+/* A kernel before 5.0 has no such option: then there is nothing to switch on. */
+static bool get_no_ll_learn(const struct nlattr *attribute)
+{
+	struct br_boolopt_multi options;
+
+	if (!attribute || nla_len(attribute) < (int)sizeof(options))
+		return true;
+	memcpy(&options, nla_data(attribute), sizeof(options));
+	return options.optval & 1u << BR_BOOLOPT_NO_LL_LEARN;
+}
+
 /* Copies a text that may lack its NUL; what does not fit is cut. */
 static void get_text(const struct nlattr *attribute, char *text, size_t size)
 {
@@ -51,6 +63,7 @@ static void decode_kind(struct nlattr *linkinfo, struct ms_link_view *view)
 		return;
 	view->nf_call_ip = get_flag(bridge[IFLA_BR_NF_CALL_IPTABLES]);
 	view->nf_call_ip6 = get_flag(bridge[IFLA_BR_NF_CALL_IP6TABLES]);
+	view->no_ll_learn = get_no_ll_learn(bridge[IFLA_BR_MULTI_BOOLOPT]);
 }
 
 int ms_link_decode(const struct nlmsghdr *message, struct ms_link_view *ret_view)

@@ -147,7 +147,7 @@ static int list_bridges(struct ms_discover *discover)
 		if (covered.items[i].cover == MS_COVER_BRIDGE)
 			r = ms_vec_push(&discover->bridges,
 					((struct ms_bridge_state){view->name, view->ifindex, view->nf_call_ip,
-								  view->nf_call_ip6}));
+								  view->nf_call_ip6, view->no_ll_learn}));
 	}
 	ms_vec_fini(&covered);
 	return r;

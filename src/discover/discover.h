@@ -50,6 +50,7 @@ struct ms_bridge_state {
 	const char *name;
 	uint32_t ifindex;
 	bool nf_call_ip, nf_call_ip6;
+	bool no_ll_learn; /* see links.h */
 };
 
 /**

@@ -77,7 +77,7 @@ static bool view_equal(const struct ms_link_view *a, const struct ms_link_view *
 	       strcmp(a->alias, b->alias) == 0 && a->master == b->master && a->peer == b->peer &&
 	       a->peer_foreign == b->peer_foreign && a->peer_nsid == b->peer_nsid &&
 	       a->up == b->up && ms_mac_compare(&a->mac, &b->mac) == 0 && a->nf_call_ip == b->nf_call_ip &&
-	       a->nf_call_ip6 == b->nf_call_ip6;
+	       a->nf_call_ip6 == b->nf_call_ip6 && a->no_ll_learn == b->no_ll_learn;
 }
 
 static bool leads_elsewhere(const struct ms_link_view *a, const struct ms_link_view *b)

@@ -32,6 +32,7 @@ struct ms_link_view {
 	bool up;	     /* administratively: a link that is down passes nothing */
 	struct ms_mac mac;
 	bool nf_call_ip, nf_call_ip6; /* of a bridge */
+	bool no_ll_learn; /* likewise: it learns nothing from frames to its own groups, or cannot be told to */
 };
 
 /** The container's own interface. */

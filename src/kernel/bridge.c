@@ -2,6 +2,7 @@
 #include "kernel/bridge.h"
 
 #include <errno.h>
+#include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -146,5 +147,38 @@ int ms_bridge_set_nf_call(uint32_t ifindex, bool ip, bool ip6)
 	if (r < 0)
 		return r;
 	r = exchange(socket, message, answer);
+	return r < 0 ? r : 0;
+}
+
+static int put_no_ll_learn(struct nl_msg *message, bool on)
+{
+	const uint32_t bit = 1u << BR_BOOLOPT_NO_LL_LEARN;
+	const struct br_boolopt_multi options = {.optval = on ? bit : 0, .optmask = bit};
+	struct nlattr *info = nla_nest_start(message, IFLA_LINKINFO);
+
+	if (!info || nla_put_string(message, IFLA_INFO_KIND, "bridge") < 0)
+		return -ENOMEM;
+	struct nlattr *data = nla_nest_start(message, IFLA_INFO_DATA);
+	if (!data || nla_put(message, IFLA_BR_MULTI_BOOLOPT, sizeof(options), &options) < 0)
+		return -ENOMEM;
+	nla_nest_end(message, data);
+	nla_nest_end(message, info);
+	return 0;
+}
+
+int ms_bridge_set_no_ll_learn(uint32_t ifindex, bool on)
+{
+	const struct ifinfomsg header = {.ifi_index = (int)ifindex};
+	_cleanup_(nl_socket_freep) struct nl_sock *socket = NULL;
+	_cleanup_(nlmsg_freep) struct nl_msg *message = nlmsg_alloc_simple(RTM_NEWLINK, NLM_F_ACK);
+	_Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
+
+	if (!message || nlmsg_append(message, (void *)&header, sizeof(header), NLMSG_ALIGNTO) < 0)
+		return -ENOMEM;
+	int r = put_no_ll_learn(message, on);
+	if (r == 0)
+		r = open_socket(&socket);
+	if (r == 0)
+		r = exchange(socket, message, answer);
 	return r < 0 ? r : 0;
 }
