@@ -26,6 +26,7 @@
 #define PRIORITY_BRIDGE_DSTNAT (-300) /* bridge prerouting, before br_netfilter */
 #define PRIORITY_STAMP (-20)	      /* inet forward, just before the policy */
 #define PRIORITY_POLICY (-10)	      /* inet forward, input, output: behind DNAT, before others' filters */
+#define PRIORITY_STRICT 49	      /* bridge forward, before the seam */
 #define PRIORITY_SEAM 50	      /* bridge forward, behind br_netfilter (0) */
 
 /* meta priority of same-bridge packets that the policy layer has seen: 4d53:1 */

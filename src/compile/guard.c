@@ -4,7 +4,7 @@
  * the daemon.
  *
  * In audit a port passes what it would be refused here, logged, but for frames that carry a MAC or an address that
- * belongs to somebody else.
+ * belongs to somebody else, or hide it; and only to the host and to ports that are in audit themselves.
  */
 #include "compiler.h"
 
@@ -13,6 +13,8 @@
 #define ETHER_IP 0x0800
 #define ETHER_ARP 0x0806
 #define ETHER_IP6 0x86dd
+#define ETHER_VLAN 0x8100
+#define ETHER_VLAN_SERVICE 0x88a8
 
 #define DHCP_SERVER 67
 #define DHCP_CLIENT 68
@@ -210,7 +212,8 @@ static void compile_neighbour(struct guard *g, const struct nd_form *form)
 	uint8_t option_be[2] = {(uint8_t)(form->option_is >> 8), (uint8_t)form->option_is};
 	struct ms_rule *other = rule_add(g->c, chain);
 	ms_rule_match(rs, other, form->option, true, option_be, 2);
-	rule_goto(g->c, other, g->spoof);
+	/* In audit too: a forged option behind this one lies where no rule looks. */
+	rule_goto(g->c, other, refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
 
 	rule_accept(g->c, rule_add(g->c, chain));
 }
@@ -266,8 +269,13 @@ static void compile_owned(struct guard *g, struct ms_chain *chain)
 		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2, ICMP6_NEIGHBOR_SOLICIT},
 		{"rs-mac", port_rs_mac, "owned-rs-mac", MS_FIELD_RS_LLADDR, 2, ICMP6_ROUTER_SOLICIT},
 	};
+	static const uint16_t tags[] = {ETHER_VLAN, ETHER_VLAN_SERVICE};
 	struct compiler *c = g->c;
 
+	/* A tag hides the addresses behind it from every rule, and not from the receiver. */
+	struct ms_rule *tagged = rule_add(c, chain);
+	ms_rule_match_any_u16(c->ruleset, tagged, MS_FIELD_ETHER_TYPE, 2, tags);
+	rule_goto(c, tagged, refusal(c, c->bridge, MS_REASON_ETHERTYPE, MS_EAST_WEST, MS_MODE_ENFORCE));
 	for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
 		struct ms_rule *rule = rule_add(c, chain);
 
@@ -294,14 +302,8 @@ static void compile_guard(struct compiler *c, enum ms_mode mode)
 	};
 	struct ms_chain *chain = guard_chain(&g, "guard");
 
-	if (mode == MS_MODE_AUDIT) {
+	if (mode == MS_MODE_AUDIT)
 		compile_owned(&g, chain);
-	} else if (c->audits) {
-		struct ms_rule *audited = rule_add(c, chain);
-
-		rule_set(c, audited, MS_FIELD_IIFNAME, false, "audited");
-		rule_goto(c, audited, "guard/audit");
-	}
 	refuse_source(&g, chain, "mac", 2, port_mac);
 	for (size_t i = 0; i < 3; i++) {
 		struct ms_rule *rule = rule_add(c, chain);
@@ -316,6 +318,18 @@ static void compile_guard(struct compiler *c, enum ms_mode mode)
 	compile_ip6(&g);
 	for (size_t i = 0; i < N_ND_FORMS; i++)
 		compile_neighbour(&g, &nd_forms[i]);
+}
+
+/* A frame of a port in audit, towards one that is not: the guard as it stands for all others. */
+static void compile_strict(struct compiler *c)
+{
+	struct ms_chain *chain =
+		ms_ruleset_add_base_chain(c->ruleset, c->bridge, "strict", MS_HOOK_FORWARD, PRIORITY_STRICT);
+	struct ms_rule *strict = rule_add(c, chain);
+
+	rule_set(c, strict, MS_FIELD_IIFNAME, false, "audited");
+	rule_set(c, strict, MS_FIELD_OIFNAME, true, "audited");
+	rule_goto(c, strict, "guard");
 }
 
 static const char *unknown_port(struct compiler *c, const struct ms_table *table)
@@ -374,8 +388,13 @@ void guard_compile_bridge(struct compiler *c)
 {
 	struct ms_chain *prerouting = ms_ruleset_add_base_chain(c->ruleset, c->bridge, "prerouting",
 								MS_HOOK_PREROUTING, PRIORITY_BRIDGE_DSTNAT);
-	struct ms_rule *known = rule_add(c, prerouting);
+	if (c->audits) {
+		struct ms_rule *audited = rule_add(c, prerouting);
 
+		rule_set(c, audited, MS_FIELD_IIFNAME, false, "audited");
+		rule_goto(c, audited, "guard/audit");
+	}
+	struct ms_rule *known = rule_add(c, prerouting);
 	rule_set(c, known, MS_FIELD_IIFNAME, false, "ports");
 	rule_goto(c, known, "guard");
 	patterns_goto(c, prerouting, MS_FIELD_IIFNAME, unknown_port(c, c->bridge));
@@ -383,7 +402,9 @@ void guard_compile_bridge(struct compiler *c)
 	compile_egress(c, "output", MS_HOOK_OUTPUT, PRIORITY_SEAM);
 
 	compile_guard(c, MS_MODE_ENFORCE);
-	if (c->audits)
+	if (c->audits) {
 		compile_guard(c, MS_MODE_AUDIT);
+		compile_strict(c);
+	}
 	compile_seam(c);
 }

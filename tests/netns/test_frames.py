@@ -27,6 +27,7 @@ CONTAINERS = (
     ("victim", "br-one", "prod", "orders-db"),
     ("other", "br-one", "prod", "web"),  # whom the attacker claims to be
     ("behind", "br-two", "prod", "cache"),
+    ("watched", "br-one", "stage", "web"),  # in audit
 )
 BROADCAST = b"\xff" * 6
 ALL_NODES, ALL_ROUTERS = "ff02::1", "ff02::2"
@@ -40,8 +41,8 @@ marks = itertools.count(1)
 class Aim:
     """The attacker, one target, and what frames to it are refused for."""
 
-    def __init__(self, parties, name):
-        attacker, other, host = parties["attacker"], parties["other"], parties["host"]
+    def __init__(self, parties, name, attacker="attacker"):
+        attacker, other, host = parties[attacker], parties["other"], parties["host"]
         self.name, self.party, self.attacker = name, parties[name], attacker
         self.routed, self.host = name == "behind", name == "host"
         self.mac, self.ll = own_link(attacker)
@@ -472,11 +473,11 @@ class Range:
         """{where: all bytes that came}"""
         return {name: b"\n".join(tap.read()) for name, tap in self.taps.items()}
 
-    def shoot(self, frames):
+    def shoot(self, frames, sender=None):
         """Sends all of them. Returns {frame: [where it arrived, …]}."""
         for frame in frames:
             for part in frame.parts:
-                self.sender.send(part)
+                (sender or self.sender).send(part)
         seen = self.arrivals()
         return {frame: [name for name, data in seen.items() if frame.mark in data] for frame in frames}
 
@@ -579,6 +580,18 @@ def unhooked(report, ranges, node):
         node.process.send_signal(signal.SIGCONT)
     wait_for(lambda: node.bridge_flags(ranges.attacker.bridge.name) == (1, 1), "the daemon to repair the flags")
     report.check(True, "the daemon set the flags again")
+
+
+def audited(report, ranges, node):
+    """A container in audit reaches none in enforce with frames that its guard would refuse, and forges nobody's entry."""
+    sender = Sender(ranges.parties["watched"])
+    for name in ("victim", "behind", "host"):
+        frames = [frame for frame in craft(Aim(ranges.parties, name, "watched")) if frame.reason not in (HELD, "no-grant")]
+        arrived = ranges.shoot(frames, sender)
+        through = ["%s arrived at %s" % (frame.name, where) for frame, where in arrived.items() if set(where) - {"host"}]
+        report.check(not through, "audit: 0 of %d classes to %s arrive at a container in enforce" % (len(frames), name),
+                     "\n".join(through))
+    report.equal(ranges.forged(), [], "audit: no forged entry in any neighbour table or bridge")
 
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------
@@ -690,6 +703,7 @@ def main():
         ranges.learn()
         ranges.arrivals()
         report.section(enforced, report, ranges, node)
+        report.section(audited, report, ranges, node)
         report.section(unhooked, report, ranges, node)
         report.section(swept, report, ranges, "enforcing", False)
         report.section(bridge_groups, report, ranges, node)
