@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Claims: root in a container gives its interface whatever MAC and addresses it likes, and discovery reports them. What is
- * the host's stays the host's here, and a MAC that several have on one bridge is nobody's: else a claim would be enough to
- * answer for the gateway, or to have the bridge send a neighbour's frames elsewhere.
+ * Claims: root in a container gives its interface whatever MAC and addresses it likes, and
+ * discovery reports them. What is the host's stays the host's here, and a MAC that several have on
+ * one bridge is nobody's: else a claim would be enough to answer for the gateway, or to have the
+ * bridge send a neighbour's frames elsewhere.
  */
 #include "compiler.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-bool claims_addr_is_own(const struct compiler *c, const struct ms_endpoint *endpoint, const struct ms_addr *addr)
+bool claims_addr_is_own(const struct compiler *c, const struct ms_endpoint *endpoint,
+			const struct ms_addr *addr)
 {
 	if (ms_addr_is_loopback(addr) || ms_addr_is_multicast(addr) || ms_addr_is_unspecified(addr))
 		return false;
 	if (!ms_addr_is_link_local(addr))
 		return !ms_inventory_is_host(c->inventory, addr);
-	/* The host has link-local addresses on every link: only those on the endpoint's own bridge are in its way. */
+	/* The host has link-local addresses on every link: only those on the endpoint's own bridge
+	 * are in its way. */
 	const struct ms_managed_link *link = ms_inventory_link(c->inventory, endpoint->bridge);
 	for (size_t i = 0; link && i < link->addrs.n_items; i++)
 		if (ms_addr_equal(&link->addrs.items[i], addr))
@@ -31,7 +34,8 @@ static int compare_stations(const void *left, const void *right)
 	return r ? r : ms_mac_compare(&a->mac, &b->mac);
 }
 
-static void add_station(struct compiler *c, station_vec *stations, const char *bridge, const struct ms_mac *mac)
+static void add_station(struct compiler *c, station_vec *stations, const char *bridge,
+			const struct ms_mac *mac)
 {
 	if (ms_avec_push(c->ruleset->arena, stations, ((struct station){bridge, *mac})) < 0)
 		c->ruleset->failed = true;
@@ -41,11 +45,11 @@ void claims_find_disputed(struct compiler *c)
 {
 	station_vec all = {0};
 
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
 		if (!endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
 			continue;
 		add_station(c, &all, endpoint->bridge, &endpoint->mac);
-		ms_vec_each(struct ms_mac, mac, &c->inventory->host_macs)
+		ms_vec_each (struct ms_mac, mac, &c->inventory->host_macs)
 			if (ms_mac_compare(mac, &endpoint->mac) == 0)
 				add_station(c, &all, endpoint->bridge, mac);
 	}
@@ -59,6 +63,6 @@ bool claims_mac_is_disputed(const struct compiler *c, const struct ms_endpoint *
 {
 	const struct station station = {endpoint->bridge, endpoint->mac};
 
-	return c->disputed.n_items > 0 &&
-	       bsearch(&station, c->disputed.items, c->disputed.n_items, sizeof(station), compare_stations);
+	return c->disputed.n_items > 0 && bsearch(&station, c->disputed.items, c->disputed.n_items,
+						  sizeof(station), compare_stations);
 }
