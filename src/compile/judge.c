@@ -4,7 +4,7 @@
  *
  *	forward  -> judge     endpoint to endpoint, to net, from net
  *	input    -> host-in   endpoint to host
- *	output   -> host-out  host to endpoint, by translated address first: oifname still shows the way before DNAT
+ *	output   -> host-out  host to endpoint; of translated traffic by its address: oifname shows the way before DNAT
  *
  * A packet that has no managed interface on either side is looked at by no more than the rules that find that out.
  */
@@ -301,9 +301,11 @@ static void compile_output(struct compiler *c)
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(rs, c->inet, "output", MS_HOOK_OUTPUT, PRIORITY_POLICY);
 
+	/* Only what was translated: an address that a container merely claims must not cut the host off from its owner. */
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_rule *rule = rule_add(c, chain);
 
+		ms_rule_match_present(rs, rule, MS_FIELD_CT_STATUS_DNAT, false);
 		rule_set(c, rule, families[i].daddr, false, name_of(c, "local/%d", families[i].ip));
 		rule_goto(c, rule, "host-out");
 	}
