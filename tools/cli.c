@@ -23,30 +23,39 @@ struct flag {
 };
 
 static const struct flag flags[CLI_N_FLAGS] = {
-	[CLI_POLICY] = {"policy", 'p', "PATH", "policy file or directory (several times; default " MS_POLICY_DIR ")"},
-	[CLI_INVENTORY] = {"inventory", 'i', "FILE|live", "inventory file, or the running node (default where there is one)"},
+	[CLI_POLICY] = {"policy", 'p', "PATH",
+			"policy file or directory (several times; default " MS_POLICY_DIR ")"},
+	[CLI_INVENTORY] = {"inventory", 'i', "FILE|live",
+			   "inventory file, or the running node (default where there is one)"},
 	[CLI_OUTPUT] = {"output", 'o', "text|json", "form of the output"},
 	[CLI_NO_COLOR] = {"no-color", 0, NULL, "no colours (also NO_COLOR)"},
-	[CLI_CONTROL] = {"control", 0, "SOCKET", "socket of microsegd (default " MS_CONTROL_SOCKET ")"},
-	[CLI_CONFIG] = {"config", 'c', "FILE", "configuration of the node (default " MS_CONFIG_FILE ")"},
+	[CLI_CONTROL] = {"control", 0, "SOCKET",
+			 "socket of microsegd (default " MS_CONTROL_SOCKET ")"},
+	[CLI_CONFIG] = {"config", 'c', "FILE",
+			"configuration of the node (default " MS_CONFIG_FILE ")"},
 	[CLI_HELP] = {"help", 'h', NULL, "this text"},
 	[CLI_VERSION] = {"version", 0, NULL, "the version"},
 	[CLI_STATE] = {"state", 0, "DIR", "state directory of the node (default " MS_STATE_DIR ")"},
 	[CLI_STRICT] = {"strict", 0, NULL, "warnings count as errors"},
-	[CLI_SCHEMA] = {"schema", 0, NULL, "print the JSON Schema of the language; with -o text its reference page"},
+	[CLI_SCHEMA] = {"schema", 0, NULL,
+			"print the JSON Schema of the language; with -o text its reference page"},
 	[CLI_SERVICE] = {"service", 0, "ENV/NAME", "only what concerns this service"},
 	[CLI_PUBLISHED] = {"published", 0, NULL, "the traffic comes through a published port"},
 	[CLI_BATCH] = {"batch", 0, "FILE|-", "read flows as JSON lines, answer each with one"},
 	[CLI_FOLLOW] = {"follow", 'f', NULL, "go on with new ones"},
-	[CLI_SINCE] = {"since", 0, "TIME", "from then on: 90s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z"},
+	[CLI_SINCE] = {"since", 0, "TIME",
+		       "from then on: 90s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z"},
 	[CLI_REASON] = {"reason", 0, "REASON", "only this reason, e.g. no-grant or fence"},
 	[CLI_YES] = {"yes", 'y', NULL, "do not ask"},
 	[CLI_CONFIRM] = {"confirm", 0, "TIME", "roll back unless confirmed (not in this version)"},
 	[CLI_FOR] = {"for", 0, "TIME", "only for this long (not in this version)"},
-	[CLI_FROM] = {"from", 0, "PATH", "compare with this policy (several times) and not with the running one"},
+	[CLI_FROM] = {"from", 0, "PATH",
+		      "compare with this policy (several times) and not with the running one"},
 	[CLI_RULESET] = {"ruleset", 0, NULL, "also what changes in sets, chains and rules"},
-	[CLI_FAIL_ON_GAIN] = {"fail-on-gain", 0, NULL, "exit 1 only if something may flow that could not"},
-	[CLI_FAIL_ON_CROSSING] = {"fail-on-crossing", 0, NULL, "exit 1 only if it does so between two environments"},
+	[CLI_FAIL_ON_GAIN] = {"fail-on-gain", 0, NULL,
+			      "exit 1 only if something may flow that could not"},
+	[CLI_FAIL_ON_CROSSING] = {"fail-on-crossing", 0, NULL,
+				  "exit 1 only if it does so between two environments"},
 };
 
 int cli_fail(const struct cli *cli, const char *format, ...)
@@ -57,13 +66,14 @@ int cli_fail(const struct cli *cli, const char *format, ...)
 	va_start(args, format);
 	ms_str_addv(&text, format, args);
 	va_end(args);
-	fprintf(stderr, "microseg%s%s: %s\n", cli->command ? " " : "", cli->command ? cli->command->name : "",
-		text.text ? text.text : "out of memory");
+	fprintf(stderr, "microseg%s%s: %s\n", cli->command ? " " : "",
+		cli->command ? cli->command->name : "", text.text ? text.text : "out of memory");
 	return CLI_UNANSWERED;
 }
 
 static const char *const output_names[CLI_N_OUTPUTS] = {
-	[CLI_TEXT] = "text", [CLI_JSON] = "json", [CLI_TAP] = "tap", [CLI_CSV] = "csv", [CLI_HTML] = "html",
+	[CLI_TEXT] = "text", [CLI_JSON] = "json", [CLI_TAP] = "tap",
+	[CLI_CSV] = "csv",   [CLI_HTML] = "html",
 };
 
 static bool has_output(const struct cli_command *command, unsigned int output)
@@ -78,7 +88,8 @@ static void list_outputs(const struct cli_command *command, char *text, size_t s
 
 	for (unsigned int i = 0; i < CLI_N_OUTPUTS; i++)
 		if (has_output(command, i) && len < size)
-			len += (size_t)snprintf(text + len, size - len, "%s%s", i ? "|" : "", output_names[i]);
+			len += (size_t)snprintf(text + len, size - len, "%s%s", i ? "|" : "",
+						output_names[i]);
 }
 
 static void print_flags(uint32_t wanted, const struct cli_command *command)
@@ -121,8 +132,8 @@ static void print_help(const struct cli_command *command)
 		     "More with microseg COMMAND --help.");
 		return;
 	}
-	printf("usage: microseg %s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "", command->arguments,
-	       command->summary);
+	printf("usage: microseg %s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "",
+	       command->arguments, command->summary);
 	if (command->flags) {
 		puts("");
 		print_flags(command->flags, command);
@@ -211,7 +222,8 @@ static int take_flag(struct cli *cli, enum cli_flag flag)
 	return 0;
 }
 
-/* Makes getopt's tables out of ours: every flag is known by its number + 256. Before the command the first word ends it. */
+/* Makes getopt's tables out of ours: every flag is known by its number + 256. Before the command
+ * the first word ends it. */
 static void make_getopt(const struct cli_command *command, struct option *options, char *letters)
 {
 	uint32_t mine = flags_of(command);
@@ -223,7 +235,8 @@ static void make_getopt(const struct cli_command *command, struct option *option
 		if (!(mine & CLI_FLAG(i)))
 			continue;
 		*options++ = (struct option){.name = flags[i].name,
-					     .has_arg = flags[i].argument ? required_argument : no_argument,
+					     .has_arg = flags[i].argument ? required_argument
+									  : no_argument,
 					     .val = (int)i + 256};
 		if (flags[i].letter)
 			*letters++ = flags[i].letter;
@@ -291,7 +304,8 @@ static int configure(struct cli *cli)
 	if (r == 0)
 		r = ms_config_read(cli->values[CLI_CONFIG], &cli->config, &error);
 	if (r < 0 && (cli->values[CLI_CONFIG] || r != -EACCES)) {
-		cli_fail(cli, "the configuration cannot be used\n%s", error.text ? error.text : strerror(-r));
+		cli_fail(cli, "the configuration cannot be used\n%s",
+			 error.text ? error.text : strerror(-r));
 		return r == -ENOMEM ? r : -EINVAL;
 	}
 	if (cli->values[CLI_CONTROL])

@@ -2,8 +2,8 @@
 /*
  * Cli: the command line of `microseg`.
  *
- * One table of flags and one of commands (commands.c) drive parsing, --help and suggestions. A command gets the parsed
- * line and returns the exit code of SPEC section 5.
+ * One table of flags and one of commands (commands.c) drive parsing, --help and suggestions. A
+ * command gets the parsed line and returns the exit code of SPEC section 5.
  */
 #pragma once
 
@@ -63,23 +63,23 @@ enum cli_output {
 
 struct cli {
 	const struct cli_command *command;
-	uint32_t given;		       /* CLI_FLAG()s that stand on the line */
+	uint32_t given;			 /* CLI_FLAG()s that stand on the line */
 	const char *values[CLI_N_FLAGS]; /* of flags that take one; the last one counts */
-	ms_text_vec policies;	       /* every -p */
-	ms_text_vec from;	       /* every --from */
-	ms_text_vec words;	       /* what is not a flag */
+	ms_text_vec policies;		 /* every -p */
+	ms_text_vec from;		 /* every --from */
+	ms_text_vec words;		 /* what is not a flag */
 	enum cli_output output;
-	bool color;	  /* of stdout */
-	bool color_errors; /* of stderr */
+	bool color;		 /* of stdout */
+	bool color_errors;	 /* of stderr */
 	struct ms_config config; /* of the node: where its socket and state are */
 };
 
 struct cli_command {
 	const char *name;
 	const char *summary;
-	const char *arguments; /* as in the usage line */
-	uint32_t flags;	       /* beside the common ones */
-	const char *examples;  /* lines, or NULL */
+	const char *arguments;	     /* as in the usage line */
+	uint32_t flags;		     /* beside the common ones */
+	const char *examples;	     /* lines, or NULL */
 	int (*run)(struct cli *cli); /* NULL: not in this version */
 	uint32_t outputs;	     /* beside text and JSON: CLI_OUT()s */
 };
@@ -99,8 +99,8 @@ static inline bool cli_has(const struct cli *cli, enum cli_flag flag)
 }
 
 /**
- * Parses @argv into @cli. Returns 0 to run cli->command; 1 when all was said (--help); -EINVAL after saying what is
- * wrong; -ENOMEM.
+ * Parses @argv into @cli. Returns 0 to run cli->command; 1 when all was said (--help); -EINVAL
+ * after saying what is wrong; -ENOMEM.
  */
 int cli_parse(int argc, char **argv, struct cli *cli);
 void cli_fini(struct cli *cli);

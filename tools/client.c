@@ -76,7 +76,8 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *userdata)
 	return body->failed ? 0 : size;
 }
 
-int client_call(const struct cli *cli, const char *path, const char *body, struct client_reply *reply)
+int client_call(const struct cli *cli, const char *path, const char *body,
+		struct client_reply *reply)
 {
 	_cleanup_(curl_cleanupp) CURL *curl = make_request(cli, path);
 
@@ -109,7 +110,8 @@ int client_fail(const struct cli *cli, int r)
 	case -ECONNREFUSED:
 		return cli_fail(cli, "microsegd is not running: nothing answers on %s", socket);
 	case -EACCES:
-		return cli_fail(cli, "no permission for %s: be root, or of the socket's group", socket);
+		return cli_fail(cli, "no permission for %s: be root, or of the socket's group",
+				socket);
 	case -ETIMEDOUT:
 		return cli_fail(cli, "microsegd does not answer on %s", socket);
 	case -EPIPE:
@@ -145,7 +147,8 @@ int client_json(const struct cli *cli, const char *path, const char *body, json_
 		client_refused(cli, &reply);
 		return -EBADMSG;
 	}
-	*ret_json = json_loads(reply.body.text ? reply.body.text : "", JSON_REJECT_DUPLICATES, NULL);
+	*ret_json =
+		json_loads(reply.body.text ? reply.body.text : "", JSON_REJECT_DUPLICATES, NULL);
 	if (*ret_json)
 		return 0;
 	cli_fail(cli, "microsegd talks nonsense on %s", cli->config.control_socket);

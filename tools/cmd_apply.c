@@ -15,9 +15,9 @@ static json_t *pack_files(const struct ms_files *files)
 {
 	json_t *list = json_array();
 
-	ms_vec_each(struct ms_policy_file, file, &files->list)
-		json_array_append_new(list, json_pack("{s:s, s:s%}", "name", file->name, "text", file->bytes,
-						      file->size));
+	ms_vec_each (struct ms_policy_file, file, &files->list)
+		json_array_append_new(list, json_pack("{s:s, s:s%}", "name", file->name, "text",
+						      file->bytes, file->size));
 	return json_pack("{s:o}", "files", list);
 }
 
@@ -89,7 +89,8 @@ int cmd_apply(struct cli *cli)
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
 
 	if (cli->words.n_items > 0)
-		return cli_fail(cli, "unexpected '%s'; paths are given with -p", cli->words.items[0]);
+		return cli_fail(cli, "unexpected '%s'; paths are given with -p",
+				cli->words.items[0]);
 	if (cli_has(cli, CLI_CONFIRM))
 		return cli_fail(cli, "--confirm: not in this version");
 	int r = load_policy(cli, &loaded);

@@ -24,12 +24,14 @@ static void print_json(struct ms_diags *diags)
 	json_t *list = json_array();
 
 	ms_diags_sort(diags);
-	ms_vec_each(struct ms_diag, diag, &diags->list)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:i, s:i, s:o, s:o}", "severity",
-						      ms_severity_name(diag->severity), "code", diag->code, "file",
-						      text_or_null(diag->at.file), "line", (int)diag->at.line, "column",
-						      (int)diag->at.column, "message", text_or_null(diag->message),
-						      "hint", text_or_null(diag->hint)));
+	ms_vec_each (struct ms_diag, diag, &diags->list)
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:s, s:o, s:i, s:i, s:o, s:o}", "severity",
+				  ms_severity_name(diag->severity), "code", diag->code, "file",
+				  text_or_null(diag->at.file), "line", (int)diag->at.line, "column",
+				  (int)diag->at.column, "message", text_or_null(diag->message),
+				  "hint", text_or_null(diag->hint)));
 	json_dumpf(list, stdout, JSON_INDENT(1));
 	puts("");
 	json_decref(list);
@@ -49,7 +51,8 @@ static void print_count(size_t n, const char *what, const char *then)
 	printf("%zu %s%s%s", n, what, n == 1 ? "" : "s", then);
 }
 
-static void print_summary(const struct ms_files *files, const struct ms_diags *diags, const struct ms_policy *policy)
+static void print_summary(const struct ms_files *files, const struct ms_diags *diags,
+			  const struct ms_policy *policy)
 {
 	print_count(files->list.n_items, "file", ": ");
 	if (policy) {
@@ -86,7 +89,8 @@ static int check_beside(const struct cli *cli, const struct ms_files *files, tim
 	if (r == 0)
 		r = ms_diags_init(diags);
 	if (r == 0)
-		r = ms_policy_load_beside(files->list.items, files->list.n_items, now, &identities, diags, &policy);
+		r = ms_policy_load_beside(files->list.items, files->list.n_items, now, &identities,
+					  diags, &policy);
 	if (r == 0)
 		ms_lint_inventory(policy, inventory, files->list.items, files->list.n_items, diags);
 	ms_vec_fini(&identities);
@@ -115,7 +119,8 @@ int cmd_check(struct cli *cli)
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 
 	if (cli->words.n_items > 0)
-		return cli_fail(cli, "unexpected '%s'; paths are given with -p", cli->words.items[0]);
+		return cli_fail(cli, "unexpected '%s'; paths are given with -p",
+				cli->words.items[0]);
 	if (cli_has(cli, CLI_SCHEMA))
 		return print_schema(cli);
 	int r = ms_files_init(&files);

@@ -41,19 +41,21 @@ static int load_from(const struct cli *cli, struct side *side)
 
 	from.policies.items = cli->from.items;
 	from.policies.n_items = cli->from.n_items;
-	return cli->from.n_items ? load_policy(&from, &side->loaded) : running_policy(cli, &side->loaded);
+	return cli->from.n_items ? load_policy(&from, &side->loaded)
+				 : running_policy(cli, &side->loaded);
 }
 
 static int compile(const struct cli *cli, struct side *side, time_t now)
 {
-	const struct ms_compile_options options = {.nflog_group = (uint16_t)cli->config.nflog_group, .now = now};
+	const struct ms_compile_options options = {.nflog_group = (uint16_t)cli->config.nflog_group,
+						   .now = now};
 	const struct ms_policy *policy = side->loaded ? side->loaded->policy : NULL;
 
 	return ms_compile(policy, side->inventory, &options, &side->ruleset);
 }
 
-static int compare(const struct cli *cli, struct side *from, struct side *to, struct ms_arena *arena,
-		   struct change_report *ret_report)
+static int compare(const struct cli *cli, struct side *from, struct side *to,
+		   struct ms_arena *arena, struct change_report *ret_report)
 {
 	const struct ms_matrix_view before = {policy_of(from), from->inventory};
 	const struct ms_matrix_view after = {policy_of(to), to->inventory};
@@ -97,8 +99,11 @@ static int answer(const struct cli *cli, const struct change_report *report)
 	bool gain = cli_has(cli, CLI_FAIL_ON_GAIN), crossing = cli_has(cli, CLI_FAIL_ON_CROSSING);
 
 	if (gain || crossing)
-		return (gain && report->flows.n_gains) || (crossing && report->flows.n_crossings) ? CLI_NO : CLI_OK;
-	return report->flows.n_gains + report->flows.n_losses + report->ruleset.n_items ? CLI_NO : CLI_OK;
+		return (gain && report->flows.n_gains) || (crossing && report->flows.n_crossings)
+			       ? CLI_NO
+			       : CLI_OK;
+	return report->flows.n_gains + report->flows.n_losses + report->ruleset.n_items ? CLI_NO
+											: CLI_OK;
 }
 
 int cmd_diff(struct cli *cli)
@@ -108,7 +113,8 @@ int cmd_diff(struct cli *cli)
 	struct change_report report = {0};
 
 	if (cli->words.n_items > 0)
-		return cli_fail(cli, "unexpected '%s'; paths are given with --from and -p", cli->words.items[0]);
+		return cli_fail(cli, "unexpected '%s'; paths are given with --from and -p",
+				cli->words.items[0]);
 	if (load_from(cli, &from) < 0 || load_policy(cli, &to.loaded) < 0)
 		return CLI_UNANSWERED;
 	if (load_inventory(cli, policy_of(&from), true, &from.inventory) < 0 ||

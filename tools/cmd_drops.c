@@ -61,11 +61,15 @@ static int make_query(const struct cli *cli, struct ms_str *path)
 
 	if (since && parse_ago(since, (uint64_t)time(NULL) * 1000, &since_ms) < 0 &&
 	    parse_rfc3339(since, &since_ms) < 0) {
-		cli_fail(cli, "--since %s: expected 90s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z", since);
+		cli_fail(cli, "--since %s: expected 90s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z",
+			 since);
 		return -EINVAL;
 	}
 	if (reason && ms_reason_parse(reason) == MS_REASON_NONE) {
-		cli_fail(cli, "--reason %s: no such reason; for example no-grant, fence, unidentified, spoof", reason);
+		cli_fail(
+			cli,
+			"--reason %s: no such reason; for example no-grant, fence, unidentified, spoof",
+			reason);
 		return -EINVAL;
 	}
 	ms_str_addf(path, "/v1/drops?since=%" PRIu64, since_ms);
@@ -90,7 +94,8 @@ static void print_lost(const char *line)
 	const char *time = "";
 
 	if (json_unpack(json, "{s:s, s:I}", "time", &time, "lost", &lost) == 0)
-		printf("%s  %" JSON_INTEGER_FORMAT " refused packets were not logged\n", time, lost);
+		printf("%s  %" JSON_INTEGER_FORMAT " refused packets were not logged\n", time,
+		       lost);
 	json_decref(json);
 }
 

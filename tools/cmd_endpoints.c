@@ -18,7 +18,8 @@ static void add_addresses(struct table *table, const json_t *addresses)
 	const json_t *address;
 	size_t i;
 
-	json_array_foreach(addresses, i, address) {
+	json_array_foreach(addresses, i, address)
+	{
 		const char *one = json_string_value(address);
 
 		/* Every IPv6 interface has one of these: only noise to a reader. */
@@ -48,7 +49,8 @@ static void add_endpoint(struct table *table, const json_t *endpoint)
 
 int cmd_endpoints(struct cli *cli)
 {
-	static const char *const heading[] = {"NAME", "IDENTITY", "INTERFACE", "NETWORK", "ADDRESSES", "STATE"};
+	static const char *const heading[] = {"NAME",	 "IDENTITY",  "INTERFACE",
+					      "NETWORK", "ADDRESSES", "STATE"};
 	_cleanup_(json_decrefp) json_t *endpoints = NULL;
 	_cleanup_(table_fini) struct table table = {0};
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
@@ -66,8 +68,7 @@ int cmd_endpoints(struct cli *cli)
 	}
 	if (table_init(&table, sizeof(heading) / sizeof(heading[0]), heading) < 0)
 		return cli_fail(cli, "out of memory");
-	json_array_foreach(endpoints, i, endpoint)
-		add_endpoint(&table, endpoint);
+	json_array_foreach(endpoints, i, endpoint) add_endpoint(&table, endpoint);
 	table_print(&table, &text);
 	fputs(text.text ? text.text : "", stdout);
 	return CLI_OK;

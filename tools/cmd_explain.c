@@ -20,13 +20,13 @@ static json_t *text_or_null(const char *text)
 
 static json_t *decision_json(const struct ms_decision *decision)
 {
-	json_t *policy = decision->policy ? json_pack("{s:s, s:i}", "file", decision->policy->file, "line",
-						      (int)decision->policy->line)
+	json_t *policy = decision->policy ? json_pack("{s:s, s:i}", "file", decision->policy->file,
+						      "line", (int)decision->policy->line)
 					  : json_null();
 
-	return json_pack("{s:s, s:o, s:o, s:o}", "verdict", ms_verdict_name(decision->verdict), "reason",
-			 text_or_null(ms_reason_name(decision->reason)), "policy", policy, "nearest",
-			 text_or_null(decision->nearest));
+	return json_pack("{s:s, s:o, s:o, s:o}", "verdict", ms_verdict_name(decision->verdict),
+			 "reason", text_or_null(ms_reason_name(decision->reason)), "policy", policy,
+			 "nearest", text_or_null(decision->nearest));
 }
 
 /* Takes over @json. */
@@ -37,19 +37,22 @@ static void print_json(json_t *json)
 	json_decref(json);
 }
 
-static void print_text(const struct cli *cli, const struct ms_flow *flow, const struct ms_decision *decision)
+static void print_text(const struct cli *cli, const struct ms_flow *flow,
+		       const struct ms_decision *decision)
 {
-	static const char *const colors[] = {[MS_ALLOW] = "\033[1;32m", [MS_AUDIT] = "\033[1;33m", [MS_DENY] = "\033[1;31m"};
+	static const char *const colors[] = {
+		[MS_ALLOW] = "\033[1;32m", [MS_AUDIT] = "\033[1;33m", [MS_DENY] = "\033[1;31m"};
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 
-	ms_str_addf(&text, "%s%s%s: ", cli->color ? colors[decision->verdict] : "", ms_verdict_name(decision->verdict),
-		    cli->color ? "\033[0m" : "");
+	ms_str_addf(&text, "%s%s%s: ", cli->color ? colors[decision->verdict] : "",
+		    ms_verdict_name(decision->verdict), cli->color ? "\033[0m" : "");
 	flow_print(flow, &text);
 	ms_str_add_char(&text, '\n');
 	if (decision->reason != MS_REASON_NONE)
 		ms_str_addf(&text, "  reason:  %s\n", ms_reason_name(decision->reason));
 	if (decision->policy)
-		ms_str_addf(&text, "  policy:  %s:%u\n", decision->policy->file, decision->policy->line);
+		ms_str_addf(&text, "  policy:  %s:%u\n", decision->policy->file,
+			    decision->policy->line);
 	if (decision->nearest)
 		ms_str_addf(&text, "  nearest: %s\n", decision->nearest);
 	fputs(text.text ? text.text : "", stdout);
@@ -65,10 +68,12 @@ static int explain_one(const struct cli *cli, const struct flow_context *context
 		return cli_fail(cli, "expected SRC DST PROTO/PORT; see microseg explain --help");
 	if (flow_parse_party(context, cli->words.items[0], &flow.src, &error) < 0 ||
 	    flow_parse_party(context, cli->words.items[1], &flow.dst, &error) < 0 ||
-	    flow_parse_port(context, &flow.dst, cli->words.items[2], &flow.proto, &flow.port, &error) < 0)
+	    flow_parse_port(context, &flow.dst, cli->words.items[2], &flow.proto, &flow.port,
+			    &error) < 0)
 		return cli_fail(cli, "%s", error.text ? error.text : "out of memory");
 
-	struct ms_decision decision = ms_decide(context->policy, context->inventory, &flow, time(NULL), arena);
+	struct ms_decision decision =
+		ms_decide(context->policy, context->inventory, &flow, time(NULL), arena);
 	if (cli->output == CLI_JSON)
 		print_json(decision_json(&decision));
 	else
@@ -106,7 +111,8 @@ static int batch_port(json_t *line, struct ms_flow *flow, struct ms_str *error)
 	return r;
 }
 
-static int batch_flow(const struct flow_context *context, json_t *line, struct ms_flow *flow, struct ms_str *error)
+static int batch_flow(const struct flow_context *context, json_t *line, struct ms_flow *flow,
+		      struct ms_str *error)
 {
 	const char *src = json_string_value(json_object_get(line, "src"));
 	const char *dst = json_string_value(json_object_get(line, "dst"));
@@ -122,7 +128,8 @@ static int batch_flow(const struct flow_context *context, json_t *line, struct m
 	return batch_port(line, flow, error);
 }
 
-static int explain_line(const struct cli *cli, const struct flow_context *context, const char *text, size_t number)
+static int explain_line(const struct cli *cli, const struct flow_context *context, const char *text,
+			size_t number)
 {
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
@@ -137,7 +144,8 @@ static int explain_line(const struct cli *cli, const struct flow_context *contex
 		print_json(json_pack("{s:s}", "error", why));
 		return cli_fail(cli, "line %zu: %s", number, why);
 	}
-	struct ms_decision decision = ms_decide(context->policy, context->inventory, &flow, time(NULL), arena);
+	struct ms_decision decision =
+		ms_decide(context->policy, context->inventory, &flow, time(NULL), arena);
 	print_json(decision_json(&decision));
 	return CLI_OK;
 }
@@ -172,7 +180,8 @@ int cmd_explain(struct cli *cli)
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 
-	if (load_policy(cli, &loaded) < 0 || load_inventory(cli, loaded->policy, true, &inventory) < 0)
+	if (load_policy(cli, &loaded) < 0 ||
+	    load_inventory(cli, loaded->policy, true, &inventory) < 0)
 		return CLI_UNANSWERED;
 
 	struct flow_context context = {.policy = loaded->policy, .inventory = inventory};

@@ -20,7 +20,8 @@ static int print_json(const struct matrix_rows *rows, const struct ms_policy *po
 	return 0;
 }
 
-static int print(const struct cli *cli, const struct matrix_rows *rows, const struct ms_policy *policy)
+static int print(const struct cli *cli, const struct matrix_rows *rows,
+		 const struct ms_policy *policy)
 {
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	int r = 0;
@@ -56,14 +57,17 @@ int cmd_matrix(struct cli *cli)
 	const char *service = cli->values[CLI_SERVICE];
 
 	if (cli->words.n_items > 0)
-		return cli_fail(cli, "unexpected '%s'; paths are given with -p", cli->words.items[0]);
-	if (load_policy(cli, &loaded) < 0 || load_inventory(cli, loaded->policy, true, &inventory) < 0)
+		return cli_fail(cli, "unexpected '%s'; paths are given with -p",
+				cli->words.items[0]);
+	if (load_policy(cli, &loaded) < 0 ||
+	    load_inventory(cli, loaded->policy, true, &inventory) < 0)
 		return CLI_UNANSWERED;
 
 	const struct ms_matrix_view view = {loaded->policy, inventory};
 	int r = ms_matrix_make(&view, NULL, time(NULL), &matrix);
 	if (r == 0 && service && !identity_exists(matrix, service))
-		return cli_fail(cli, "--service %s: neither the policy nor the inventory has it", service);
+		return cli_fail(cli, "--service %s: neither the policy nor the inventory has it",
+				service);
 	if (r == 0)
 		r = matrix_rows_init(matrix, service, &rows);
 	if (r == 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * off and on. A living daemon is asked; without one the work is done here: the marker first, so that no later start brings the
- * tables back, then the tables, then the bridge flags.
+ * off and on. A living daemon is asked; without one the work is done here: the marker first, so
+ * that no later start brings the tables back, then the tables, then the bridge flags.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,8 +31,10 @@ static int take_state(const struct cli *cli, struct ms_state **ret_state)
 	}
 	r = ms_state_lock(state, &holder);
 	if (r == -EBUSY)
-		cli_fail(cli, "microsegd runs (pid %d) but does not answer on %s; give its --control, or stop it first",
-			 (int)holder, cli->config.control_socket);
+		cli_fail(
+			cli,
+			"microsegd runs (pid %d) but does not answer on %s; give its --control, or stop it first",
+			(int)holder, cli->config.control_socket);
 	else if (r < 0)
 		cli_fail(cli, "cannot lock %s: %s", cli->config.state, strerror(-r));
 	else
@@ -51,7 +53,8 @@ static int clear_kernel(const struct cli *cli, struct ms_state *state)
 	if (r == 0)
 		r = ms_flags_restore(state, &error);
 	if (r < 0)
-		return cli_fail(cli, "not everything could be taken away: %s", error.len ? error.text : strerror(-r));
+		return cli_fail(cli, "not everything could be taken away: %s",
+				error.len ? error.text : strerror(-r));
 	puts("off: our tables are gone and the bridges are as they were. `microseg on` brings them back.");
 	return CLI_OK;
 }
@@ -67,7 +70,8 @@ static int off_alone(const struct cli *cli)
 		return CLI_UNANSWERED;
 	int r = ms_state_set_off(state, true);
 	if (r < 0)
-		return cli_fail(cli, "cannot be remembered in %s: %s", cli->config.state, strerror(-r));
+		return cli_fail(cli, "cannot be remembered in %s: %s", cli->config.state,
+				strerror(-r));
 	return clear_kernel(cli, state);
 }
 
@@ -79,12 +83,14 @@ static int on_alone(const struct cli *cli)
 		return CLI_UNANSWERED;
 	int r = ms_state_set_off(state, false);
 	if (r < 0)
-		return cli_fail(cli, "cannot be remembered in %s: %s", cli->config.state, strerror(-r));
+		return cli_fail(cli, "cannot be remembered in %s: %s", cli->config.state,
+				strerror(-r));
 	puts("on: microsegd is not running; it enforces again from its next start.");
 	return CLI_OK;
 }
 
-/* The order is given; this waits until it is carried out. Returns the state the daemon ends in, "" when it is gone. */
+/* The order is given; this waits until it is carried out. Returns the state the daemon ends in, ""
+ * when it is gone. */
 static void wait_for_state(const struct cli *cli, bool off, char state[32])
 {
 	state[0] = '\0';
@@ -114,7 +120,8 @@ static int ask_daemon(const struct cli *cli, bool off)
 		return client_refused(cli, &reply);
 	wait_for_state(cli, off, state);
 	if (off && strcmp(state, "off") != 0)
-		return cli_fail(cli, "microsegd is %s, not off: see microseg status", *state ? state : "gone");
+		return cli_fail(cli, "microsegd is %s, not off: see microseg status",
+				*state ? state : "gone");
 	puts(off ? "off: our tables are gone and the bridges are as they were. `microseg on` brings them back."
 		 : "on.");
 	if (!off)

@@ -28,12 +28,13 @@ static uint16_t nflog_group(const struct cli *cli)
 	return (uint16_t)group;
 }
 
-static bool service_exists(const struct ms_policy *policy, const struct ms_inventory *inventory, const char *identity)
+static bool service_exists(const struct ms_policy *policy, const struct ms_inventory *inventory,
+			   const char *identity)
 {
-	ms_vec_each(struct ms_service, service, &policy->services)
+	ms_vec_each (struct ms_service, service, &policy->services)
 		if (strcmp(service->identity, identity) == 0)
 			return true;
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
 		if (strcmp(endpoint->identity, identity) == 0)
 			return true;
 	return false;
@@ -51,10 +52,12 @@ int cmd_preview(struct cli *cli)
 		return cli_fail(cli, "unexpected '%s'", cli->words.items[0]);
 	if (cli->output == CLI_JSON)
 		return cli_fail(cli, "-o json: not in this version");
-	if (load_policy(cli, &loaded) < 0 || load_inventory(cli, loaded->policy, false, &inventory) < 0)
+	if (load_policy(cli, &loaded) < 0 ||
+	    load_inventory(cli, loaded->policy, false, &inventory) < 0)
 		return CLI_UNANSWERED;
 	if (service && !service_exists(loaded->policy, inventory, service))
-		return cli_fail(cli, "--service %s: neither the policy nor the inventory has it", service);
+		return cli_fail(cli, "--service %s: neither the policy nor the inventory has it",
+				service);
 
 	struct ms_compile_options options = {.nflog_group = nflog_group(cli)};
 	int r = ms_compile(loaded->policy, inventory, &options, &ruleset);

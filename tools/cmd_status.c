@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Says what is enforced here and what is not, first in words that need no manual. Exit 1 as long as something that should be
- * enforced is not.
+ * Says what is enforced here and what is not, first in words that need no manual. Exit 1 as long as
+ * something that should be enforced is not.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,10 +21,14 @@ struct sentence {
 };
 
 static const struct sentence sentences[] = {
-	{"starting", "\033[1;33m", "the sources have not all answered yet; what stands in the kernel stays"},
-	{"observing", "\033[1;33m", "no policy was ever applied on this node; nothing is refused, nothing was changed"},
-	{"degraded", "\033[1;31m", "not all that was asked for is in force; what stands in the kernel stays, and nothing opens"},
-	{"off", "\033[1;31m", "switched off by `microseg off`: NOTHING IS ENFORCED until `microseg on`"},
+	{"starting", "\033[1;33m",
+	 "the sources have not all answered yet; what stands in the kernel stays"},
+	{"observing", "\033[1;33m",
+	 "no policy was ever applied on this node; nothing is refused, nothing was changed"},
+	{"degraded", "\033[1;31m",
+	 "not all that was asked for is in force; what stands in the kernel stays, and nothing opens"},
+	{"off", "\033[1;31m",
+	 "switched off by `microseg off`: NOTHING IS ENFORCED until `microseg on`"},
 	{"stopping", "\033[1;33m", "microsegd is going down; what stands in the kernel stays"},
 	{"enforcing", "\033[1;32m", NULL},
 };
@@ -58,14 +62,16 @@ static void print_state(const struct cli *cli, const json_t *status)
 {
 	const char *state = get_text(status, "state");
 	const json_t *endpoints = json_object_get(status, "endpoints");
-	int64_t identified = get_number(endpoints, "identified"), unidentified = get_number(endpoints, "unidentified"),
+	int64_t identified = get_number(endpoints, "identified"),
+		unidentified = get_number(endpoints, "unidentified"),
 		pending = get_number(endpoints, "pending");
 	const struct sentence *sentence = NULL;
 
 	for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
 		if (strcmp(sentences[i].state, state) == 0)
 			sentence = &sentences[i];
-	printf("%s%s%s: generation %" PRId64 ", %" PRId64 " endpoint%s identified, %" PRId64 " unidentified",
+	printf("%s%s%s: generation %" PRId64 ", %" PRId64 " endpoint%s identified, %" PRId64
+	       " unidentified",
 	       cli->color && sentence ? sentence->color : "", state, cli->color ? "\033[0m" : "",
 	       get_number(status, "generation"), identified, plural(identified), unidentified);
 	if (pending)
@@ -81,12 +87,15 @@ static void print_policy(const json_t *status, const char *disk)
 	size_t i;
 
 	if (*get_text(policy, "hash"))
-		printf("policy: %" PRId64 " file%s, %" PRId64 " service%s; unidentified containers: %s\n",
-		       get_number(policy, "files"), plural(get_number(policy, "files")), get_number(policy, "services"),
-		       plural(get_number(policy, "services")), get_text(policy, "unidentified"));
+		printf("policy: %" PRId64 " file%s, %" PRId64
+		       " service%s; unidentified containers: %s\n",
+		       get_number(policy, "files"), plural(get_number(policy, "files")),
+		       get_number(policy, "services"), plural(get_number(policy, "services")),
+		       get_text(policy, "unidentified"));
 	json_array_foreach(json_object_get(status, "environments"), i, env)
-		printf("  %-16s %-8s %" PRId64 " endpoint%s\n", get_text(env, "name"), get_text(env, "mode"),
-		       get_number(env, "endpoints"), plural(get_number(env, "endpoints")));
+		printf("  %-16s %-8s %" PRId64 " endpoint%s\n", get_text(env, "name"),
+		       get_text(env, "mode"), get_number(env, "endpoints"),
+		       plural(get_number(env, "endpoints")));
 	if (*get_text(policy, "refused"))
 		printf("policy refused, not in force:\n%s%s", get_text(policy, "refused"),
 		       strchr(get_text(policy, "refused"), '\n') ? "" : "\n");
@@ -100,7 +109,8 @@ static void print_sources(const json_t *status)
 	size_t i;
 
 	puts("sources:");
-	json_array_foreach(json_object_get(status, "sources"), i, source) {
+	json_array_foreach(json_object_get(status, "sources"), i, source)
+	{
 		print_safe("  %-40s ", get_text(source, "name"));
 		printf("%s", get_text(source, "state"));
 		if (*get_text(source, "detail"))
@@ -116,10 +126,12 @@ static void print_uncovered(const json_t *status)
 
 	if (json_array_size(list) > 0)
 		puts("not covered:");
-	json_array_foreach(list, i, uncovered) {
+	json_array_foreach(list, i, uncovered)
+	{
 		print_safe("  %s: ", get_text(uncovered, "what"));
 		print_safe("%s", get_text(uncovered, "reason"));
-		puts(json_is_true(json_object_get(uncovered, "enforced")) ? " [should be enforced]" : "");
+		puts(json_is_true(json_object_get(uncovered, "enforced")) ? " [should be enforced]"
+									  : "");
 	}
 }
 
@@ -128,9 +140,12 @@ static void print_kernel(const json_t *status)
 	static const struct {
 		const char *feature, *consequence;
 	} features[] = {
-		{"owner_persist", "tables without owner and persist: a foreign `nft flush ruleset` is repaired, not refused"},
-		{"bridge_netfilter", "br_netfilter is not loaded: nothing passes between containers on one bridge"},
-		{"set_element_comments", "no comments on set elements: `nft list` names no policy line there"},
+		{"owner_persist",
+		 "tables without owner and persist: a foreign `nft flush ruleset` is repaired, not refused"},
+		{"bridge_netfilter",
+		 "br_netfilter is not loaded: nothing passes between containers on one bridge"},
+		{"set_element_comments",
+		 "no comments on set elements: `nft list` names no policy line there"},
 	};
 	const json_t *kernel = json_object_get(status, "kernel");
 
@@ -147,8 +162,10 @@ static void print_problems(const json_t *status)
 	json_array_foreach(json_object_get(status, "problems"), i, problem)
 		print_safe("problem: %s\n", json_string_value(problem));
 	if (get_number(counters, "drift_repaired") || get_number(counters, "flags_repaired"))
-		printf("repaired: tables %" PRId64 " times, bridge flags %" PRId64 " times (somebody else changed them)\n",
-		       get_number(counters, "drift_repaired"), get_number(counters, "flags_repaired"));
+		printf("repaired: tables %" PRId64 " times, bridge flags %" PRId64
+		       " times (somebody else changed them)\n",
+		       get_number(counters, "drift_repaired"),
+		       get_number(counters, "flags_repaired"));
 	if (get_number(counters, "events_lost"))
 		printf("events lost: %" PRId64 "\n", get_number(counters, "events_lost"));
 }
@@ -182,9 +199,9 @@ static bool wholly_covered(const json_t *status)
 	const json_t *uncovered;
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "uncovered"), i, uncovered)
-		if (json_is_true(json_object_get(uncovered, "enforced")))
-			return false;
+	json_array_foreach(
+		json_object_get(status, "uncovered"), i,
+		uncovered) if (json_is_true(json_object_get(uncovered, "enforced"))) return false;
 	return strcmp(state, "enforcing") == 0 || strcmp(state, "observing") == 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Runs the tests written in the policy through the oracle. Modes are ignored: what audit would let pass is still a
- * deny. A test with lists stands for all their flows; of a range its two ends are tried.
+ * Runs the tests written in the policy through the oracle. Modes are ignored: what audit would let
+ * pass is still a deny. A test with lists stands for all their flows; of a range its two ends are
+ * tried.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -29,7 +30,8 @@ static void party_vec_fini(party_vec *parties)
 	ms_vec_fini(parties);
 }
 
-static int add_services(const struct ms_policy *policy, const struct ms_peer *peer, party_vec *parties)
+static int add_services(const struct ms_policy *policy, const struct ms_peer *peer,
+			party_vec *parties)
 {
 	int r = 0;
 
@@ -37,7 +39,7 @@ static int add_services(const struct ms_policy *policy, const struct ms_peer *pe
 		return ms_vec_push(parties, (struct ms_party){.kind = MS_PARTY_SERVICE,
 							      .env = peer->env,
 							      .service = peer->service});
-	ms_vec_each(struct ms_service, service, &policy->services)
+	ms_vec_each (struct ms_service, service, &policy->services)
 		if (r == 0 && (!peer->env || strcmp(peer->env, service->env) == 0))
 			r = ms_vec_push(parties, (struct ms_party){.kind = MS_PARTY_SERVICE,
 								   .env = service->env,
@@ -50,7 +52,7 @@ static int add_net(const struct ms_peer *peer, party_vec *parties)
 	struct ms_party party = {.kind = MS_PARTY_NET, .has_addr = true};
 	int r = 0;
 
-	ms_vec_each(struct ms_range, range, &peer->ranges) {
+	ms_vec_each (struct ms_range, range, &peer->ranges) {
 		party.addr = range->first;
 		r = r ? r : ms_vec_push(parties, party);
 		party.addr = range->last;
@@ -69,7 +71,8 @@ static int expand(const struct ms_policy *policy, const struct ms_peer *peer, pa
 	case MS_PEER_HOST:
 		return ms_vec_push(parties, (struct ms_party){.kind = MS_PARTY_HOST});
 	case MS_PEER_NODE:
-		return ms_vec_push(parties, (struct ms_party){.kind = MS_PARTY_NODE, .node = peer->node});
+		return ms_vec_push(parties,
+				   (struct ms_party){.kind = MS_PARTY_NODE, .node = peer->node});
 	case MS_PEER_NET:
 		return add_net(peer, parties);
 	}
@@ -86,17 +89,19 @@ static bool as_expected(const struct ms_policy_test *test, const struct ms_decis
 }
 
 /* Tries one flow. Returns whether it did what the test says; otherwise @why tells. */
-static bool try_flow(const struct run *run, const struct ms_policy_test *test, const struct ms_flow *flow,
-		     struct ms_str *why)
+static bool try_flow(const struct run *run, const struct ms_policy_test *test,
+		     const struct ms_flow *flow, struct ms_str *why)
 {
-	struct ms_decision decision = ms_decide(run->policy, run->inventory, flow, run->now, run->policy->arena);
+	struct ms_decision decision =
+		ms_decide(run->policy, run->inventory, flow, run->now, run->policy->arena);
 	const char *reason = ms_reason_name(decision.reason);
 
 	if (as_expected(test, &decision))
 		return true;
 	flow_print(flow, why);
-	ms_str_addf(why, ": expected %s%s%s, got %s%s%s", test->expect == MS_EXPECT_ALLOW ? "allow" : "deny",
-		    test->by ? " by " : "", test->by ? test->by : "", reason ? "deny" : "allow", reason ? " by " : "",
+	ms_str_addf(why, ": expected %s%s%s, got %s%s%s",
+		    test->expect == MS_EXPECT_ALLOW ? "allow" : "deny", test->by ? " by " : "",
+		    test->by ? test->by : "", reason ? "deny" : "allow", reason ? " by " : "",
 		    reason ? reason : "");
 	if (decision.policy)
 		ms_str_addf(why, " (%s:%u)", decision.policy->file, decision.policy->line);
@@ -105,10 +110,10 @@ static bool try_flow(const struct run *run, const struct ms_policy_test *test, c
 	return false;
 }
 
-static bool try_ports(const struct run *run, const struct ms_policy_test *test, struct ms_flow *flow,
-		      struct ms_str *why)
+static bool try_ports(const struct run *run, const struct ms_policy_test *test,
+		      struct ms_flow *flow, struct ms_str *why)
 {
-	ms_vec_each(struct ms_ports, ports, &test->ports) {
+	ms_vec_each (struct ms_ports, ports, &test->ports) {
 		flow->proto = ports->proto;
 		flow->port = ports->first;
 		if (!try_flow(run, test, flow, why))
@@ -125,7 +130,8 @@ static bool run_test(const struct run *run, const struct ms_policy_test *test, s
 	_cleanup_(party_vec_fini) party_vec from = {0}, to = {0};
 	struct ms_flow flow = {.published = test->published};
 
-	if (expand(run->policy, &test->from, &from) < 0 || expand(run->policy, &test->to, &to) < 0) {
+	if (expand(run->policy, &test->from, &from) < 0 ||
+	    expand(run->policy, &test->to, &to) < 0) {
 		ms_str_add(why, "out of memory");
 		return false;
 	}
@@ -133,8 +139,8 @@ static bool run_test(const struct run *run, const struct ms_policy_test *test, s
 		ms_str_add(why, "it stands for no flow at all");
 		return false;
 	}
-	ms_vec_each(struct ms_party, src, &from)
-		ms_vec_each(struct ms_party, dst, &to) {
+	ms_vec_each (struct ms_party, src, &from)
+		ms_vec_each (struct ms_party, dst, &to) {
 			flow.src = *src;
 			flow.dst = *dst;
 			if (!try_ports(run, test, &flow, why))
@@ -143,21 +149,25 @@ static bool run_test(const struct run *run, const struct ms_policy_test *test, s
 	return true;
 }
 
-static void print_result(struct run *run, const struct ms_policy_test *test, bool ok, const char *why)
+static void print_result(struct run *run, const struct ms_policy_test *test, bool ok,
+			 const char *why)
 {
 	switch (run->cli->output) {
 	case CLI_TAP:
-		printf("%sok %zu - %s:%u\n", ok ? "" : "not ", run->n_run, test->at.file, test->at.line);
+		printf("%sok %zu - %s:%u\n", ok ? "" : "not ", run->n_run, test->at.file,
+		       test->at.line);
 		if (!ok)
 			printf("# %s\n", why);
 		return;
 	case CLI_JSON:
-		json_array_append_new(run->json, json_pack("{s:s, s:i, s:b, s:s}", "file", test->at.file, "line",
-							   (int)test->at.line, "ok", ok, "message", why));
+		json_array_append_new(
+			run->json, json_pack("{s:s, s:i, s:b, s:s}", "file", test->at.file, "line",
+					     (int)test->at.line, "ok", ok, "message", why));
 		return;
 	default:
 		if (!ok)
-			printf("%s:%u:%u: failed: %s\n", test->at.file, test->at.line, test->at.column, why);
+			printf("%s:%u:%u: failed: %s\n", test->at.file, test->at.line,
+			       test->at.column, why);
 		return;
 	}
 }
@@ -179,15 +189,20 @@ int cmd_test(struct cli *cli)
 	_cleanup_(json_decrefp) json_t *json = json_array();
 
 	if (cli->words.n_items > 0)
-		return cli_fail(cli, "unexpected '%s'; paths are given with -p", cli->words.items[0]);
-	if (load_policy(cli, &loaded) < 0 || load_inventory(cli, loaded->policy, true, &inventory) < 0)
+		return cli_fail(cli, "unexpected '%s'; paths are given with -p",
+				cli->words.items[0]);
+	if (load_policy(cli, &loaded) < 0 ||
+	    load_inventory(cli, loaded->policy, true, &inventory) < 0)
 		return CLI_UNANSWERED;
 
-	struct run run = {
-		.cli = cli, .policy = loaded->policy, .inventory = inventory, .now = time(NULL), .json = json};
+	struct run run = {.cli = cli,
+			  .policy = loaded->policy,
+			  .inventory = inventory,
+			  .now = time(NULL),
+			  .json = json};
 	if (cli->output == CLI_TAP)
 		printf("1..%zu\n", run.policy->tests.n_items);
-	ms_vec_each(struct ms_policy_test, test, &run.policy->tests) {
+	ms_vec_each (struct ms_policy_test, test, &run.policy->tests) {
 		_cleanup_(ms_str_fini) struct ms_str why = {0};
 		bool ok = run_test(&run, test, &why);
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "commands.h"
 
-#define LATER(name, summary) {name, summary, "", 0, NULL, NULL, 0}
+#define LATER(name, summary)                                                                       \
+	{                                                                                          \
+		name, summary, "", 0, NULL, NULL, 0                                                \
+	}
 
 const struct cli_command cli_commands[] = {
-	{"check", "Loads the policy and prints every error and warning.", "[-p PATH]... [-i FILE|live] [--strict] | --schema",
+	{"check", "Loads the policy and prints every error and warning.",
+	 "[-p PATH]... [-i FILE|live] [--strict] | --schema",
 	 CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA),
 	 "  microseg check -p policies\n"
 	 "  microseg check -p policies -i live --strict\n"
@@ -18,7 +22,8 @@ const struct cli_command cli_commands[] = {
 	 cmd_preview, 0},
 	{"diff", "Says which flows a change of policy opens and closes.",
 	 "[-p PATH]... [--from PATH]... [-i FILE|live] [--ruleset] [--fail-on-gain] [--fail-on-crossing]",
-	 CLI_FLAG(CLI_FROM) | CLI_FLAG(CLI_RULESET) | CLI_FLAG(CLI_FAIL_ON_GAIN) | CLI_FLAG(CLI_FAIL_ON_CROSSING),
+	 CLI_FLAG(CLI_FROM) | CLI_FLAG(CLI_RULESET) | CLI_FLAG(CLI_FAIL_ON_GAIN) |
+		 CLI_FLAG(CLI_FAIL_ON_CROSSING),
 	 "  microseg diff -p policies\n"
 	 "  microseg diff --from main/policies -p policies --fail-on-crossing\n",
 	 cmd_diff, 0},
@@ -30,22 +35,27 @@ const struct cli_command cli_commands[] = {
 	 "  echo '{\"src\":\"host\",\"dst\":\"prod/web\",\"proto\":\"tcp\",\"dport\":80}' | microseg explain --batch -\n",
 	 cmd_explain, 0},
 	{"matrix", "Says who may reach whom on what.",
-	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME] [-o text|json|csv|html]", CLI_FLAG(CLI_SERVICE),
+	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME] [-o text|json|csv|html]",
+	 CLI_FLAG(CLI_SERVICE),
 	 "  microseg matrix -p policies\n"
 	 "  microseg matrix -p policies -o html > matrix.html\n"
 	 "  microseg matrix -p policies --service prod/orders-db\n",
 	 cmd_matrix, CLI_OUT(CLI_CSV) | CLI_OUT(CLI_HTML)},
 	{"test", "Runs the tests written in the policy.", "[-p PATH]... [-o text|json|tap]", 0,
 	 "  microseg test -p policies -o tap\n", cmd_test, CLI_OUT(CLI_TAP)},
-	{"status", "Says what is enforced on this node, what is not covered, and why.", "", 0, NULL, cmd_status, 0},
-	{"endpoints", "Lists the containers of this node and who they are.", "", 0, NULL, cmd_endpoints, 0},
-	{"drops", "Shows denied and audited flows, newest last.", "[-f] [--since TIME] [--reason REASON] [--service NAME]",
+	{"status", "Says what is enforced on this node, what is not covered, and why.", "", 0, NULL,
+	 cmd_status, 0},
+	{"endpoints", "Lists the containers of this node and who they are.", "", 0, NULL,
+	 cmd_endpoints, 0},
+	{"drops", "Shows denied and audited flows, newest last.",
+	 "[-f] [--since TIME] [--reason REASON] [--service NAME]",
 	 CLI_FLAG(CLI_FOLLOW) | CLI_FLAG(CLI_SINCE) | CLI_FLAG(CLI_REASON) | CLI_FLAG(CLI_SERVICE),
 	 "  microseg drops -f\n"
 	 "  microseg drops --since 10m --service prod/orders-db -o json\n",
 	 cmd_drops, 0},
-	{"apply", "Loads the policy into the running node. The first time arms it.", "[-p PATH]... [--yes]",
-	 CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM), "  microseg apply -p policies\n", cmd_apply, 0},
+	{"apply", "Loads the policy into the running node. The first time arms it.",
+	 "[-p PATH]... [--yes]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
+	 "  microseg apply -p policies\n", cmd_apply, 0},
 	{"off", "Takes everything of microseg out of the kernel and remembers it.", "",
 	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR), NULL, cmd_off, 0},
 	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), NULL, cmd_on, 0},

@@ -22,7 +22,8 @@ static void add(struct differ *d, struct ruleset_change change)
 /* Takes over @text. */
 static const char *keep(struct differ *d, struct ms_str *text)
 {
-	const char *copy = text->failed ? NULL : ms_arena_strdup(d->arena, text->text ? text->text : "");
+	const char *copy =
+		text->failed ? NULL : ms_arena_strdup(d->arena, text->text ? text->text : "");
 
 	ms_str_fini(text);
 	if (!copy)
@@ -39,11 +40,13 @@ static void add_elems(struct differ *d, const struct ms_change *change)
 		plain.comment = NULL;
 		ms_elem_print(change->set, &plain, &text);
 		add(d, (struct ruleset_change){change->kind == MS_ADD_ELEMS, "element",
-					       ms_family_name(change->table->family), change->set->name, keep(d, &text)});
+					       ms_family_name(change->table->family),
+					       change->set->name, keep(d, &text)});
 	}
 }
 
-/* A rule as it is printed, and without its comment, which changes with every line added above it in a file. */
+/* A rule as it is printed, and without its comment, which changes with every line added above it in
+ * a file. */
 struct rule_text {
 	const char *text;
 	const char *bare;
@@ -57,11 +60,12 @@ static int compare_rules(const void *left, const void *right)
 	return strcmp(a->bare, b->bare);
 }
 
-static void list_rules(struct differ *d, enum ms_family family, const struct ms_chain *chain, rule_texts *rules)
+static void list_rules(struct differ *d, enum ms_family family, const struct ms_chain *chain,
+		       rule_texts *rules)
 {
 	if (!chain)
 		return;
-	ms_vec_each(const struct ms_rule, rule, &chain->rules) {
+	ms_vec_each (const struct ms_rule, rule, &chain->rules) {
 		struct ms_str text = {0}, bare = {0};
 		struct ms_rule plain = *rule;
 
@@ -79,27 +83,34 @@ static void list_rules(struct differ *d, enum ms_family family, const struct ms_
 static void add_rules(struct differ *d, const struct ms_table *table, const struct ms_chain *before,
 		      const struct ms_chain *after)
 {
-	const char *family = ms_family_name(table->family), *name = before ? before->name : after->name;
+	const char *family = ms_family_name(table->family),
+		   *name = before ? before->name : after->name;
 	rule_texts old = {0}, new = {0};
 	size_t i = 0, j = 0;
 
 	list_rules(d, table->family, before, &old);
 	list_rules(d, table->family, after, &new);
 	while (i < old.n_items || j < new.n_items) {
-		int order = i == old.n_items ? 1 : j == new.n_items ? -1 : compare_rules(&old.items[i], &new.items[j]);
+		int order = i == old.n_items   ? 1
+			    : j == new.n_items ? -1
+					       : compare_rules(&old.items[i], &new.items[j]);
 
 		if (order < 0)
-			add(d, (struct ruleset_change){false, "rule", family, name, old.items[i].text});
+			add(d, (struct ruleset_change){false, "rule", family, name,
+						       old.items[i].text});
 		if (order > 0)
-			add(d, (struct ruleset_change){true, "rule", family, name, new.items[j].text});
+			add(d,
+			    (struct ruleset_change){true, "rule", family, name, new.items[j].text});
 		i += order <= 0;
 		j += order >= 0;
 	}
 }
 
-static const struct ms_chain *find_chain(const struct ms_ruleset *ruleset, const struct ms_change *change)
+static const struct ms_chain *find_chain(const struct ms_ruleset *ruleset,
+					 const struct ms_change *change)
 {
-	const struct ms_table *table = ruleset ? ms_ruleset_table(ruleset, change->table->family) : NULL;
+	const struct ms_table *table =
+		ruleset ? ms_ruleset_table(ruleset, change->table->family) : NULL;
 
 	return table ? ms_table_chain(table, change->chain->name) : NULL;
 }
@@ -121,15 +132,18 @@ static void add_change(struct differ *d, const struct ms_change *change)
 	switch (change->kind) {
 	case MS_DEL_TABLE:
 	case MS_ADD_TABLE:
-		add(d, (struct ruleset_change){change->kind == MS_ADD_TABLE, "table", family, change->table->name, NULL});
+		add(d, (struct ruleset_change){change->kind == MS_ADD_TABLE, "table", family,
+					       change->table->name, NULL});
 		return;
 	case MS_ADD_SET:
 	case MS_DEL_SET:
-		add(d, (struct ruleset_change){change->kind == MS_ADD_SET, set, family, change->set->name, NULL});
+		add(d, (struct ruleset_change){change->kind == MS_ADD_SET, set, family,
+					       change->set->name, NULL});
 		return;
 	case MS_ADD_CHAIN:
 	case MS_DEL_CHAIN:
-		add(d, (struct ruleset_change){change->kind == MS_ADD_CHAIN, "chain", family, change->chain->name, NULL});
+		add(d, (struct ruleset_change){change->kind == MS_ADD_CHAIN, "chain", family,
+					       change->chain->name, NULL});
 		return;
 	case MS_ADD_RULES:
 		add_rules(d, change->table, find_chain(d->from, change), change->chain);
@@ -163,8 +177,9 @@ static void drop_renewed(struct differ *d)
 	MS_VEC(struct ruleset_change *) elems = {0};
 	size_t n = 0;
 
-	ms_vec_each(struct ruleset_change, change, d->changes)
-		if (strcmp(change->kind, "element") == 0 && ms_avec_push(d->arena, &elems, change) < 0)
+	ms_vec_each (struct ruleset_change, change, d->changes)
+		if (strcmp(change->kind, "element") == 0 &&
+		    ms_avec_push(d->arena, &elems, change) < 0)
 			d->failed = true;
 	ms_vec_sort(&elems, compare_changes);
 	for (size_t i = 0; i + 1 < elems.n_items; i++) {
@@ -189,7 +204,7 @@ int ruleset_diff(struct ms_arena *arena, const struct ms_ruleset *from, const st
 
 	if (r < 0)
 		return r;
-	ms_vec_each(const struct ms_change, change, &plan.changes)
+	ms_vec_each (const struct ms_change, change, &plan.changes)
 		add_change(&d, change);
 	ms_plan_fini(&plan);
 	if (!d.failed)

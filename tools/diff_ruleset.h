@@ -9,7 +9,7 @@
 
 /** "+ rule of chain inet to/prod/db: ip saddr …". */
 struct ruleset_change {
-	bool added; /* else removed */
+	bool added;	  /* else removed */
 	const char *kind; /* "table", "set", "map", "chain", "rule", "element" */
 	const char *family;
 	const char *name; /* of the table, set or chain, or of the one that it stands in */

@@ -16,18 +16,20 @@ static int fail(struct ms_str *error, const char *text, const char *why)
 	return -EINVAL;
 }
 
-static int parse_addr(const struct flow_context *context, const struct ms_addr *addr, struct ms_party *ret_party)
+static int parse_addr(const struct flow_context *context, const struct ms_addr *addr,
+		      struct ms_party *ret_party)
 {
 	*ret_party = ms_party_of_addr(context->policy, context->inventory, addr, false);
 	return 0;
 }
 
-static int unknown_env(const struct flow_context *context, const char *text, const char *env, struct ms_str *error)
+static int unknown_env(const struct flow_context *context, const char *text, const char *env,
+		       struct ms_str *error)
 {
 	_cleanup_(ms_str_fini) struct ms_str why = {0};
 	ms_text_vec names = {0};
 
-	ms_vec_each(struct ms_env, known, &context->policy->envs)
+	ms_vec_each (struct ms_env, known, &context->policy->envs)
 		(void)!ms_vec_push(&names, known->name);
 	const char *nearest = ms_nearest_word(env, names.items, names.n_items);
 
@@ -38,7 +40,8 @@ static int unknown_env(const struct flow_context *context, const char *text, con
 	return fail(error, text, why.text ? why.text : "");
 }
 
-/* The texts of a party are borrowed: the environment's stands in the policy, the service's is the end of @text. */
+/* The texts of a party are borrowed: the environment's stands in the policy, the service's is the
+ * end of @text. */
 static int parse_identity(const struct flow_context *context, const char *text, const char *slash,
 			  struct ms_party *ret_party, struct ms_str *error)
 {
@@ -51,24 +54,26 @@ static int parse_identity(const struct flow_context *context, const char *text, 
 		return unknown_env(context, text, name, error);
 	if (!ms_name_valid(slash + 1))
 		return fail(error, text, "this is no service name");
-	*ret_party = (struct ms_party){.kind = MS_PARTY_SERVICE, .env = env->name, .service = slash + 1};
+	*ret_party =
+		(struct ms_party){.kind = MS_PARTY_SERVICE, .env = env->name, .service = slash + 1};
 	return 0;
 }
 
-static const struct ms_endpoint *find_endpoint(const struct ms_inventory *inventory, const char *name)
+static const struct ms_endpoint *find_endpoint(const struct ms_inventory *inventory,
+					       const char *name)
 {
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints) {
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
 		if (strcmp(endpoint->name, name) == 0 || strcmp(endpoint->interface, name) == 0)
 			return endpoint;
-		ms_vec_each(struct ms_workload, workload, &endpoint->workloads)
+		ms_vec_each (struct ms_workload, workload, &endpoint->workloads)
 			if (strcmp(workload->name, name) == 0)
 				return endpoint;
 	}
 	return NULL;
 }
 
-int flow_parse_party(const struct flow_context *context, const char *text, struct ms_party *ret_party,
-		     struct ms_str *error)
+int flow_parse_party(const struct flow_context *context, const char *text,
+		     struct ms_party *ret_party, struct ms_str *error)
 {
 	const struct ms_endpoint *endpoint = find_endpoint(context->inventory, text);
 	const char *slash = strchr(text, '/');
@@ -91,30 +96,34 @@ int flow_parse_party(const struct flow_context *context, const char *text, struc
 		return 0;
 	}
 	if (strncmp(text, NODE_PREFIX, strlen(NODE_PREFIX)) == 0) {
-		*ret_party = (struct ms_party){.kind = MS_PARTY_NODE, .node = text + strlen(NODE_PREFIX)};
+		*ret_party = (struct ms_party){.kind = MS_PARTY_NODE,
+					       .node = text + strlen(NODE_PREFIX)};
 		return 0;
 	}
 	if (slash)
 		return parse_identity(context, text, slash, ret_party, error);
-	return fail(error, text,
-		    "expected ENV/SERVICE, host, node/NAME, unidentified, an address, or an endpoint of the inventory");
+	return fail(
+		error, text,
+		"expected ENV/SERVICE, host, node/NAME, unidentified, an address, or an endpoint of the inventory");
 }
 
-static const struct ms_ports *find_port(const struct flow_context *context, const struct ms_party *dst,
-					const char *name)
+static const struct ms_ports *find_port(const struct flow_context *context,
+					const struct ms_party *dst, const char *name)
 {
 	const struct ms_service *service =
-		dst->kind == MS_PARTY_SERVICE ? ms_policy_service(context->policy, dst->env, dst->service) : NULL;
+		dst->kind == MS_PARTY_SERVICE
+			? ms_policy_service(context->policy, dst->env, dst->service)
+			: NULL;
 
 	if (service)
-		ms_vec_each(struct ms_named_port, port, &service->ports)
+		ms_vec_each (struct ms_named_port, port, &service->ports)
 			if (strcmp(port->name, name) == 0)
 				return &port->ports;
 	return NULL;
 }
 
-int flow_parse_port(const struct flow_context *context, const struct ms_party *dst, const char *text, uint8_t *ret_proto,
-		    uint16_t *ret_port, struct ms_str *error)
+int flow_parse_port(const struct flow_context *context, const struct ms_party *dst,
+		    const char *text, uint8_t *ret_proto, uint16_t *ret_port, struct ms_str *error)
 {
 	const struct ms_ports *named = find_port(context, dst, text);
 	struct ms_ports ports;
@@ -122,8 +131,10 @@ int flow_parse_port(const struct flow_context *context, const struct ms_party *d
 	if (named)
 		ports = *named;
 	else if (ms_ports_parse(text, &ports) < 0)
-		return fail(error, text, "expected tcp|udp|sctp/PORT, icmp|icmp6/TYPE, proto/NUMBER, or the name of a "
-					 "port of the destination");
+		return fail(
+			error, text,
+			"expected tcp|udp|sctp/PORT, icmp|icmp6/TYPE, proto/NUMBER, or the name of a "
+			"port of the destination");
 	if (ports.first != ports.last)
 		return fail(error, text, "expected one port, not a range");
 	*ret_proto = ports.proto;
@@ -164,5 +175,6 @@ void flow_print(const struct ms_flow *flow, struct ms_str *out)
 	flow_print_party(&flow->src, out);
 	ms_str_add(out, " -> ");
 	flow_print_party(&flow->dst, out);
-	ms_str_addf(out, " %s%s", ms_ports_format(&ports, text), flow->published ? " (published)" : "");
+	ms_str_addf(out, " %s%s", ms_ports_format(&ports, text),
+		    flow->published ? " (published)" : "");
 }

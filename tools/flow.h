@@ -12,18 +12,18 @@ struct flow_context {
 };
 
 /**
- * Reads one end: an identity, `unidentified`, `host`, `node/NAME`, an address, or an endpoint's name.
- * Returns 0; -EINVAL with a sentence in @error.
+ * Reads one end: an identity, `unidentified`, `host`, `node/NAME`, an address, or an endpoint's
+ * name. Returns 0; -EINVAL with a sentence in @error.
  */
-int flow_parse_party(const struct flow_context *context, const char *text, struct ms_party *ret_party,
-		     struct ms_str *error);
+int flow_parse_party(const struct flow_context *context, const char *text,
+		     struct ms_party *ret_party, struct ms_str *error);
 
 /**
  * Reads "tcp/5432", "icmp/8", "proto/47", or the name of a port of the service @dst.
  * Returns 0; -EINVAL with a sentence in @error.
  */
-int flow_parse_port(const struct flow_context *context, const struct ms_party *dst, const char *text, uint8_t *ret_proto,
-		    uint16_t *ret_port, struct ms_str *error);
+int flow_parse_port(const struct flow_context *context, const struct ms_party *dst,
+		    const char *text, uint8_t *ret_proto, uint16_t *ret_port, struct ms_str *error);
 
 /** Appends "prod/web", "host", "node/b", "10.0.0.1 (net)", … */
 void flow_print_party(const struct ms_party *party, struct ms_str *out);

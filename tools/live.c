@@ -63,7 +63,7 @@ int live_inventory(const struct ms_config *config, struct ms_inventory **ret_inv
 	if (r == 0)
 		r = ms_discover_snapshot(look.discover, ret_inventory);
 	if (r == 0)
-		ms_vec_each(struct ms_endpoint, endpoint, &(*ret_inventory)->endpoints)
+		ms_vec_each (struct ms_endpoint, endpoint, &(*ret_inventory)->endpoints)
 			endpoint->ready = true;
 	ms_discover_free(look.discover);
 	ms_timer_free(look.timer);

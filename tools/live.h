@@ -8,7 +8,8 @@
 #include "microseg/inventory.h"
 
 /**
- * Asks all sources of @config once and waits until they have answered or were given up. Endpoints count as ready: the daemon
- * would switch the bridge flags on. Returns 0, not yet identified; -EPERM without the capabilities; -errno.
+ * Asks all sources of @config once and waits until they have answered or were given up. Endpoints
+ * count as ready: the daemon would switch the bridge flags on. Returns 0, not yet identified;
+ * -EPERM without the capabilities; -errno.
  */
 int live_inventory(const struct ms_config *config, struct ms_inventory **ret_inventory);

@@ -14,7 +14,8 @@
 /* On a node whose files lie elsewhere, the policy without -p is the one in force. */
 static bool means_running(const struct cli *cli)
 {
-	return cli->policies.n_items == 0 && access(MS_POLICY_DIR, F_OK) < 0 && access(cli->config.control_socket, F_OK) == 0;
+	return cli->policies.n_items == 0 && access(MS_POLICY_DIR, F_OK) < 0 &&
+	       access(cli->config.control_socket, F_OK) == 0;
 }
 
 static int load_running(const struct cli *cli, struct ms_loaded **ret_loaded)
@@ -24,10 +25,12 @@ static int load_running(const struct cli *cli, struct ms_loaded **ret_loaded)
 	if (r < 0)
 		return r;
 	if (!*ret_loaded) {
-		cli_fail(cli, "%s does not exist, and no policy is in force here; say -p PATH", MS_POLICY_DIR);
+		cli_fail(cli, "%s does not exist, and no policy is in force here; say -p PATH",
+			 MS_POLICY_DIR);
 		return -ENOENT;
 	}
-	fprintf(stderr, "(%s does not exist: this is about the policy in force on this node)\n", MS_POLICY_DIR);
+	fprintf(stderr, "(%s does not exist: this is about the policy in force on this node)\n",
+		MS_POLICY_DIR);
 	return 0;
 }
 
@@ -71,7 +74,8 @@ static int parse_inventory(const struct cli *cli, const struct ms_policy_file *f
 	return r;
 }
 
-static int read_inventory(const struct cli *cli, const char *path, struct ms_inventory **ret_inventory)
+static int read_inventory(const struct cli *cli, const char *path,
+			  struct ms_inventory **ret_inventory)
 {
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
@@ -113,11 +117,15 @@ static int look_at_node(const struct cli *cli, struct ms_inventory **ret_invento
 	int r = live_inventory(&cli->config, ret_inventory);
 
 	if (r == -EPERM)
-		cli_fail(cli, "microsegd does not answer on %s, and looking at this node without it needs root; "
-			      "-i FILE takes an inventory from a file",
-			 cli->config.control_socket);
+		cli_fail(
+			cli,
+			"microsegd does not answer on %s, and looking at this node without it needs root; "
+			"-i FILE takes an inventory from a file",
+			cli->config.control_socket);
 	else if (r < 0)
-		cli_fail(cli, "looking at this node failed: %s; -i FILE takes an inventory from a file", strerror(-r));
+		cli_fail(cli,
+			 "looking at this node failed: %s; -i FILE takes an inventory from a file",
+			 strerror(-r));
 	return r;
 }
 

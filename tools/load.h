@@ -10,14 +10,15 @@
 
 /**
  * Reads and loads the policy of -p, or of the default directory. Diagnostics go to stderr.
- * Returns 0; -EINVAL when the policy has errors; another -errno, after saying why, when it can't be read.
+ * Returns 0; -EINVAL when the policy has errors; another -errno, after saying why, when it can't be
+ * read.
  */
 int load_policy(const struct cli *cli, struct ms_loaded **ret_loaded);
 
 /**
- * The inventory of -i, identified under @policy. Without -i: of the running daemon where one answers, otherwise an empty one
- * when @optional, otherwise what a look at this node gives (which needs root).
- * Returns 0, or -errno after saying why.
+ * The inventory of -i, identified under @policy. Without -i: of the running daemon where one
+ * answers, otherwise an empty one when @optional, otherwise what a look at this node gives (which
+ * needs root). Returns 0, or -errno after saying why.
  */
 int load_inventory(const struct cli *cli, const struct ms_policy *policy, bool optional,
 		   struct ms_inventory **ret_inventory);

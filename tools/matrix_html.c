@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The matrix as a page: matrix.html with the JSON put into it. The page builds itself out of text nodes, so names can't
- * become markup; what could end the element that the JSON stands in is escaped as JSON allows.
+ * The matrix as a page: matrix.html with the JSON put into it. The page builds itself out of text
+ * nodes, so names can't become markup; what could end the element that the JSON stands in is
+ * escaped as JSON allows.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@ static void add_escaped(struct ms_str *out, const char *json)
 			ms_str_add_char(out, *json);
 }
 
-int matrix_print_html(const struct matrix_rows *rows, const struct ms_policy *policy, struct ms_str *out)
+int matrix_print_html(const struct matrix_rows *rows, const struct ms_policy *policy,
+		      struct ms_str *out)
 {
 	_cleanup_(json_decrefp) json_t *json = matrix_json(rows, policy);
 	_cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;

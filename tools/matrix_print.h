@@ -2,7 +2,8 @@
 /*
  * Matrix print: a matrix for people, spreadsheets, programs and browsers.
  *
- * A row is what one line of the policy says about one pair: flows of a pair that share verdict and place.
+ * A row is what one line of the policy says about one pair: flows of a pair that share verdict and
+ * place.
  */
 #pragma once
 
@@ -25,13 +26,16 @@ struct matrix_rows {
 };
 
 /** Only flows with an end called @service; NULL: all. Returns 0 or -ENOMEM. */
-int matrix_rows_init(const struct ms_matrix *matrix, const char *service, struct matrix_rows *ret_rows);
+int matrix_rows_init(const struct ms_matrix *matrix, const char *service,
+		     struct matrix_rows *ret_rows);
 void matrix_rows_fini(struct matrix_rows *rows);
 
-void matrix_print_text(const struct matrix_rows *rows, const struct ms_policy *policy, bool color, struct ms_str *out);
+void matrix_print_text(const struct matrix_rows *rows, const struct ms_policy *policy, bool color,
+		       struct ms_str *out);
 void matrix_print_csv(const struct matrix_rows *rows, struct ms_str *out);
 /** One HTML page that needs nothing else. Returns 0 or -ENOMEM. */
-int matrix_print_html(const struct matrix_rows *rows, const struct ms_policy *policy, struct ms_str *out);
+int matrix_print_html(const struct matrix_rows *rows, const struct ms_policy *policy,
+		      struct ms_str *out);
 /** SPEC section 5; NULL without memory. */
 json_t *matrix_json(const struct matrix_rows *rows, const struct ms_policy *policy);
 

@@ -19,12 +19,14 @@ const char *matrix_proto(uint8_t proto, char text[MS_PORTS_TEXT_SIZE])
 
 static bool says_the_same(const struct ms_matrix_flow *a, const struct ms_matrix_flow *b)
 {
-	return a->src == b->src && a->dst == b->dst && a->verdict == b->verdict && a->published == b->published &&
-	       a->policy.file == b->policy.file && a->policy.line == b->policy.line;
+	return a->src == b->src && a->dst == b->dst && a->verdict == b->verdict &&
+	       a->published == b->published && a->policy.file == b->policy.file &&
+	       a->policy.line == b->policy.line;
 }
 
 /* The row of this pair that @flow belongs to: rows of a pair stand together, from @from on. */
-static struct matrix_row *find_row(struct matrix_rows *rows, size_t from, const struct ms_matrix_flow *flow)
+static struct matrix_row *find_row(struct matrix_rows *rows, size_t from,
+				   const struct ms_matrix_flow *flow)
 {
 	for (size_t i = from; i < rows->list.n_items; i++)
 		if (says_the_same(rows->list.items[i].first, flow))
@@ -33,18 +35,21 @@ static struct matrix_row *find_row(struct matrix_rows *rows, size_t from, const 
 }
 
 /*
- * The baseline cuts holes into `ports: any`, for neighbour messages and the like, that pass with and without the line.
- * They are shown as part of it.
+ * The baseline cuts holes into `ports: any`, for neighbour messages and the like, that pass with
+ * and without the line. They are shown as part of it.
  */
 static bool is_hole(const struct ms_matrix_flow *last, const struct ms_matrix_flow *flow)
 {
-	return last && last->src == flow->src && last->dst == flow->dst && last->ports.proto == flow->ports.proto &&
-	       last->ports.last + 1u == flow->ports.first && flow->verdict == MS_ALLOW && !flow->policy.file;
+	return last && last->src == flow->src && last->dst == flow->dst &&
+	       last->ports.proto == flow->ports.proto &&
+	       last->ports.last + 1u == flow->ports.first && flow->verdict == MS_ALLOW &&
+	       !flow->policy.file;
 }
 
 static int add_ports(struct matrix_rows *rows, struct matrix_row *row, const struct ms_ports *ports)
 {
-	struct ms_ports *last = row->ports.n_items ? &row->ports.items[row->ports.n_items - 1] : NULL;
+	struct ms_ports *last =
+		row->ports.n_items ? &row->ports.items[row->ports.n_items - 1] : NULL;
 
 	if (!last || last->proto != ports->proto)
 		rows->n_flows++;
@@ -59,7 +64,8 @@ static int add_ports(struct matrix_rows *rows, struct matrix_row *row, const str
 static int add_flow(struct matrix_rows *rows, size_t from, const struct ms_matrix_flow *last,
 		    const struct ms_matrix_flow *flow, size_t *at)
 {
-	struct matrix_row *row = is_hole(last, flow) ? &rows->list.items[*at] : find_row(rows, from, flow);
+	struct matrix_row *row =
+		is_hole(last, flow) ? &rows->list.items[*at] : find_row(rows, from, flow);
 
 	if (!row) {
 		struct matrix_row new = {
@@ -76,13 +82,15 @@ static int add_flow(struct matrix_rows *rows, size_t from, const struct ms_matri
 	return add_ports(rows, row, &flow->ports);
 }
 
-static bool concerns(const struct matrix_rows *rows, const struct ms_matrix_flow *flow, const char *service)
+static bool concerns(const struct matrix_rows *rows, const struct ms_matrix_flow *flow,
+		     const char *service)
 {
 	return !service || strcmp(rows->matrix->ends.items[flow->src].name, service) == 0 ||
 	       strcmp(rows->matrix->ends.items[flow->dst].name, service) == 0;
 }
 
-int matrix_rows_init(const struct ms_matrix *matrix, const char *service, struct matrix_rows *ret_rows)
+int matrix_rows_init(const struct ms_matrix *matrix, const char *service,
+		     struct matrix_rows *ret_rows)
 {
 	struct matrix_rows rows = {.arena = ms_arena_new(), .matrix = matrix};
 	const struct ms_matrix_flow *last = NULL;

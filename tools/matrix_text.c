@@ -32,7 +32,7 @@ static bool is_any(const ms_ports_vec *ports)
 	const size_t n_any = sizeof(ms_ports_any) / sizeof(ms_ports_any[0]);
 	size_t n = 0;
 
-	ms_vec_each(const struct ms_ports, one, ports)
+	ms_vec_each (const struct ms_ports, one, ports)
 		for (size_t i = 0; i < n_any; i++)
 			n += ms_ports_compare(one, &ms_ports_any[i]) == 0;
 	return n == n_any && ports->n_items == n_any;
@@ -46,8 +46,9 @@ static void print_ports(const struct matrix_row *row, struct ms_str *out)
 	if (is_any(&row->ports))
 		ms_str_add(out, "any");
 	else
-		ms_vec_each(const struct ms_ports, ports, &row->ports)
-			ms_str_addf(out, "%s%s", ports == row->ports.items ? "" : ", ", ms_ports_format(ports, text));
+		ms_vec_each (const struct ms_ports, ports, &row->ports)
+			ms_str_addf(out, "%s%s", ports == row->ports.items ? "" : ", ",
+				    ms_ports_format(ports, text));
 	ms_str_add(out, remark(row));
 }
 
@@ -87,7 +88,8 @@ static void print_place(const struct layout *layout, const struct ms_origin *ori
 }
 
 /* @text may take several lines; the place stands behind the first. */
-static void print_ports_column(const struct layout *layout, const char *text, const struct ms_origin *origin)
+static void print_ports_column(const struct layout *layout, const char *text,
+			       const struct ms_origin *origin)
 {
 	size_t left = INDENT + layout->source_width + 2;
 
@@ -103,7 +105,9 @@ static void print_ports_column(const struct layout *layout, const char *text, co
 			size_t used = n > layout->ports_width ? n : layout->ports_width;
 
 			pad(layout->out, used - n + 2);
-			print_place(layout, origin, left + used + 2 < LINE_WIDTH ? LINE_WIDTH - left - used - 2 : 4);
+			print_place(layout, origin,
+				    left + used + 2 < LINE_WIDTH ? LINE_WIDTH - left - used - 2
+								 : 4);
 		}
 		ms_str_add_char(layout->out, '\n');
 	}
@@ -136,7 +140,7 @@ static size_t at_most(size_t n, size_t most)
 
 static void measure(struct layout *layout)
 {
-	ms_vec_each(const struct matrix_row, row, &layout->rows->list) {
+	ms_vec_each (const struct matrix_row, row, &layout->rows->list) {
 		_cleanup_(ms_str_fini) struct ms_str ports = {0};
 		size_t width = strlen(row->src->name);
 
@@ -183,21 +187,24 @@ static void print_summary(const struct layout *layout, const struct ms_policy *p
 	for (size_t i = 0; i < matrix->n_identities; i++)
 		n_audited += matrix->ends.items[i].mode == MS_MODE_AUDIT;
 	ms_str_addf(layout->out, "%zu identit%s, %zu flow%s", matrix->n_identities,
-		    matrix->n_identities == 1 ? "y" : "ies", layout->rows->n_flows, plural(layout->rows->n_flows));
+		    matrix->n_identities == 1 ? "y" : "ies", layout->rows->n_flows,
+		    plural(layout->rows->n_flows));
 	if (n_audited)
-		ms_str_addf(layout->out, "; %zu identit%s in audit", n_audited, n_audited == 1 ? "y" : "ies");
+		ms_str_addf(layout->out, "; %zu identit%s in audit", n_audited,
+			    n_audited == 1 ? "y" : "ies");
 	if (policy->unidentified == MS_MODE_AUDIT)
 		ms_str_add(layout->out, "; unidentified containers in audit");
 	ms_str_add_char(layout->out, '\n');
 }
 
-void matrix_print_text(const struct matrix_rows *rows, const struct ms_policy *policy, bool color, struct ms_str *out)
+void matrix_print_text(const struct matrix_rows *rows, const struct ms_policy *policy, bool color,
+		       struct ms_str *out)
 {
 	struct layout layout = {.rows = rows, .out = out, .color = color};
 	const struct ms_matrix_end *dst = NULL;
 	MS_VEC(const struct matrix_row *) order = {0};
 
-	ms_vec_each(const struct matrix_row, row, &rows->list)
+	ms_vec_each (const struct matrix_row, row, &rows->list)
 		if (ms_vec_push(&order, row) < 0)
 			out->failed = true;
 	ms_vec_sort(&order, compare_by_destination);
@@ -232,13 +239,14 @@ void matrix_print_csv(const struct matrix_rows *rows, struct ms_str *out)
 	char proto[MS_PORTS_TEXT_SIZE];
 
 	ms_str_add(out, "src,dst,proto,from,to,verdict,published,file,line\r\n");
-	ms_vec_each(const struct matrix_row, row, &rows->list)
-		ms_vec_each(const struct ms_ports, ports, &row->ports) {
+	ms_vec_each (const struct matrix_row, row, &rows->list)
+		ms_vec_each (const struct ms_ports, ports, &row->ports) {
 			print_cell(row->src->name, out);
 			ms_str_add_char(out, ',');
 			print_cell(row->dst->name, out);
-			ms_str_addf(out, ",%s,%u,%u,%s,%s,", matrix_proto(ports->proto, proto), ports->first, ports->last,
-				    ms_verdict_name(row->first->verdict), row->first->published ? "yes" : "no");
+			ms_str_addf(out, ",%s,%u,%u,%s,%s,", matrix_proto(ports->proto, proto),
+				    ports->first, ports->last, ms_verdict_name(row->first->verdict),
+				    row->first->published ? "yes" : "no");
 			print_cell(row->first->policy.file ? row->first->policy.file : "", out);
 			ms_str_addf(out, ",%u\r\n", row->first->policy.line);
 		}

@@ -12,11 +12,13 @@ static int unpack_files(const json_t *running, struct ms_files *files)
 	int r = ms_files_init(files);
 	size_t i;
 
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *name, *text;
 		size_t size;
 
-		if (r == 0 && json_unpack(item, "{s:s, s:s%}", "name", &name, "text", &text, &size) < 0)
+		if (r == 0 &&
+		    json_unpack(item, "{s:s, s:s%}", "name", &name, "text", &text, &size) < 0)
 			r = -EBADMSG;
 		if (r == 0)
 			r = ms_files_add(files, name, text, size);

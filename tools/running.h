@@ -8,7 +8,7 @@
 #include "daemon/loaded.h"
 
 /**
- * Asks microsegd for the policy in force. @ret_loaded stays untouched when there is none, or none that this version can
- * read. Returns 0, or -errno after saying why.
+ * Asks microsegd for the policy in force. @ret_loaded stays untouched when there is none, or none
+ * that this version can read. Returns 0, or -errno after saying why.
  */
 int running_policy(const struct cli *cli, struct ms_loaded **ret_loaded);

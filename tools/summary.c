@@ -31,7 +31,8 @@ static void print_peer(const struct ms_peer *peer, struct ms_str *out)
 	switch (peer->kind) {
 	case MS_PEER_SERVICE:
 	case MS_PEER_SELF:
-		ms_str_addf(out, "%s/%s", peer->env ? peer->env : "*", peer->service ? peer->service : "*");
+		ms_str_addf(out, "%s/%s", peer->env ? peer->env : "*",
+			    peer->service ? peer->service : "*");
 		return;
 	case MS_PEER_HOST:
 		ms_str_add(out, "host");
@@ -49,13 +50,16 @@ static uint32_t fingerprint(const ms_range_vec *ranges)
 {
 	uint32_t hash = 0x811c9dc5u; /* FNV-1a */
 
-	ms_vec_each(struct ms_range, range, ranges)
+	ms_vec_each (struct ms_range, range, ranges)
 		for (size_t i = 0; i < sizeof(range->first.bytes); i++)
-			hash = ((hash ^ range->first.bytes[i]) * 0x01000193u ^ range->last.bytes[i]) * 0x01000193u;
+			hash = ((hash ^ range->first.bytes[i]) * 0x01000193u ^
+				range->last.bytes[i]) *
+			       0x01000193u;
 	return hash;
 }
 
-/* A net's name says little when its ranges change: they are part of what is compared, if too many to be read. */
+/* A net's name says little when its ranges change: they are part of what is compared, if too many
+ * to be read. */
 static void print_ranges(const struct ms_peer *peer, struct ms_str *out)
 {
 	char first[MS_ADDR_TEXT_SIZE], last[MS_ADDR_TEXT_SIZE];
@@ -63,23 +67,25 @@ static void print_ranges(const struct ms_peer *peer, struct ms_str *out)
 	if (peer->kind != MS_PEER_NET)
 		return;
 	if (peer->ranges.n_items > MAX_RANGES) {
-		ms_str_addf(out, " (%zu ranges, %08x)", peer->ranges.n_items, fingerprint(&peer->ranges));
+		ms_str_addf(out, " (%zu ranges, %08x)", peer->ranges.n_items,
+			    fingerprint(&peer->ranges));
 		return;
 	}
-	ms_vec_each(struct ms_range, range, &peer->ranges)
-		ms_str_addf(out, " %s-%s", ms_addr_format(&range->first, first), ms_addr_format(&range->last, last));
+	ms_vec_each (struct ms_range, range, &peer->ranges)
+		ms_str_addf(out, " %s-%s", ms_addr_format(&range->first, first),
+			    ms_addr_format(&range->last, last));
 }
 
 static void print_ports(const ms_ports_vec *ports, struct ms_str *out)
 {
 	char text[MS_PORTS_TEXT_SIZE];
 
-	ms_vec_each(struct ms_ports, one, ports)
+	ms_vec_each (struct ms_ports, one, ports)
 		ms_str_addf(out, " %s", ms_ports_format(one, text));
 }
 
-static void add_grant(struct lines *lines, const struct ms_service *service, const struct ms_grant *grant,
-		      const char *word)
+static void add_grant(struct lines *lines, const struct ms_service *service,
+		      const struct ms_grant *grant, const char *word)
 {
 	struct ms_str text = {0};
 
@@ -97,9 +103,9 @@ static void add_service(struct lines *lines, const struct ms_service *service)
 
 	ms_str_addf(&text, "service %s: %s", service->identity, ms_mode_name(service->mode));
 	add(lines, &text);
-	ms_vec_each(struct ms_grant, grant, &service->allow)
+	ms_vec_each (struct ms_grant, grant, &service->allow)
 		add_grant(lines, service, grant, "allow from");
-	ms_vec_each(struct ms_grant, grant, &service->needs)
+	ms_vec_each (struct ms_grant, grant, &service->needs)
 		add_grant(lines, service, grant, "needs");
 }
 
@@ -108,16 +114,17 @@ static void add_env(struct lines *lines, const struct ms_env *env)
 	char addr[MS_ADDR_TEXT_SIZE];
 	struct ms_str text = {0};
 
-	ms_str_addf(&text, "environment %s: %s%s", env->name, ms_mode_name(env->mode), env->two_key ? ", two keys" : "");
+	ms_str_addf(&text, "environment %s: %s%s", env->name, ms_mode_name(env->mode),
+		    env->two_key ? ", two keys" : "");
 	ms_str_add(&text, env->gateway_resolver || env->resolvers.n_items ? ", resolvers" : "");
-	ms_vec_each(struct ms_addr, resolver, &env->resolvers)
+	ms_vec_each (struct ms_addr, resolver, &env->resolvers)
 		ms_str_addf(&text, " %s", ms_addr_format(resolver, addr));
 	ms_str_add(&text, env->gateway_resolver ? " gateway" : "");
 	add(lines, &text);
 }
 
-static void add_pair(struct lines *lines, const char *word, const struct ms_peer *from, const struct ms_peer *to,
-		     const ms_ports_vec *ports)
+static void add_pair(struct lines *lines, const char *word, const struct ms_peer *from,
+		     const struct ms_peer *to, const ms_ports_vec *ports)
 {
 	struct ms_str text = {0};
 
@@ -146,15 +153,16 @@ static void collect(const struct ms_policy *policy, struct lines *lines)
 		return;
 	ms_str_addf(&text, "unidentified containers: %s", ms_mode_name(policy->unidentified));
 	add(lines, &text);
-	ms_vec_each(struct ms_env, env, &policy->envs)
+	ms_vec_each (struct ms_env, env, &policy->envs)
 		add_env(lines, env);
-	ms_vec_each(struct ms_service, service, &policy->services)
+	ms_vec_each (struct ms_service, service, &policy->services)
 		add_service(lines, service);
-	ms_vec_each(struct ms_crossing, crossing, &policy->crossings)
+	ms_vec_each (struct ms_crossing, crossing, &policy->crossings)
 		add_pair(lines, "crossing", &crossing->from, &crossing->to, &crossing->ports);
-	ms_vec_each(struct ms_never, never, &policy->nevers)
-		add_pair(lines, "never", never->any_source ? NULL : &never->from, &never->to, &never->ports);
-	ms_vec_each(struct ms_exception, exception, &policy->exceptions)
+	ms_vec_each (struct ms_never, never, &policy->nevers)
+		add_pair(lines, "never", never->any_source ? NULL : &never->from, &never->to,
+			 &never->ports);
+	ms_vec_each (struct ms_exception, exception, &policy->exceptions)
 		add_pair(lines, "exception", &exception->from, &exception->to, &exception->ports);
 	ms_vec_sort(&lines->list, compare_lines);
 }
@@ -174,7 +182,8 @@ static int merge(const ms_text_vec *before, const ms_text_vec *after, struct ms_
 			j++;
 			continue;
 		}
-		ms_str_addf(out, "%c %s\n", order < 0 ? '-' : '+', order < 0 ? before->items[i++] : after->items[j++]);
+		ms_str_addf(out, "%c %s\n", order < 0 ? '-' : '+',
+			    order < 0 ? before->items[i++] : after->items[j++]);
 		n++;
 	}
 	return n;

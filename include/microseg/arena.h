@@ -17,10 +17,12 @@ struct ms_arena *ms_arena_new(void);
 /** Frees @arena and all that was allocated from it. NULL is fine. Returns NULL. */
 struct ms_arena *ms_arena_free(struct ms_arena *arena);
 
-/** Returns @size zeroed bytes aligned for any type, owned by @arena, or NULL when memory is exhausted. */
+/** Returns @size zeroed bytes aligned for any type, owned by @arena, or NULL when memory is
+ * exhausted. */
 void *ms_arena_alloc(struct ms_arena *arena, size_t size);
 
-/** Returns a copy of the @len bytes at @text with a NUL behind them, or NULL when memory is exhausted. */
+/** Returns a copy of the @len bytes at @text with a NUL behind them, or NULL when memory is
+ * exhausted. */
 char *ms_arena_strndup(struct ms_arena *arena, const char *text, size_t len);
 
 /** Returns a copy of @text, or NULL when @text is NULL or memory is exhausted. */

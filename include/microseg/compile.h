@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Compile: policy + inventory -> ruleset. Pure and deterministic: the same input gives the same bytes.
+ * Compile: policy + inventory -> ruleset. Pure and deterministic: the same input gives the same
+ * bytes.
  */
 #pragma once
 
@@ -38,7 +39,8 @@ struct ms_log_tag {
 	enum ms_reason reason;
 };
 
-/** Reads a log prefix, e.g. "microseg denied no-grant ". Returns 0, or -EINVAL when it is not one of ours. */
+/** Reads a log prefix, e.g. "microseg denied no-grant ". Returns 0, or -EINVAL when it is not one
+ * of ours. */
 int ms_log_tag_parse(const char *prefix, struct ms_log_tag *ret_tag);
 /** Writes the prefix for @tag into @text. Returns @text. */
 const char *ms_log_tag_format(const struct ms_log_tag *tag, char text[MS_LOG_PREFIX_SIZE]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Decide: the oracle. One flow in; the verdict, the line of SPEC section 3 that gave it, the place in the policy,
- * and the nearest miss out. Written straight from the contract and never from the compiler: tests hold the two
- * against each other.
+ * Decide: the oracle. One flow in; the verdict, the line of SPEC section 3 that gave it, the place
+ * in the policy, and the nearest miss out. Written straight from the contract and never from the
+ * compiler: tests hold the two against each other.
  */
 #pragma once
 
@@ -63,8 +63,8 @@ struct ms_party {
 struct ms_flow {
 	struct ms_party src;
 	struct ms_party dst;
-	uint8_t proto; /* IPPROTO_* */
-	uint16_t port; /* destination port, or ICMP type, or 0 */
+	uint8_t proto;	/* IPPROTO_* */
+	uint16_t port;	/* destination port, or ICMP type, or 0 */
 	bool published; /* the destination was translated by the engine (DNAT) */
 };
 
@@ -72,21 +72,26 @@ struct ms_decision {
 	enum ms_verdict verdict;
 	enum ms_reason reason; /* NONE when allowed */
 	enum ms_direction direction;
-	const struct ms_origin *policy; /* of what decided: grant, crossing, never, …; NULL when nothing did */
-	const char *nearest; /* for a refused flow: one sentence, allocated in the arena given; else NULL */
+	const struct ms_origin
+		*policy; /* of what decided: grant, crossing, never, …; NULL when nothing did */
+	const char *nearest; /* for a refused flow: one sentence, allocated in the arena given; else
+				NULL */
 };
 
 /**
  * What @addr is in @inventory under @policy: an endpoint, this host, a node, or net.
- * @managed: it lies behind a managed interface, so an address nobody has is unidentified, never net.
+ * @managed: it lies behind a managed interface, so an address nobody has is unidentified, never
+ * net.
  */
-struct ms_party ms_party_of_addr(const struct ms_policy *policy, const struct ms_inventory *inventory,
-				 const struct ms_addr *addr, bool managed);
+struct ms_party ms_party_of_addr(const struct ms_policy *policy,
+				 const struct ms_inventory *inventory, const struct ms_addr *addr,
+				 bool managed);
 /** The party of an endpoint, with its first global address. */
 struct ms_party ms_party_of_endpoint(const struct ms_endpoint *endpoint);
 
 /**
- * Decides @flow under @policy at @now (UNIX seconds). @inventory is needed for `gateway` resolvers and may be NULL.
+ * Decides @flow under @policy at @now (UNIX seconds). @inventory is needed for `gateway` resolvers
+ * and may be NULL.
  * @arena holds the text of the nearest miss; NULL: none is made.
  */
 struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inventory *inventory,

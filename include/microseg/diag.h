@@ -17,7 +17,8 @@
 #include "microseg/str.h"
 #include "microseg/vec.h"
 
-/** A place in a file. `file` is relative to the policy root; line and column count from 1, 0 means unknown. */
+/** A place in a file. `file` is relative to the policy root; line and column count from 1, 0 means
+ * unknown. */
 struct ms_origin {
 	const char *file;
 	uint32_t line;
@@ -53,20 +54,22 @@ int ms_diags_init(struct ms_diags *diags);
 void ms_diags_fini(struct ms_diags *diags);
 
 /**
- * Adds a diagnostic. @code is static; @hint and @source_line may be NULL and are copied, as is @at.file.
- * Never fails visibly: without memory it sets `out_of_memory`, and n_errors grows all the same.
+ * Adds a diagnostic. @code is static; @hint and @source_line may be NULL and are copied, as is
+ * @at.file. Never fails visibly: without memory it sets `out_of_memory`, and n_errors grows all the
+ * same.
  */
 void ms_diags_add(struct ms_diags *diags, enum ms_severity severity, const char *code,
-		  const struct ms_origin *at, const char *source_line, const char *hint, const char *format,
-		  ...) __attribute__((format(printf, 7, 8)));
+		  const struct ms_origin *at, const char *source_line, const char *hint,
+		  const char *format, ...) __attribute__((format(printf, 7, 8)));
 
 /** Sorts by file, line, column. */
 void ms_diags_sort(struct ms_diags *diags);
-/** Sorts by file, line, column and prints all of them in the form above, with ANSI colours when @color. */
+/** Sorts by file, line, column and prints all of them in the form above, with ANSI colours when
+ * @color. */
 void ms_diags_print(struct ms_diags *diags, struct ms_str *out, bool color);
 
 /**
- * Edit distance of at most 2 (1 for words under four characters): returns the candidate nearest to @word, or NULL.
- * For "did you mean".
+ * Edit distance of at most 2 (1 for words under four characters): returns the candidate nearest to
+ * @word, or NULL. For "did you mean".
  */
 const char *ms_nearest_word(const char *word, const char *const *candidates, size_t n_candidates);

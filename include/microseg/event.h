@@ -2,8 +2,8 @@
 /*
  * Event: one refused or audited flow, as SPEC section 6 reports it.
  *
- * packet bytes -> ms_packet (decode) -> ms_event (attribute, with policy and inventory) -> folded events -> JSON line
- * or text line. Pure: the NFLOG socket is src/kernel/nflog.c.
+ * packet bytes -> ms_packet (decode) -> ms_event (attribute, with policy and inventory) -> folded
+ * events -> JSON line or text line. Pure: the NFLOG socket is src/kernel/nflog.c.
  */
 #pragma once
 
@@ -15,13 +15,15 @@
 #include "microseg/decide.h"
 #include "microseg/str.h"
 
-/** What the kernel tells about a logged packet. Filled by the NFLOG reader; `payload` is decoded by us. */
+/** What the kernel tells about a logged packet. Filled by the NFLOG reader; `payload` is decoded by
+ * us. */
 struct ms_packet_record {
 	const char *prefix;
-	uint8_t family;		 /* enum nfproto: NFPROTO_INET, IPV4, IPV6, BRIDGE, ARP */
-	uint16_t ether_type;	 /* host order; 0 when unknown */
-	uint64_t time_ms;	 /* UNIX time in milliseconds */
-	char indev[16];		 /* the interface the policy layer saw: a bridge or a routed veth; "" if none */
+	uint8_t family;	     /* enum nfproto: NFPROTO_INET, IPV4, IPV6, BRIDGE, ARP */
+	uint16_t ether_type; /* host order; 0 when unknown */
+	uint64_t time_ms;    /* UNIX time in milliseconds */
+	char indev[16]; /* the interface the policy layer saw: a bridge or a routed veth; "" if none
+			 */
 	char outdev[16];
 	char physindev[16]; /* the bridge port, "" if none */
 	char physoutdev[16];
@@ -49,7 +51,8 @@ void ms_packet_decode(const struct ms_packet_record *record, struct ms_packet *r
 
 /** One end of an event. Texts are copies: an event outlives the snapshot it was made from. */
 struct ms_event_end {
-	char identity[MS_EVENT_TEXT]; /* "env/service", "unidentified", "host", "net", "node/NAME" */
+	char identity[MS_EVENT_TEXT]; /* "env/service", "unidentified", "host", "net", "node/NAME"
+				       */
 	char endpoint[MS_EVENT_TEXT]; /* container name, or "" */
 	bool has_ip;
 	struct ms_addr ip;
@@ -61,7 +64,7 @@ struct ms_event_end {
 };
 
 struct ms_event {
-	uint64_t time_ms; /* of its last packet */
+	uint64_t time_ms;	 /* of its last packet */
 	enum ms_verdict verdict; /* MS_DENY, MS_AUDIT */
 	enum ms_reason reason;
 	uint64_t count;
@@ -80,24 +83,27 @@ struct ms_event {
 };
 
 /**
- * Makes an event of a logged packet: names for addresses, the nearest miss from the oracle; verdict and reason as the
- * kernel's own rule said them. Returns 0, or -EINVAL when the prefix is not ours.
+ * Makes an event of a logged packet: names for addresses, the nearest miss from the oracle; verdict
+ * and reason as the kernel's own rule said them. Returns 0, or -EINVAL when the prefix is not ours.
  */
 int ms_event_attribute(const struct ms_packet_record *record, const struct ms_policy *policy,
-		       const struct ms_inventory *inventory, uint64_t generation, struct ms_event *ret_event);
+		       const struct ms_inventory *inventory, uint64_t generation,
+		       struct ms_event *ret_event);
 
 /** Appends one JSON object, no newline, with the fields and names of SPEC section 6. */
 void ms_event_json(const struct ms_event *event, struct ms_str *out);
 /**
- * Appends one line for people and, where there is something to say, an indented one below it with the place in the policy and
- * the nearest miss. Newlines included, time in UTC. @color: with ANSI colours.
+ * Appends one line for people and, where there is something to say, an indented one below it with
+ * the place in the policy and the nearest miss. Newlines included, time in UTC. @color: with ANSI
+ * colours.
  */
 void ms_event_text(const struct ms_event *event, bool color, struct ms_str *out);
 /** Reads ms_event_json() back (for the CLI). Returns 0 or -EINVAL. */
 int ms_event_parse(const char *json, struct ms_event *ret_event);
 
 /*
- * Folding: identical flows (same ends, protocol, port, reason, verdict) within a window become one event with a count.
+ * Folding: identical flows (same ends, protocol, port, reason, verdict) within a window become one
+ * event with a count.
  */
 #define MS_FOLD_WINDOW_MS 1000
 #define MS_FOLD_MAX 1024 /* flows in the window; the oldest is emitted early when it is full */
@@ -107,11 +113,12 @@ struct ms_fold *ms_fold_new(void);
 struct ms_fold *ms_fold_free(struct ms_fold *fold);
 
 typedef void (*ms_fold_emit_fn)(const struct ms_event *event, void *userdata);
-/** Adds @event. The first of its kind is emitted at once (count 1), later ones are counted until the window ends. */
-void ms_fold_add(struct ms_fold *fold, const struct ms_event *event, uint64_t now_ms, ms_fold_emit_fn emit,
-		 void *userdata);
+/** Adds @event. The first of its kind is emitted at once (count 1), later ones are counted until
+ * the window ends. */
+void ms_fold_add(struct ms_fold *fold, const struct ms_event *event, uint64_t now_ms,
+		 ms_fold_emit_fn emit, void *userdata);
 /**
- * Emits what has waited for the window. Returns milliseconds until the next call is due, or -1 for none.
- * At the end call it with @now_ms UINT64_MAX: ms_fold_free() forgets what still waits.
+ * Emits what has waited for the window. Returns milliseconds until the next call is due, or -1 for
+ * none. At the end call it with @now_ms UINT64_MAX: ms_fold_free() forgets what still waits.
  */
 int64_t ms_fold_flush(struct ms_fold *fold, uint64_t now_ms, ms_fold_emit_fn emit, void *userdata);

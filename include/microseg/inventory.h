@@ -2,9 +2,9 @@
 /*
  * Inventory: a snapshot of what runs on one node.
  *
- * Discovery fills the facts (interfaces, addresses, names, labels); ms_inventory_identify() adds what a policy makes of
- * them. After that a snapshot is never changed. It owns all it points to and is canonical: endpoints sorted by
- * interface, then name; addresses sorted.
+ * Discovery fills the facts (interfaces, addresses, names, labels); ms_inventory_identify() adds
+ * what a policy makes of them. After that a snapshot is never changed. It owns all it points to and
+ * is canonical: endpoints sorted by interface, then name; addresses sorted.
  */
 #pragma once
 
@@ -21,17 +21,19 @@ struct ms_label {
 	const char *value;
 };
 
-/** A container, or a named namespace, behind an endpoint. Several can share one network namespace. */
+/** A container, or a named namespace, behind an endpoint. Several can share one network namespace.
+ */
 struct ms_workload {
-	const char *name;    /* container or namespace name */
-	const char *id;	     /* container id, or "" */
-	const char *runtime; /* "docker", "podman", "netns", "alias", "static" */
-	const char *image;   /* or "" */
+	const char *name;		/* container or namespace name */
+	const char *id;			/* container id, or "" */
+	const char *runtime;		/* "docker", "podman", "netns", "alias", "static" */
+	const char *image;		/* or "" */
 	MS_VEC(struct ms_label) labels; /* sorted by name */
 };
 
 enum ms_endpoint_state {
-	MS_ENDPOINT_PENDING,	  /* known to netlink, its sources of names have not answered: passes nothing */
+	MS_ENDPOINT_PENDING, /* known to netlink, its sources of names have not answered: passes
+				nothing */
 	MS_ENDPOINT_UNIDENTIFIED, /* no environment or service, or two that disagree */
 	MS_ENDPOINT_IDENTIFIED,
 };
@@ -50,7 +52,8 @@ struct ms_endpoint {
 	ms_addr_vec addrs;     /* sorted; link-local ones included */
 	MS_VEC(struct ms_workload) workloads;
 	bool pending; /* set by discovery: wait for its sources of names */
-	bool ready;   /* set by discovery: the bridge's netfilter flags were seen (always true off a node) */
+	bool ready;   /* set by discovery: the bridge's netfilter flags were seen (always true off a
+			 node) */
 
 	/* what ms_inventory_identify() found */
 	enum ms_endpoint_state state;
@@ -78,11 +81,12 @@ struct ms_inventory {
 	struct ms_arena *arena;
 	const char *node;
 	uint64_t revision;
-	ms_addr_vec hosts; /* the host's own addresses, all interfaces, sorted */
+	ms_addr_vec hosts;		 /* the host's own addresses, all interfaces, sorted */
 	MS_VEC(struct ms_mac) host_macs; /* of managed links */
 	MS_VEC(struct ms_endpoint) endpoints;
 	MS_VEC(struct ms_managed_link) links;
-	ms_text_vec skipped; /* interfaces that match a managed pattern and are left alone; sorted */
+	ms_text_vec
+		skipped; /* interfaces that match a managed pattern and are left alone; sorted */
 	ms_text_vec patterns; /* of managed interfaces: "veth*", "br-*", "docker0"; sorted */
 	MS_VEC(struct ms_uncovered) uncovered;
 };
@@ -102,24 +106,29 @@ static inline void ms_inventory_freep(struct ms_inventory **inventory)
 void ms_inventory_canonicalize(struct ms_inventory *inventory);
 
 /**
- * Decides for every endpoint who it is under @policy (SPEC section 4, last paragraphs): labels first, then `match`;
- * disagreement, two matches, an undeclared environment or an address held twice make it unidentified.
+ * Decides for every endpoint who it is under @policy (SPEC section 4, last paragraphs): labels
+ * first, then `match`; disagreement, two matches, an undeclared environment or an address held
+ * twice make it unidentified.
  * @policy may be NULL: all are unidentified. Returns 0 or -ENOMEM.
  */
 int ms_inventory_identify(struct ms_inventory *inventory, const struct ms_policy *policy);
 
 /** The endpoint that holds @addr; NULL when none or more than one does. */
-const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *inventory, const struct ms_addr *addr);
+const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *inventory,
+					       const struct ms_addr *addr);
 /** The endpoint behind this host-side interface, or NULL. */
-const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory, const char *interface);
+const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory,
+						    const char *interface);
 bool ms_inventory_is_host(const struct ms_inventory *inventory, const struct ms_addr *addr);
 /** The managed link of this name, or NULL. */
-const struct ms_managed_link *ms_inventory_link(const struct ms_inventory *inventory, const char *name);
+const struct ms_managed_link *ms_inventory_link(const struct ms_inventory *inventory,
+						const char *name);
 
 /**
  * Reads `kind: Inventory` documents (SPEC section 4) out of one file.
  * Returns 0 and the inventory, not yet identified; -EINVAL with errors in @diags; -ENOMEM.
  */
-int ms_inventory_load(const struct ms_policy_file *file, struct ms_diags *diags, struct ms_inventory **ret_inventory);
+int ms_inventory_load(const struct ms_policy_file *file, struct ms_diags *diags,
+		      struct ms_inventory **ret_inventory);
 /** Appends @inventory as an Inventory document that ms_inventory_load() reads back. */
 void ms_inventory_print(const struct ms_inventory *inventory, struct ms_str *out);

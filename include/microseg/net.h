@@ -2,8 +2,8 @@
 /*
  * Net: addresses, prefixes, ranges, MACs, ports and protocols: parse, print, compare.
  *
- * One address type serves IPv4 and IPv6. Parsing is strict: decimal digits only, no leading zeros in IPv4, no
- * IPv4-mapped IPv6, no zone, no host bits behind a prefix, no blanks.
+ * One address type serves IPv4 and IPv6. Parsing is strict: decimal digits only, no leading zeros
+ * in IPv4, no IPv4-mapped IPv6, no zone, no host bits behind a prefix, no blanks.
  */
 #pragma once
 
@@ -50,8 +50,8 @@ struct ms_mac {
 };
 
 /**
- * One protocol with a range of what selects within it: destination ports (tcp, udp, sctp) or types (icmp, icmp6).
- * For any other protocol first = last = 0.
+ * One protocol with a range of what selects within it: destination ports (tcp, udp, sctp) or types
+ * (icmp, icmp6). For any other protocol first = last = 0.
  */
 struct ms_ports {
 	uint8_t proto; /* IPPROTO_* */
@@ -89,7 +89,8 @@ bool ms_addr_is_unspecified(const struct ms_addr *addr);
 
 /**
  * Parses "10.0.0.0/24", or a bare address as its /32 or /128.
- * Returns 0, -EINVAL when it is not an address with a prefix length, -EDOM when bits are set behind the prefix.
+ * Returns 0, -EINVAL when it is not an address with a prefix length, -EDOM when bits are set behind
+ * the prefix.
  */
 int ms_prefix_parse(const char *text, struct ms_prefix *ret_prefix);
 bool ms_prefix_contains(const struct ms_prefix *prefix, const struct ms_addr *addr);
@@ -106,8 +107,8 @@ bool ms_range_contains(const struct ms_range *range, const struct ms_addr *addr)
  * Adds to @ranges what @prefixes cover and @excepts do not: sorted, disjoint, adjacent ones merged.
  * @ranges lives in @arena (NULL: on the heap) and is empty before. Returns 0 or -ENOMEM.
  */
-int ms_ranges_build(struct ms_arena *arena, const ms_prefix_vec *prefixes, const ms_prefix_vec *excepts,
-		    ms_range_vec *ranges);
+int ms_ranges_build(struct ms_arena *arena, const ms_prefix_vec *prefixes,
+		    const ms_prefix_vec *excepts, ms_range_vec *ranges);
 /** Binary search in sorted disjoint ranges. */
 bool ms_ranges_contain(const ms_range_vec *ranges, const struct ms_addr *addr);
 
@@ -120,8 +121,9 @@ bool ms_mac_is_zero(const struct ms_mac *mac);
 const char *ms_proto_name(uint8_t proto);
 /**
  * Parses "tcp/5432", "udp/8000-8100", "sctp/3868", "icmp/8", "icmp6/128", "proto/47".
- * Returns 0; -EINVAL when it has no such form; -ERANGE when a number is out of range (ports 1-65535, types and
- * protocols 0-255); -EDOM when a range is reversed; -EEXIST when proto/<n> names a protocol that has a name.
+ * Returns 0; -EINVAL when it has no such form; -ERANGE when a number is out of range (ports
+ * 1-65535, types and protocols 0-255); -EDOM when a range is reversed; -EEXIST when proto/<n> names
+ * a protocol that has a name.
  */
 int ms_ports_parse(const char *text, struct ms_ports *ret_ports);
 /** Writes the same form back. Returns @text. */

@@ -2,9 +2,9 @@
 /*
  * Policy: what the YAML documents mean, after every name in them was resolved.
  *
- * A policy is immutable once loaded and owns all it points to. It is canonical: environments and services are sorted
- * by name, so neither the order of files nor of documents can show anywhere. Each grant stands for one peer and
- * knows the place it was written at.
+ * A policy is immutable once loaded and owns all it points to. It is canonical: environments and
+ * services are sorted by name, so neither the order of files nor of documents can show anywhere.
+ * Each grant stands for one peer and knows the place it was written at.
  */
 #pragma once
 
@@ -21,11 +21,12 @@
 #define MS_MAX_FILES 4096		       /* files of one load */
 #define MS_MAX_DEPTH 32			       /* nested collections */
 #define MS_MAX_NODES 100000		       /* YAML nodes of one file */
-#define MS_MAX_INVENTORY_SIZE ((size_t)64 * 1024 * 1024) /* bytes of an inventory: it grows with the node */
-#define MS_MAX_INVENTORY_NODES 4000000		/* YAML nodes of an inventory */
-#define MS_MAX_DOCUMENTS 1024		       /* documents of one file */
-#define MS_MAX_SCALAR 4096		       /* bytes of one scalar */
-#define MS_MAX_NAME 63			       /* bytes of an environment's or a service's name */
+#define MS_MAX_INVENTORY_SIZE                                                                      \
+	((size_t)64 * 1024 * 1024)     /* bytes of an inventory: it grows with the node */
+#define MS_MAX_INVENTORY_NODES 4000000 /* YAML nodes of an inventory */
+#define MS_MAX_DOCUMENTS 1024	       /* documents of one file */
+#define MS_MAX_SCALAR 4096	       /* bytes of one scalar */
+#define MS_MAX_NAME 63		       /* bytes of an environment's or a service's name */
 
 enum ms_mode {
 	MS_MODE_ENFORCE,
@@ -51,7 +52,8 @@ const char *ms_direction_name(enum ms_direction direction); /* "east_west", "egr
 
 typedef MS_VEC(const char *) ms_text_vec;
 
-/** One way to name an endpoint: the values of these labels, joined with "-". All must be present. */
+/** One way to name an endpoint: the values of these labels, joined with "-". All must be present.
+ */
 struct ms_label_key {
 	ms_text_vec labels;
 };
@@ -71,7 +73,8 @@ struct ms_match {
 };
 
 enum ms_peer_kind {
-	MS_PEER_SERVICE, /* env + service; service NULL: every service of env; env NULL too: every service */
+	MS_PEER_SERVICE, /* env + service; service NULL: every service of env; env NULL too: every
+			    service */
 	MS_PEER_SELF,	 /* the document's own service */
 	MS_PEER_HOST,
 	MS_PEER_NODE, /* node NULL: any node */
@@ -91,7 +94,8 @@ struct ms_peer {
 /** Permission for flows between the service it stands in and one peer. */
 struct ms_grant {
 	struct ms_peer peer;
-	ms_ports_vec ports; /* normalized; names resolved; `ping` is in it as icmp/8 and icmp6/128 */
+	ms_ports_vec
+		ports; /* normalized; names resolved; `ping` is in it as icmp/8 and icmp6/128 */
 	struct ms_origin at; /* of the allow or needs entry */
 	bool published;
 	const char *reason; /* or NULL */
@@ -109,7 +113,8 @@ struct ms_env {
 	enum ms_mode mode;
 	bool two_key;
 	ms_addr_vec resolvers;
-	bool gateway_resolver; /* the host's addresses on the endpoint's own bridge resolve names too */
+	bool gateway_resolver; /* the host's addresses on the endpoint's own bridge resolve names
+				  too */
 	struct ms_match match;
 };
 
@@ -122,7 +127,8 @@ struct ms_service {
 	struct ms_match match;
 	ms_prefix_vec carries;
 	MS_VEC(struct ms_named_port) ports;
-	MS_VEC(struct ms_grant) allow; /* written here and in every service "*" document of the environment */
+	MS_VEC(struct ms_grant)
+	allow; /* written here and in every service "*" document of the environment */
 	MS_VEC(struct ms_grant) needs;
 };
 
@@ -172,7 +178,7 @@ struct ms_policy_test {
 
 struct ms_policy {
 	struct ms_arena *arena;
-	struct ms_origin environments_at; /* where kind: Environments stands */
+	struct ms_origin environments_at;	    /* where kind: Environments stands */
 	MS_VEC(struct ms_label_key) env_labels;	    /* first one present wins */
 	MS_VEC(struct ms_label_key) service_labels; /* likewise */
 	enum ms_mode unidentified;
@@ -207,20 +213,21 @@ static inline size_t ms_file_max_nodes(const struct ms_policy_file *file)
 }
 
 /**
- * Loads a policy out of @files (their order does not matter). @now judges clocks (until), in UNIX seconds.
- * Every error and warning goes into @diags, all of them.
+ * Loads a policy out of @files (their order does not matter). @now judges clocks (until), in UNIX
+ * seconds. Every error and warning goes into @diags, all of them.
  *
  * Returns 0 and the policy, owned by the caller; -EINVAL when @diags holds an error; -ENOMEM.
  */
-int ms_policy_load(const struct ms_policy_file *files, size_t n_files, time_t now, struct ms_diags *diags,
-		   struct ms_policy **ret_policy);
+int ms_policy_load(const struct ms_policy_file *files, size_t n_files, time_t now,
+		   struct ms_diags *diags, struct ms_policy **ret_policy);
 
 /**
- * As ms_policy_load(), beside a node whose endpoints bear @identities ("env/service", sorted): a peer among them is known
- * though no document describes it.
+ * As ms_policy_load(), beside a node whose endpoints bear @identities ("env/service", sorted): a
+ * peer among them is known though no document describes it.
  */
-int ms_policy_load_beside(const struct ms_policy_file *files, size_t n_files, time_t now, const ms_text_vec *identities,
-			  struct ms_diags *diags, struct ms_policy **ret_policy);
+int ms_policy_load_beside(const struct ms_policy_file *files, size_t n_files, time_t now,
+			  const ms_text_vec *identities, struct ms_diags *diags,
+			  struct ms_policy **ret_policy);
 
 struct ms_policy *ms_policy_free(struct ms_policy *policy);
 static inline void ms_policy_freep(struct ms_policy **policy)
@@ -231,7 +238,9 @@ static inline void ms_policy_freep(struct ms_policy **policy)
 /** The environment of this name, or NULL. Binary search. */
 const struct ms_env *ms_policy_env(const struct ms_policy *policy, const char *name);
 /** The service's document, or NULL when the policy has none. Binary search. */
-const struct ms_service *ms_policy_service(const struct ms_policy *policy, const char *env, const char *name);
+const struct ms_service *ms_policy_service(const struct ms_policy *policy, const char *env,
+					   const char *name);
 
-/** Is @name allowed for an environment or a service ([A-Za-z][A-Za-z0-9._-]*, MS_MAX_NAME, not reserved)? */
+/** Is @name allowed for an environment or a service ([A-Za-z][A-Za-z0-9._-]*, MS_MAX_NAME, not
+ * reserved)? */
 bool ms_name_valid(const char *name);

@@ -2,13 +2,15 @@
 /*
  * Ruleset: nftables tables as a value.
  *
- * A small closed language of tables, chains, sets, maps and rules. The kernel backend encodes it, the printer writes
- * it as nft(8) lists it, diff turns two of them into a plan, the simulator runs a packet through it. All of them read
- * the match table (ruleset_match.h), so that they cannot disagree about what a match is.
+ * A small closed language of tables, chains, sets, maps and rules. The kernel backend encodes it,
+ * the printer writes it as nft(8) lists it, diff turns two of them into a plan, the simulator runs
+ * a packet through it. All of them read the match table (ruleset_match.h), so that they cannot
+ * disagree about what a match is.
  *
- * The order of sets, chains and rules is the order they were added in, which the compiler makes canonical; elements
- * are sorted by key and unique after ms_ruleset_finish(). Building is sticky: without memory the adding functions
- * return dummies that may be written to, and ms_ruleset_finish() returns -ENOMEM.
+ * The order of sets, chains and rules is the order they were added in, which the compiler makes
+ * canonical; elements are sorted by key and unique after ms_ruleset_finish(). Building is sticky:
+ * without memory the adding functions return dummies that may be written to, and
+ * ms_ruleset_finish() returns -ENOMEM.
  */
 #pragma once
 
@@ -20,7 +22,8 @@
 #include "microseg/net.h"
 #include "microseg/vec.h"
 
-#define MS_KEY_SIZE 40	       /* the largest set key: interface . MAC . IPv6 address, each padded to 4 bytes */
+#define MS_KEY_SIZE                                                                                \
+	40 /* the largest set key: interface . MAC . IPv6 address, each padded to 4 bytes */
 #define MS_VALUE_SIZE 16       /* the largest single field */
 #define MS_COMMENT_SIZE 128    /* bytes of a comment, NUL included; a longer one keeps its end */
 #define MS_MAX_CONCAT 3	       /* fields of a concatenation */
@@ -63,17 +66,19 @@ enum ms_field {
 	MS_FIELD_TCP_FLAGS,	  /* 1, with mask */
 	MS_FIELD_ICMP_TYPE,	  /* 1; implies meta l4proto icmp (and IPv4) */
 	MS_FIELD_ICMP6_TYPE,	  /* 1; implies meta l4proto ipv6-icmp (and IPv6) */
-	MS_FIELD_ND_TARGET,	  /* @th,64,128: target address of a neighbour message; set key by typeof */
-	MS_FIELD_ND_OPTION,	  /* @th,192,16: type and length of the first ND option */
-	MS_FIELD_ND_LLADDR,	  /* @th,208,48: link-layer address in the first ND option; set key by typeof */
-	MS_FIELD_RS_OPTION,	  /* @th,64,16: the same of a router solicitation, which has no target */
-	MS_FIELD_RS_LLADDR,	  /* @th,80,48: likewise; set key by typeof */
-	MS_FIELD_CT_STATE,	  /* 4, flags MS_CT_*; one flag at a time */
-	MS_FIELD_CT_STATUS_DNAT,  /* no value: `ct status dnat`, negated: `ct status ! dnat` */
-	MS_FIELD_FIB_DADDR_TYPE,  /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */
-	MS_FIELD_IP_OPTION_LSRR,  /* no value: `ip option lsrr exists` */
-	MS_FIELD_IP_OPTION_SSRR,  /* likewise */
-	MS_FIELD_EXTHDR_RT,	  /* no value: `exthdr rt exists` (routing header) */
+	MS_FIELD_ND_TARGET, /* @th,64,128: target address of a neighbour message; set key by typeof
+			     */
+	MS_FIELD_ND_OPTION, /* @th,192,16: type and length of the first ND option */
+	MS_FIELD_ND_LLADDR, /* @th,208,48: link-layer address in the first ND option; set key by
+			       typeof */
+	MS_FIELD_RS_OPTION, /* @th,64,16: the same of a router solicitation, which has no target */
+	MS_FIELD_RS_LLADDR, /* @th,80,48: likewise; set key by typeof */
+	MS_FIELD_CT_STATE,  /* 4, flags MS_CT_*; one flag at a time */
+	MS_FIELD_CT_STATUS_DNAT, /* no value: `ct status dnat`, negated: `ct status ! dnat` */
+	MS_FIELD_FIB_DADDR_TYPE, /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */
+	MS_FIELD_IP_OPTION_LSRR, /* no value: `ip option lsrr exists` */
+	MS_FIELD_IP_OPTION_SSRR, /* likewise */
+	MS_FIELD_EXTHDR_RT,	 /* no value: `exthdr rt exists` (routing header) */
 	MS_N_FIELDS,
 };
 
@@ -99,7 +104,8 @@ struct ms_match_expr {
 	uint8_t n_values;
 	enum ms_field fields[MS_MAX_CONCAT];
 	uint8_t mask; /* MS_FIELD_TCP_FLAGS only; 0: none */
-	uint8_t values[MS_ANON_SET_MAX][MS_VALUE_SIZE]; /* as in the packet or the kernel's register */
+	uint8_t values[MS_ANON_SET_MAX]
+		      [MS_VALUE_SIZE]; /* as in the packet or the kernel's register */
 	const char *set;
 };
 
@@ -166,8 +172,8 @@ struct ms_chain {
 };
 
 struct ms_elem {
-	uint8_t key[MS_KEY_SIZE];	/* fields in order, each padded with zeros to a multiple of 4 */
-	uint8_t end[MS_VALUE_SIZE];	/* interval sets: last value that belongs to it */
+	uint8_t key[MS_KEY_SIZE];   /* fields in order, each padded with zeros to a multiple of 4 */
+	uint8_t end[MS_VALUE_SIZE]; /* interval sets: last value that belongs to it */
 	struct ms_rule_verdict verdict; /* maps */
 	const char *comment;		/* or NULL */
 	struct ms_origin origin;
@@ -179,7 +185,7 @@ struct ms_set {
 	bool interval; /* one field only */
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT]; /* give type and length of the key */
-	uint32_t size;			     /* room for elements, declared to the kernel; 0 for interval sets */
+	uint32_t size; /* room for elements, declared to the kernel; 0 for interval sets */
 	MS_VEC(struct ms_elem) elems;
 };
 
@@ -209,59 +215,72 @@ static inline void ms_ruleset_freep(struct ms_ruleset **ruleset)
 	ms_ruleset_free(*ruleset);
 }
 
-struct ms_table *ms_ruleset_add_table(struct ms_ruleset *ruleset, enum ms_family family, const char *name);
-struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms_table *table, const char *name,
-					   enum ms_hook hook, int32_t priority);
-struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_table *table, const char *name);
-/** Adds a set of @n_fields fields; ms_set.map, .interval may be set on the result before elements are added. */
-struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table, const char *name,
-				  size_t n_fields, const enum ms_field *fields);
-/** Adds an element with an all-zero key; fill it with ms_elem_key() before the next one is added, which moves it. */
+struct ms_table *ms_ruleset_add_table(struct ms_ruleset *ruleset, enum ms_family family,
+				      const char *name);
+struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms_table *table,
+					   const char *name, enum ms_hook hook, int32_t priority);
+struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_table *table,
+				      const char *name);
+/** Adds a set of @n_fields fields; ms_set.map, .interval may be set on the result before elements
+ * are added. */
+struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table,
+				  const char *name, size_t n_fields, const enum ms_field *fields);
+/** Adds an element with an all-zero key; fill it with ms_elem_key() before the next one is added,
+ * which moves it. */
 struct ms_elem *ms_ruleset_add_elem(struct ms_ruleset *ruleset, struct ms_set *set);
-/** Writes field number @index of @set's key into @elem: @size bytes at their place, the rest zero. */
-void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, const void *value, size_t size);
+/** Writes field number @index of @set's key into @elem: @size bytes at their place, the rest zero.
+ */
+void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, const void *value,
+		 size_t size);
 
 /**
- * Appends a rule. @origin may be NULL; otherwise its "file:line" becomes the comment. Fill it before the chain's next
- * rule is added, which moves it.
+ * Appends a rule. @origin may be NULL; otherwise its "file:line" becomes the comment. Fill it
+ * before the chain's next rule is added, which moves it.
  */
 struct ms_rule *ms_ruleset_add_rule(struct ms_ruleset *ruleset, struct ms_chain *chain,
 				    const struct ms_origin *origin);
-void ms_rule_match(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
-		   const void *value, size_t size);
-void ms_rule_match_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, uint8_t value);
-/** @value in host order; written in network order for packet fields, in host order for meta and ct. */
-void ms_rule_match_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, uint16_t value);
-void ms_rule_match_u32(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
-		       uint32_t value);
+void ms_rule_match(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		   bool negate, const void *value, size_t size);
+void ms_rule_match_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		      uint8_t value);
+/** @value in host order; written in network order for packet fields, in host order for meta and ct.
+ */
+void ms_rule_match_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		       uint16_t value);
+void ms_rule_match_u32(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		       bool negate, uint32_t value);
 /** An interface name; a trailing '*' matches the prefix. */
-void ms_rule_match_text(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
-			const char *value);
-void ms_rule_match_range(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, const void *first,
-			 const void *last, size_t size);
+void ms_rule_match_text(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			bool negate, const char *value);
+void ms_rule_match_range(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			 const void *first, const void *last, size_t size);
 /** One of 1-byte values (types, protocols). */
-void ms_rule_match_any_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, size_t n_values,
-			  const uint8_t *values);
+void ms_rule_match_any_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			  size_t n_values, const uint8_t *values);
 /** One of 2-byte values in host order (ether types). */
-void ms_rule_match_any_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, size_t n_values,
-			   const uint16_t *values);
-void ms_rule_match_set(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate, const char *set,
-		       size_t n_fields, const enum ms_field *fields);
-void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate);
+void ms_rule_match_any_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			   size_t n_values, const uint16_t *values);
+void ms_rule_match_set(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate,
+		       const char *set, size_t n_fields, const enum ms_field *fields);
+void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			   bool negate);
 /** `tcp flags syn / fin,syn,rst,ack`: a segment that opens a connection. */
 void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate);
 
 void ms_rule_counter(struct ms_ruleset *ruleset, struct ms_rule *rule);
-void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix, uint16_t group);
+void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix,
+		 uint16_t group);
 void ms_rule_set_priority(struct ms_ruleset *ruleset, struct ms_rule *rule, uint32_t priority);
 void ms_rule_reject(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_stmt_kind kind);
-void ms_rule_verdict(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_verdict_kind kind, const char *chain);
-void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *map, size_t n_fields,
-		  const enum ms_field *fields);
+void ms_rule_verdict(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_verdict_kind kind,
+		     const char *chain);
+void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *map,
+		  size_t n_fields, const enum ms_field *fields);
 
 /**
- * Ends building: sorts elements, removes duplicates, checks that every set, map and chain named exists and that keys
- * fit, computes the hash. Returns 0, -ENOMEM, or -EINVAL for a ruleset that no kernel would take (a compiler bug).
+ * Ends building: sorts elements, removes duplicates, checks that every set, map and chain named
+ * exists and that keys fit, computes the hash. Returns 0, -ENOMEM, or -EINVAL for a ruleset that no
+ * kernel would take (a compiler bug).
  */
 int ms_ruleset_finish(struct ms_ruleset *ruleset);
 
@@ -273,11 +292,13 @@ const struct ms_set *ms_table_set(const struct ms_table *table, const char *name
 size_t ms_set_key_size(const struct ms_set *set);
 
 /**
- * Appends @ruleset exactly as `nft list table` (1.0.6) prints each table when it was loaded afresh, less counters and
- * the table's flags line. @narrow, or NULL for all: an "env/service"; then only what concerns that service.
+ * Appends @ruleset exactly as `nft list table` (1.0.6) prints each table when it was loaded afresh,
+ * less counters and the table's flags line. @narrow, or NULL for all: an "env/service"; then only
+ * what concerns that service.
  */
 void ms_ruleset_print(const struct ms_ruleset *ruleset, const char *narrow, struct ms_str *out);
-/** Appends one rule as it stands in such a listing, without blanks before and a newline behind it. */
+/** Appends one rule as it stands in such a listing, without blanks before and a newline behind it.
+ */
 void ms_rule_print(enum ms_family family, const struct ms_rule *rule, struct ms_str *out);
 /** Likewise one element of @set. */
 void ms_elem_print(const struct ms_set *set, const struct ms_elem *elem, struct ms_str *out);
@@ -316,7 +337,8 @@ struct ms_plan {
  * Computes how to get from @from (NULL: nothing installed) to @to (NULL: take everything away).
  * Equal rulesets give an empty plan. Returns 0 or -ENOMEM.
  */
-int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to, struct ms_plan *ret_plan);
+int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to,
+		 struct ms_plan *ret_plan);
 void ms_plan_fini(struct ms_plan *plan);
 /** Counts elements added and deleted, and everything else, for the log line. */
 void ms_plan_count(const struct ms_plan *plan, size_t *ret_elems, size_t *ret_others);

@@ -2,13 +2,13 @@
 /*
  * The match table: one row for each thing a rule can look at.
  *
- * A row says how nft(8) 1.0.6 writes the field, which bytes the kernel is to load for it, what it implies about the
- * packet, how a value prints, and how a packet answers it. Encoder, printer and simulator read the same row; a new
- * match is a new row.
+ * A row says how nft(8) 1.0.6 writes the field, which bytes the kernel is to load for it, what it
+ * implies about the packet, how a value prints, and how a packet answers it. Encoder, printer and
+ * simulator read the same row; a new match is a new row.
  *
- * What a field implies (`ip saddr` implies IPv4, `tcp dport` implies tcp) is not part of a rule. The encoder emits it
- * once a rule, nft leaves it out of its listings, and a packet to which it does not apply has no answer: then the
- * match fails, negated or not.
+ * What a field implies (`ip saddr` implies IPv4, `tcp dport` implies tcp) is not part of a rule.
+ * The encoder emits it once a rule, nft leaves it out of its listings, and a packet to which it
+ * does not apply has no answer: then the match fails, negated or not.
  */
 #pragma once
 
@@ -21,14 +21,14 @@
 
 /** Where the kernel finds the field's bytes. */
 enum ms_load {
-	MS_LOAD_META,	  /* key: NFT_META_* */
-	MS_LOAD_CT,	  /* key: NFT_CT_* */
-	MS_LOAD_FIB,	  /* key: NFT_FIB_RESULT_*, flags NFTA_FIB_F_DADDR */
-	MS_LOAD_LINK,	  /* payload, link-layer header */
-	MS_LOAD_NETWORK,  /* payload, network header */
+	MS_LOAD_META,	   /* key: NFT_META_* */
+	MS_LOAD_CT,	   /* key: NFT_CT_* */
+	MS_LOAD_FIB,	   /* key: NFT_FIB_RESULT_*, flags NFTA_FIB_F_DADDR */
+	MS_LOAD_LINK,	   /* payload, link-layer header */
+	MS_LOAD_NETWORK,   /* payload, network header */
 	MS_LOAD_TRANSPORT, /* payload, transport header */
 	MS_LOAD_IP_OPTION, /* key: option number; answers present or absent */
-	MS_LOAD_EXTHDR,	  /* key: IPv6 extension header; answers present or absent */
+	MS_LOAD_EXTHDR,	   /* key: IPv6 extension header; answers present or absent */
 };
 
 /** How a value prints. */
@@ -54,7 +54,8 @@ struct ms_symbol {
 struct ms_sim_packet {
 	char iifname[16]; /* "" before there is one, as in output */
 	char oifname[16]; /* likewise in prerouting and input */
-	bool ether;	  /* has a link-layer header: bridge frames, and inet packets that came over ethernet */
+	bool ether;	  /* has a link-layer header: bridge frames, and inet packets that came over
+			     ethernet */
 	uint8_t ether_saddr[6];
 	uint8_t ether_daddr[6];
 	uint16_t ether_type; /* host order: 0x0800 IPv4, 0x86dd IPv6, 0x0806 ARP, or another */
@@ -81,9 +82,10 @@ struct ms_sim_packet {
 	uint16_t sport; /* tcp, udp, sctp; host order */
 	uint16_t dport;
 	uint8_t tcp_flags;
-	uint8_t icmp_type; /* icmp and icmp6 */
+	uint8_t icmp_type;     /* icmp and icmp6 */
 	uint8_t nd_target[16]; /* icmp6, bytes 8 to 23 of the message */
-	uint8_t nd_option[2];  /* type and length of its first option; zero: the message ends before it */
+	uint8_t nd_option[2];  /* type and length of its first option; zero: the message ends before
+				  it */
 	uint8_t nd_lladdr[6];
 
 	uint32_t ct_state; /* one of MS_CT_* */
@@ -93,9 +95,10 @@ struct ms_sim_packet {
 };
 
 struct ms_field_row {
-	const char *name;	 /* as nft writes it: "ip saddr" */
-	uint8_t size;		 /* bytes of a value; 0: MS_VALUE_NONE */
-	bool host_order;	 /* numbers are in host order in the kernel's register, not as on the wire */
+	const char *name; /* as nft writes it: "ip saddr" */
+	uint8_t size;	  /* bytes of a value; 0: MS_VALUE_NONE */
+	bool host_order;  /* numbers are in host order in the kernel's register, not as on the wire
+			   */
 	enum ms_value_kind value;
 	const struct ms_symbol *symbols; /* of MS_VALUE_SYMBOL, ended by a NULL name */
 	enum ms_value_kind symbols_else;
@@ -108,13 +111,14 @@ struct ms_field_row {
 	uint32_t key;	 /* meta, ct, fib, option or extension header */
 	uint16_t offset; /* bytes into the header, of payload loads */
 
-	enum ms_ip needs_ip;	  /* MS_IP4, MS_IP6: implied; MS_IP_NONE: nothing */
-	bool needs_arp;		  /* implied: ARP */
-	uint8_t needs_l4proto;	  /* implied transport protocol; 0: nothing */
+	enum ms_ip needs_ip;   /* MS_IP4, MS_IP6: implied; MS_IP_NONE: nothing */
+	bool needs_arp;	       /* implied: ARP */
+	uint8_t needs_l4proto; /* implied transport protocol; 0: nothing */
 
 	/**
-	 * Writes the packet's value as the kernel's register has it (row.size bytes; 1 or 0 in one byte for
-	 * MS_VALUE_NONE). Returns false when the packet has no answer: then no match holds, negated or not.
+	 * Writes the packet's value as the kernel's register has it (row.size bytes; 1 or 0 in one
+	 * byte for MS_VALUE_NONE). Returns false when the packet has no answer: then no match
+	 * holds, negated or not.
 	 */
 	bool (*read)(const struct ms_sim_packet *packet, uint8_t *value);
 };
@@ -134,5 +138,6 @@ void ms_field_print(enum ms_field field, const uint8_t *value, struct ms_str *ou
 /** Likewise, with the number even where there is a word for it, as an end of a range. */
 void ms_field_print_number(enum ms_field field, const uint8_t *value, struct ms_str *out);
 
-/** Does the interface name pattern (16 bytes, padded with zeros) end in '*'? Then it matches the bytes before. */
+/** Does the interface name pattern (16 bytes, padded with zeros) end in '*'? Then it matches the
+ * bytes before. */
 bool ms_name_is_prefix(const uint8_t *name, size_t *ret_len);

@@ -2,9 +2,10 @@
 /*
  * Simulate: what a ruleset does to a packet, without a kernel.
  *
- * One hook at a time (ms_simulate_hook), or the whole way of one packet through a node (ms_simulate_flow): which hooks
- * it passes in which order, with which interface names, is knowledge about Linux that stands here and nowhere else.
- * There is no connection tracking: the packet says what conntrack would say of it.
+ * One hook at a time (ms_simulate_hook), or the whole way of one packet through a node
+ * (ms_simulate_flow): which hooks it passes in which order, with which interface names, is
+ * knowledge about Linux that stands here and nowhere else. There is no connection tracking: the
+ * packet says what conntrack would say of it.
  */
 #pragma once
 
@@ -29,13 +30,16 @@ struct ms_sim_result {
 };
 
 /**
- * Runs @packet through all base chains of @hook in @family, by ascending priority, and adds to @result (zeroed before
- * the first call). The path is allocated in @arena; NULL: none is kept. Statements that write meta write @packet.
+ * Runs @packet through all base chains of @hook in @family, by ascending priority, and adds to
+ * @result (zeroed before the first call). The path is allocated in @arena; NULL: none is kept.
+ * Statements that write meta write @packet.
  *
- * Returns 0; -ENOMEM; -ELOOP when jumps nest deeper than MS_SIM_DEPTH; -ENOENT when a set or chain named is not there.
+ * Returns 0; -ENOMEM; -ELOOP when jumps nest deeper than MS_SIM_DEPTH; -ENOENT when a set or chain
+ * named is not there.
  */
 int ms_simulate_hook(const struct ms_ruleset *ruleset, enum ms_family family, enum ms_hook hook,
-		     struct ms_sim_packet *packet, struct ms_arena *arena, struct ms_sim_result *result);
+		     struct ms_sim_packet *packet, struct ms_arena *arena,
+		     struct ms_sim_result *result);
 
 /** One packet that opens a connection, and where its two ends are. */
 struct ms_sim_flow {
@@ -46,15 +50,16 @@ struct ms_sim_flow {
 	struct ms_addr saddr;
 	struct ms_addr daddr; /* of the endpoint, also for translated traffic */
 	uint8_t proto;
-	uint16_t port;	      /* destination port or ICMP type */
-	bool published;	      /* translated by the engine (ct status dnat) */
-	const char *outside;  /* the interface to the rest of the world, e.g. "eth0" */
+	uint16_t port;	     /* destination port or ICMP type */
+	bool published;	     /* translated by the engine (ct status dnat) */
+	const char *outside; /* the interface to the rest of the world, e.g. "eth0" */
 };
 
 /**
- * Runs the first packet of @flow through every hook that it passes on this node: the bridge's and, through br_netfilter
- * or routing, the inet ones. Endpoints are bridge ports, or routed veths when their `bridge` is "". Returns as above,
- * and -EINVAL when neither end is an endpoint.
+ * Runs the first packet of @flow through every hook that it passes on this node: the bridge's and,
+ * through br_netfilter or routing, the inet ones. Endpoints are bridge ports, or routed veths when
+ * their `bridge` is "". Returns as above, and -EINVAL when neither end is an endpoint.
  */
 int ms_simulate_flow(const struct ms_ruleset *ruleset, const struct ms_inventory *inventory,
-		     const struct ms_sim_flow *flow, struct ms_arena *arena, struct ms_sim_result *result);
+		     const struct ms_sim_flow *flow, struct ms_arena *arena,
+		     struct ms_sim_result *result);

@@ -6,8 +6,8 @@
  *	r = ms_vec_push(&addrs, addr);          heap: ms_vec_fini() when done
  *	r = ms_avec_push(arena, &addrs, addr);  arena: freed with the arena
  *
- * One vec lives either on the heap or in an arena, never both. Items move when it grows: keep indexes, not
- * pointers, while still pushing.
+ * One vec lives either on the heap or in an arena, never both. Items move when it grows: keep
+ *indexes, not pointers, while still pushing.
  */
 #pragma once
 
@@ -24,8 +24,10 @@
 		size_t n_room;                                                                     \
 	}
 
-/** Makes room for one more item of @item_size bytes. Returns 0 or -ENOMEM. @arena NULL means the heap. */
-int ms_vec_grow(struct ms_arena *arena, void **items, size_t *n_room, size_t n_items, size_t item_size);
+/** Makes room for one more item of @item_size bytes. Returns 0 or -ENOMEM. @arena NULL means the
+ * heap. */
+int ms_vec_grow(struct ms_arena *arena, void **items, size_t *n_room, size_t n_items,
+		size_t item_size);
 
 /** Appends @value. Evaluates to 0 or -ENOMEM. */
 #define ms_vec_push(vec, ...) ms_avec_push(NULL, vec, __VA_ARGS__)

@@ -32,14 +32,15 @@ static char *format_message(struct ms_arena *arena, const char *format, va_list 
 	struct ms_str text = {0};
 
 	ms_str_addv(&text, format, args);
-	char *copy = text.failed ? NULL : ms_arena_strndup(arena, text.text ? text.text : "", text.len);
+	char *copy =
+		text.failed ? NULL : ms_arena_strndup(arena, text.text ? text.text : "", text.len);
 	ms_str_fini(&text);
 	return copy;
 }
 
 void ms_diags_add(struct ms_diags *diags, enum ms_severity severity, const char *code,
-		  const struct ms_origin *at, const char *source_line, const char *hint, const char *format,
-		  ...)
+		  const struct ms_origin *at, const char *source_line, const char *hint,
+		  const char *format, ...)
 {
 	va_list args;
 
@@ -76,8 +77,9 @@ static int compare_diags(const void *left, const void *right)
 }
 
 /*
- * The source line, with what could deceive a terminal escaped, and below it the marker: blanks up to the column (tabs
- * kept, so that it lines up), ^ and ~~~, as wide as what stands above. Columns count characters.
+ * The source line, with what could deceive a terminal escaped, and below it the marker: blanks up
+ * to the column (tabs kept, so that it lines up), ^ and ~~~, as wide as what stands above. Columns
+ * count characters.
  */
 static void print_source(const struct ms_diag *diag, struct ms_str *out)
 {
@@ -98,7 +100,7 @@ static void print_source(const struct ms_diag *diag, struct ms_str *out)
 		if (at < diag->at.column && tab)
 			ms_str_add_char(&marker, '\t');
 		for (size_t i = 0; i < columns && at < end && !(tab && at < diag->at.column); i++)
-			ms_str_add_char(&marker, at < diag->at.column		? ' '
+			ms_str_add_char(&marker, at < diag->at.column		   ? ' '
 						 : at == diag->at.column && i == 0 ? '^'
 										   : '~');
 	}
@@ -144,11 +146,12 @@ void ms_diags_sort(struct ms_diags *diags)
 void ms_diags_print(struct ms_diags *diags, struct ms_str *out, bool color)
 {
 	ms_diags_sort(diags);
-	ms_vec_each(struct ms_diag, diag, &diags->list)
+	ms_vec_each (struct ms_diag, diag, &diags->list)
 		print_diag(diag, out, color);
 }
 
-/* Optimal string alignment distance: an insertion, deletion, change or swap of neighbours costs 1. */
+/* Optimal string alignment distance: an insertion, deletion, change or swap of neighbours costs 1.
+ */
 static size_t edit_distance(const char *a, const char *b)
 {
 	size_t n = strlen(a), m = strlen(b);

@@ -97,7 +97,7 @@ void ms_str_addf(struct ms_str *str, const char *format, ...)
 static size_t utf8_decode(const unsigned char *s, uint32_t *ret_code)
 {
 	static const uint32_t lowest[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t len = s[0] < 0x80		? 1
+	size_t len = s[0] < 0x80	     ? 1
 		     : (s[0] & 0xe0) == 0xc0 ? 2
 		     : (s[0] & 0xf0) == 0xe0 ? 3
 		     : (s[0] & 0xf8) == 0xf0 ? 4

@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-int ms_vec_grow(struct ms_arena *arena, void **items, size_t *n_room, size_t n_items, size_t item_size)
+int ms_vec_grow(struct ms_arena *arena, void **items, size_t *n_room, size_t n_items,
+		size_t item_size)
 {
 	if (n_items < *n_room)
 		return 0;

@@ -4,18 +4,21 @@
  *
  * Two layers, each default-deny on its own.
  *
- * The guard (guard.c) knows ports: which MAC and which addresses a frame from this port may carry. A managed port that
- * is not in its set passes nothing, so a container cannot speak before it is known, and no event has to arrive in time.
+ * The guard (guard.c) knows ports: which MAC and which addresses a frame from this port may carry.
+ * A managed port that is not in its set passes nothing, so a container cannot speak before it is
+ * known, and no event has to arrive in time.
  *
- * The policy (judge.c, services.c) knows addresses: a connection is dispatched by one lookup of the local endpoint to
- * the chain of its service, whose grants are one rule each. Peers are plain sets. Where nothing granted the flow, the
- * end chain of its environment finds the reason (no grant, fence, unidentified) and goes to the refusal for it.
+ * The policy (judge.c, services.c) knows addresses: a connection is dispatched by one lookup of the
+ * local endpoint to the chain of its service, whose grants are one rule each. Peers are plain sets.
+ * Where nothing granted the flow, the end chain of its environment finds the reason (no grant,
+ * fence, unidentified) and goes to the refusal for it.
  *
- * Between them runs the seam: same-bridge packets get a stamp when the inet layer sees them, and the bridge drops IP
- * frames without it. Nothing rests on a sysctl.
+ * Between them runs the seam: same-bridge packets get a stamp when the inet layer sees them, and
+ * the bridge drops IP frames without it. Nothing rests on a sysctl.
  *
- * What depends on the policy becomes rules, what depends on running endpoints becomes elements; a service's chains exist
- * while it has an endpoint. Everything is emitted in the order of the policy and the inventory, which are canonical.
+ * What depends on the policy becomes rules, what depends on running endpoints becomes elements; a
+ * service's chains exist while it has an endpoint. Everything is emitted in the order of the policy
+ * and the inventory, which are canonical.
  */
 #include "compiler.h"
 
@@ -60,7 +63,8 @@ enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpo
 {
 	if (endpoint->state != MS_ENDPOINT_IDENTIFIED)
 		return policy->unidentified;
-	const struct ms_service *service = ms_policy_service(policy, endpoint->env, endpoint->service);
+	const struct ms_service *service =
+		ms_policy_service(policy, endpoint->env, endpoint->service);
 	if (service)
 		return service->mode;
 	return ms_policy_env(policy, endpoint->env)->mode;
@@ -86,7 +90,8 @@ void rule_accept(struct compiler *c, struct ms_rule *rule)
 	ms_rule_verdict(c->ruleset, rule, MS_VERDICT_ACCEPT, NULL);
 }
 
-void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate, const char *set)
+void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate,
+	      const char *set)
 {
 	ms_rule_match_set(c->ruleset, rule, negate, set, 1, &field);
 }
@@ -96,13 +101,14 @@ void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field fie
 	rule_set(c, rule, field, negate, "managed");
 }
 
-void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target)
+void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field,
+		   const char *target)
 {
 	struct ms_rule *skipped = rule_add(c, chain);
 
 	rule_set(c, skipped, field, false, "skipped");
 	rule_accept(c, skipped);
-	ms_vec_each(const char *, pattern, &c->inventory->patterns) {
+	ms_vec_each (const char *, pattern, &c->inventory->patterns) {
 		struct ms_rule *rule = rule_add(c, chain);
 
 		ms_rule_match_text(c->ruleset, rule, field, false, *pattern);
@@ -121,9 +127,9 @@ static void note_mode(struct compiler *c, enum ms_mode mode)
 static void note_modes(struct compiler *c)
 {
 	note_mode(c, c->policy->unidentified);
-	ms_vec_each(struct ms_env, env, &c->policy->envs)
+	ms_vec_each (struct ms_env, env, &c->policy->envs)
 		note_mode(c, env->mode);
-	ms_vec_each(struct ms_service, service, &c->policy->services)
+	ms_vec_each (struct ms_service, service, &c->policy->services)
 		note_mode(c, service->mode);
 }
 
@@ -137,8 +143,8 @@ static void find_shared(struct compiler *c)
 {
 	ms_addr_vec all = {0};
 
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
-		ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
 			if (ms_addr_is_link_local(addr) && ms_vec_push(&all, *addr) < 0)
 				c->ruleset->failed = true;
 	ms_vec_sort(&all, compare_addrs);
@@ -160,7 +166,7 @@ static int compare_identities(const void *left, const void *right)
 
 static void find_members(struct compiler *c)
 {
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
 		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && endpoint_is_known(endpoint) &&
 		    ms_avec_push(c->ruleset->arena, &c->members, endpoint) < 0)
 			c->ruleset->failed = true;
@@ -183,7 +189,7 @@ bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed
 
 static bool has_routed_link(const struct ms_inventory *inventory)
 {
-	ms_vec_each(struct ms_managed_link, link, &inventory->links)
+	ms_vec_each (struct ms_managed_link, link, &inventory->links)
 		if (!link->bridge && link_is_known(inventory, link))
 			return true;
 	return false;
@@ -251,9 +257,9 @@ time_t ms_compile_next_end(const struct ms_policy *policy, time_t now)
 {
 	time_t next = 0;
 
-	ms_vec_each(struct ms_crossing, crossing, &policy->crossings)
+	ms_vec_each (struct ms_crossing, crossing, &policy->crossings)
 		note_end(crossing->until, now, &next);
-	ms_vec_each(struct ms_exception, exception, &policy->exceptions)
+	ms_vec_each (struct ms_exception, exception, &policy->exceptions)
 		note_end(exception->until, now, &next);
 	return next;
 }

@@ -5,14 +5,11 @@
  *	sets.c      addresses and interfaces of the endpoints, as set and map elements
  *	guard.c     bridge microseg: who may send as whom
  *	judge.c     inet microseg: base chains, baseline, dispatch on the local endpoint
- *	guard_routed.c  the same for routed veths, and the mirror: nobody else may use an endpoint's address
- *	services.c  the chains of a service: its grants, one rule each
- *	grants.c    what the documents grant east-west, after fence and second key
- *	never.c     what beats all grants
- *	match.c     ports and nets of a grant
- *	ends.c      where no grant covered the flow: which reason
- *	refuse.c    where refusals end: count, log, verdict
- *	door.c      the ruleset of a node without a policy
+ *	guard_routed.c  the same for routed veths, and the mirror: nobody else may use an endpoint's
+ *address services.c  the chains of a service: its grants, one rule each grants.c    what the
+ *documents grant east-west, after fence and second key never.c     what beats all grants match.c
+ *ports and nets of a grant ends.c      where no grant covered the flow: which reason refuse.c where
+ *refusals end: count, log, verdict door.c      the ruleset of a node without a policy
  */
 #pragma once
 
@@ -25,9 +22,11 @@
 #define PRIORITY_RAW (-300)	      /* inet: before connection tracking, after reassembly */
 #define PRIORITY_BRIDGE_DSTNAT (-300) /* bridge prerouting, before br_netfilter */
 #define PRIORITY_STAMP (-20)	      /* inet forward, just before the policy */
-#define PRIORITY_POLICY (-10)	      /* inet forward, input, output: behind DNAT, before others' filters */
-#define PRIORITY_STRICT 49	      /* bridge forward, before the seam */
-#define PRIORITY_SEAM 50	      /* bridge forward, behind br_netfilter (0) */
+#define PRIORITY_POLICY                                                                            \
+	(-10)		   /* inet forward, input, output: behind DNAT, before others' filters     \
+			    */
+#define PRIORITY_STRICT 49 /* bridge forward, before the seam */
+#define PRIORITY_SEAM 50   /* bridge forward, behind br_netfilter (0) */
 
 /* meta priority of same-bridge packets that the policy layer has seen: 4d53:1 */
 #define STAMP 0x4d530001u
@@ -59,27 +58,32 @@ struct compiler {
 	struct ms_ruleset *ruleset;
 	struct ms_table *bridge;
 	struct ms_table *inet;
-	struct ms_table *arp; /* NULL without routed veths */
-	bool audits;   /* some environment, service or `unidentified` is in audit */
-	bool enforces; /* some is in enforce */
+	struct ms_table *arp;	   /* NULL without routed veths */
+	bool audits;		   /* some environment, service or `unidentified` is in audit */
+	bool enforces;		   /* some is in enforce */
 	struct set_entry *sets[3]; /* by table: sets.c */
-	MS_VEC(struct ms_endpoint *) members; /* the known identified endpoints, sorted by identity */
-	ms_addr_vec shared; /* link-local addresses that several endpoints have, sorted */
+	MS_VEC(struct ms_endpoint *)
+	members;	      /* the known identified endpoints, sorted by identity */
+	ms_addr_vec shared;   /* link-local addresses that several endpoints have, sorted */
 	station_vec disputed; /* see claims.c; sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
 };
 
-/* A name made in the ruleset's arena. Never NULL: without memory the ruleset is failed and the name is "". */
-const char *name_of(struct compiler *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A name made in the ruleset's arena. Never NULL: without memory the ruleset is failed and the name
+ * is "". */
+const char *name_of(struct compiler *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 enum ms_mode stricter(enum ms_mode a, enum ms_mode b);
 enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpoint *endpoint);
-/* Does the data plane know this endpoint? Pending ones, and ports of a bridge not yet under control, stay closed. */
+/* Does the data plane know this endpoint? Pending ones, and ports of a bridge not yet under
+ * control, stay closed. */
 bool endpoint_is_known(const struct ms_endpoint *endpoint);
 /* Bridges are; a routed veth is as known as its endpoint. */
 bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed_link *link);
-/* Does @addr say who @endpoint is? Link-local addresses do where no other endpoint of the node has the same. */
+/* Does @addr say who @endpoint is? Link-local addresses do where no other endpoint of the node has
+ * the same. */
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 
 /* sets.c */
@@ -90,17 +94,23 @@ void sets_fill(struct compiler *c);
 /* claims.c: MACs that several ports of one bridge have, or a port and the host. */
 void claims_find_disputed(struct compiler *c);
 bool claims_mac_is_disputed(const struct compiler *c, const struct ms_endpoint *endpoint);
-/* May the endpoint send from this address of its interface? Not if it is the host's, or no address of a link at all. */
-bool claims_addr_is_own(const struct compiler *c, const struct ms_endpoint *endpoint, const struct ms_addr *addr);
+/* May the endpoint send from this address of its interface? Not if it is the host's, or no address
+ * of a link at all. */
+bool claims_addr_is_own(const struct compiler *c, const struct ms_endpoint *endpoint,
+			const struct ms_addr *addr);
 void sets_fini(struct compiler *c);
-/* The peer set of a service, declared and filled at its first use; the environment's when @service is NULL. */
-const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service);
+/* The peer set of a service, declared and filled at its first use; the environment's when @service
+ * is NULL. */
+const char *sets_peer(struct compiler *c, const struct family *family, const char *env,
+		      const char *service);
 /* A shared interval set with @ranges of @family. */
 const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer);
 /* The addresses of a node, of all nodes when @node is NULL. */
 const char *sets_node(struct compiler *c, const struct family *family, const char *node);
-/* Adds @addr -> goto @chain to the verdict map @map ("to", "from", "host", "into") of its family. */
-void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr, const char *chain);
+/* Adds @addr -> goto @chain to the verdict map @map ("to", "from", "host", "into") of its family.
+ */
+void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr,
+		   const char *chain);
 
 /* guard*.c, judge.c, services.c, door.c */
 void guard_compile_bridge(struct compiler *c);
@@ -130,11 +140,14 @@ struct granted {
 };
 typedef void (*grant_fn)(const struct granted *granted, void *userdata);
 /* Calls @fn for everything that is granted towards @provider, in the order of the policy. */
-void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata);
+void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn fn,
+		    void *userdata);
 /* The same from @consumer towards host, nodes and nets. */
-void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn, void *userdata);
+void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn,
+		     void *userdata);
 
-/* Calls @fn for every source in another environment and the ports for which its fence to @provider is lifted. */
+/* Calls @fn for every source in another environment and the ports for which its fence to @provider
+ * is lifted. */
 void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata);
 
 /* ends.c: the resolvers of the sender's environment, where a fence is lifted for @lifted. */
@@ -145,8 +158,10 @@ void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct 
 const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);
 const char *end_link_name(struct compiler *c, const char *env, enum ms_mode mode);
 
-/* Ends @chain for interfaces by name: skipped ones pass, those of a managed pattern go to @target. */
-void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *target);
+/* Ends @chain for interfaces by name: skipped ones pass, those of a managed pattern go to @target.
+ */
+void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field,
+		   const char *target);
 
 /* never.c: jumps to the rules that beat all grants, where there are any, and those rules. */
 void never_jump_forwarded(struct compiler *c, struct ms_chain *from);
@@ -161,8 +176,8 @@ void match_ports(struct compiler *c, struct ms_rule *rule, const struct family *
 		 const struct ms_ports *ports);
 /* Does @peer, a net, have addresses of @family? Only then may it be matched there. */
 bool has_ranges(const struct ms_peer *peer, const struct family *family);
-void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family, enum ms_field field,
-	       const struct ms_peer *peer);
+void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family,
+	       enum ms_field field, const struct ms_peer *peer);
 
 /* refuse.c */
 /* The chain that refuses, or in audit lets pass, for @reason. Marks it as needed. */
@@ -174,5 +189,6 @@ void refuse_compile(struct compiler *c, struct ms_table *table);
 struct ms_rule *rule_add(struct compiler *c, struct ms_chain *chain);
 void rule_goto(struct compiler *c, struct ms_rule *rule, const char *chain);
 void rule_accept(struct compiler *c, struct ms_rule *rule);
-void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate, const char *set);
+void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate,
+	      const char *set);
 void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The closed door: what an armed node enforces while it cannot read any policy. Managed interfaces, found by name alone,
- * pass nothing but ARP, neighbour discovery and DHCP.
+ * The closed door: what an armed node enforces while it cannot read any policy. Managed interfaces,
+ * found by name alone, pass nothing but ARP, neighbour discovery and DHCP.
  */
 #include "compiler.h"
 
@@ -39,8 +39,8 @@ static void compile_door(struct compiler *c, struct ms_table *table)
 		  refusal(c, table, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, MS_MODE_ENFORCE));
 }
 
-static void compile_hook(struct compiler *c, struct ms_table *table, const char *name, enum ms_hook hook,
-			 int32_t priority, enum ms_field field)
+static void compile_hook(struct compiler *c, struct ms_table *table, const char *name,
+			 enum ms_hook hook, int32_t priority, enum ms_field field)
 {
 	struct ms_chain *chain = ms_ruleset_add_base_chain(c->ruleset, table, name, hook, priority);
 
@@ -53,7 +53,7 @@ static void declare_skipped(struct compiler *c, struct ms_table *table)
 	struct ms_set *set = ms_ruleset_add_set(c->ruleset, table, "skipped", 1, &link);
 
 	set->size = 256;
-	ms_vec_each(const char *, name, &c->inventory->skipped)
+	ms_vec_each (const char *, name, &c->inventory->skipped)
 		ms_elem_key(set, ms_ruleset_add_elem(c->ruleset, set), 0, *name, strlen(*name));
 	while (set->size < set->elems.n_items)
 		set->size *= 4;
@@ -62,7 +62,8 @@ static void declare_skipped(struct compiler *c, struct ms_table *table)
 void door_compile(struct compiler *c)
 {
 	declare_skipped(c, c->bridge);
-	compile_hook(c, c->bridge, "prerouting", MS_HOOK_PREROUTING, PRIORITY_BRIDGE_DSTNAT, MS_FIELD_IIFNAME);
+	compile_hook(c, c->bridge, "prerouting", MS_HOOK_PREROUTING, PRIORITY_BRIDGE_DSTNAT,
+		     MS_FIELD_IIFNAME);
 	compile_hook(c, c->bridge, "output", MS_HOOK_OUTPUT, PRIORITY_SEAM, MS_FIELD_OIFNAME);
 	compile_door(c, c->bridge);
 	refuse_compile(c, c->bridge);

@@ -2,17 +2,18 @@
 /*
  * Grants: what the documents and the exceptions give one service, after fence and second key.
  *
- * An `allow` for endpoints is worth what the fence and, under two keys, the consumer's `needs` leave of its ports. The
- * result is a list of (peer, ports, origin) that become rules as they are.
+ * An `allow` for endpoints is worth what the fence and, under two keys, the consumer's `needs`
+ * leave of its ports. The result is a list of (peer, ports, origin) that become rules as they are.
  */
 #include "compiler.h"
 
 #include <string.h>
 
-static void intersect(struct compiler *c, const ms_ports_vec *a, const ms_ports_vec *b, ms_ports_vec *out)
+static void intersect(struct compiler *c, const ms_ports_vec *a, const ms_ports_vec *b,
+		      ms_ports_vec *out)
 {
-	ms_vec_each(struct ms_ports, x, a)
-		ms_vec_each(struct ms_ports, y, b) {
+	ms_vec_each (struct ms_ports, x, a)
+		ms_vec_each (struct ms_ports, y, b) {
 			struct ms_ports both = {
 				.proto = x->proto,
 				.first = x->first > y->first ? x->first : y->first,
@@ -28,7 +29,7 @@ static void intersect(struct compiler *c, const ms_ports_vec *a, const ms_ports_
 
 static void append(struct compiler *c, const ms_ports_vec *from, ms_ports_vec *to)
 {
-	ms_vec_each(struct ms_ports, ports, from)
+	ms_vec_each (struct ms_ports, ports, from)
 		if (ms_avec_push(c->ruleset->arena, to, *ports) < 0)
 			c->ruleset->failed = true;
 }
@@ -43,14 +44,14 @@ static bool peer_covers(const struct ms_peer *peer, const struct ms_service *own
 }
 
 /* What is left of @ports behind the fence between @env/@service and the provider. */
-static ms_ports_vec through_fence(struct compiler *c, const struct subject *provider, const char *env,
-				  const char *service, const ms_ports_vec *ports)
+static ms_ports_vec through_fence(struct compiler *c, const struct subject *provider,
+				  const char *env, const char *service, const ms_ports_vec *ports)
 {
 	ms_ports_vec lifted = {0}, left = {0};
 
 	if (strcmp(env, provider->env) == 0)
 		return *ports;
-	ms_vec_each(struct ms_crossing, crossing, &c->policy->crossings)
+	ms_vec_each (struct ms_crossing, crossing, &c->policy->crossings)
 		if ((!crossing->until || c->options->now < crossing->until) &&
 		    peer_covers(&crossing->from, NULL, env, service) &&
 		    peer_covers(&crossing->to, NULL, provider->env, provider->name))
@@ -60,8 +61,8 @@ static ms_ports_vec through_fence(struct compiler *c, const struct subject *prov
 	return left;
 }
 
-static void lift(const struct subject *provider, const struct ms_crossing *crossing, const char *env, grant_fn fn,
-		 void *userdata)
+static void lift(const struct subject *provider, const struct ms_crossing *crossing,
+		 const char *env, grant_fn fn, void *userdata)
 {
 	struct granted lifted = {
 		.env = env,
@@ -76,7 +77,7 @@ static void lift(const struct subject *provider, const struct ms_crossing *cross
 
 void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata)
 {
-	ms_vec_each(struct ms_crossing, crossing, &c->policy->crossings) {
+	ms_vec_each (struct ms_crossing, crossing, &c->policy->crossings) {
 		if ((crossing->until && c->options->now >= crossing->until) ||
 		    !peer_covers(&crossing->to, NULL, provider->env, provider->name))
 			continue;
@@ -84,7 +85,7 @@ void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn 
 			lift(provider, crossing, crossing->from.env, fn, userdata);
 			continue;
 		}
-		ms_vec_each(struct ms_env, env, &c->policy->envs)
+		ms_vec_each (struct ms_env, env, &c->policy->envs)
 			lift(provider, crossing, env->name, fn, userdata);
 	}
 }
@@ -97,14 +98,14 @@ static bool asks_two_keys(const struct compiler *c, const char *env)
 }
 
 /* What is left of @ports after the consumer's own key. */
-static ms_ports_vec with_second_key(struct compiler *c, const struct subject *provider, const char *env,
-				    const char *service, const ms_ports_vec *ports)
+static ms_ports_vec with_second_key(struct compiler *c, const struct subject *provider,
+				    const char *env, const char *service, const ms_ports_vec *ports)
 {
 	const struct ms_service *consumer = ms_policy_service(c->policy, env, service);
 	ms_ports_vec needed = {0}, left = {0};
 
 	if (consumer)
-		ms_vec_each(struct ms_grant, need, &consumer->needs)
+		ms_vec_each (struct ms_grant, need, &consumer->needs)
 			if (peer_covers(&need->peer, consumer, provider->env, provider->name))
 				append(c, &need->ports, &needed);
 	ms_ports_normalize(&needed);
@@ -145,7 +146,7 @@ static void from_environment(const struct emitter *e, const struct ms_grant *gra
 		emit(e, (struct granted){.env = env, .ports = grant->ports, .at = &grant->at});
 		return;
 	}
-	ms_vec_each(struct ms_service, consumer, &e->c->policy->services)
+	ms_vec_each (struct ms_service, consumer, &e->c->policy->services)
 		if (strcmp(consumer->env, env) == 0)
 			from_service(e, env, consumer->name, &grant->ports, &grant->at, false);
 }
@@ -155,7 +156,8 @@ static void east_west(const struct emitter *e, const struct ms_grant *grant)
 	const struct ms_peer *peer = &grant->peer;
 
 	if (peer->kind == MS_PEER_SELF)
-		from_service(e, e->provider->env, e->provider->name, &grant->ports, &grant->at, false);
+		from_service(e, e->provider->env, e->provider->name, &grant->ports, &grant->at,
+			     false);
 	else if (peer->env && peer->service)
 		from_service(e, peer->env, peer->service, &grant->ports, &grant->at, false);
 	else
@@ -187,12 +189,13 @@ void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn
 						  .at = &grant->at,
 						  .published = grant->published});
 	}
-	ms_vec_each(struct ms_exception, exception, &c->policy->exceptions) {
-		if (!runs(c, exception) || !peer_covers(&exception->to, NULL, provider->env, provider->name))
+	ms_vec_each (struct ms_exception, exception, &c->policy->exceptions) {
+		if (!runs(c, exception) ||
+		    !peer_covers(&exception->to, NULL, provider->env, provider->name))
 			continue;
 		if (is_endpoint_peer(&exception->from))
-			from_service(&e, exception->from.env, exception->from.service, &exception->ports,
-				     &exception->at, true);
+			from_service(&e, exception->from.env, exception->from.service,
+				     &exception->ports, &exception->at, true);
 		else
 			emit(&e, (struct granted){.peer = &exception->from,
 						  .ports = exception->ports,
@@ -200,7 +203,8 @@ void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn
 	}
 }
 
-void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn, void *userdata)
+void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn,
+		     void *userdata)
 {
 	const struct emitter e = {c, consumer, fn, userdata};
 
@@ -208,10 +212,11 @@ void grants_outbound(struct compiler *c, const struct subject *consumer, grant_f
 		const struct ms_grant *need = &consumer->service->needs.items[i];
 
 		if (!is_endpoint_peer(&need->peer))
-			emit(&e, (struct granted){
-					 .peer = &need->peer, .ports = need->ports, .at = &need->at});
+			emit(&e, (struct granted){.peer = &need->peer,
+						  .ports = need->ports,
+						  .at = &need->at});
 	}
-	ms_vec_each(struct ms_exception, exception, &c->policy->exceptions)
+	ms_vec_each (struct ms_exception, exception, &c->policy->exceptions)
 		if (runs(c, exception) && !is_endpoint_peer(&exception->to) &&
 		    peer_covers(&exception->from, NULL, consumer->env, consumer->name))
 			emit(&e, (struct granted){.peer = &exception->to,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guard: who may send as whom. Knows ports, MACs and addresses; needs neither connection tracking nor br_netfilter nor
- * the daemon.
+ * Guard: who may send as whom. Knows ports, MACs and addresses; needs neither connection tracking
+ * nor br_netfilter nor the daemon.
  *
- * In audit a port passes what it would be refused here, logged, but for frames that carry a MAC or an address that
- * belongs to somebody else, or hide it; and only to the host and to ports that are in audit themselves.
+ * In audit a port passes what it would be refused here, logged, but for frames that carry a MAC or
+ * an address that belongs to somebody else, or hide it; and only to the host and to ports that are
+ * in audit themselves.
  */
 #include "compiler.h"
 
@@ -33,28 +34,35 @@
 #define ND_TARGET_LLADDR 0x0201
 
 static const enum ms_field port_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR};
-static const enum ms_field port_source4[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP_SADDR};
-static const enum ms_field port_source6[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP6_SADDR};
-static const enum ms_field port_arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP};
+static const enum ms_field port_source4[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+					     MS_FIELD_IP_SADDR};
+static const enum ms_field port_source6[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+					     MS_FIELD_IP6_SADDR};
+static const enum ms_field port_arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER,
+					 MS_FIELD_ARP_SADDR_IP};
 static const enum ms_field port_arp_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER};
-static const enum ms_field port_nd_target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_ND_TARGET};
+static const enum ms_field port_nd_target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+					       MS_FIELD_ND_TARGET};
 static const enum ms_field port_nd_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_LLADDR};
 static const enum ms_field port_rs_mac[] = {MS_FIELD_IIFNAME, MS_FIELD_RS_LLADDR};
 
 static const struct ms_addr unspecified4 = {.ip = MS_IP4};
 static const struct ms_addr unspecified6 = {.ip = MS_IP6};
 
-/* The guard's chains exist once for ports in enforce and, where anything is in audit, once more for those in audit. */
+/* The guard's chains exist once for ports in enforce and, where anything is in audit, once more for
+ * those in audit. */
 struct guard {
 	struct compiler *c;
-	const char *suffix; /* of chain names */
-	const char *spoof;  /* where forged frames go */
-	const char *ethertype; /* where kinds of frames go that an endpoint never sends, other ether types among them */
+	const char *suffix;    /* of chain names */
+	const char *spoof;     /* where forged frames go */
+	const char *ethertype; /* where kinds of frames go that an endpoint never sends, other ether
+				  types among them */
 };
 
 static struct ms_chain *guard_chain(struct guard *g, const char *name)
 {
-	return ms_ruleset_add_chain(g->c->ruleset, g->c->bridge, name_of(g->c, "%s%s", name, g->suffix));
+	return ms_ruleset_add_chain(g->c->ruleset, g->c->bridge,
+				    name_of(g->c, "%s%s", name, g->suffix));
 }
 
 static void match_udp(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
@@ -121,7 +129,8 @@ static void compile_arp(struct guard *g)
 
 static void compile_ip(struct guard *g)
 {
-	static const enum ms_field source_routes[] = {MS_FIELD_IP_OPTION_LSRR, MS_FIELD_IP_OPTION_SSRR};
+	static const enum ms_field source_routes[] = {MS_FIELD_IP_OPTION_LSRR,
+						      MS_FIELD_IP_OPTION_SSRR};
 	struct ms_ruleset *rs = g->c->ruleset;
 	struct ms_chain *chain = guard_chain(g, "guard-ip");
 
@@ -153,15 +162,19 @@ struct nd_form {
 };
 
 static const struct nd_form nd_forms[] = {
-	{"guard-ns", MS_FIELD_ND_OPTION, ND_SOURCE_LLADDR, "nd-mac", port_nd_mac, ICMP6_NEIGHBOR_SOLICIT},
-	{"guard-na", MS_FIELD_ND_OPTION, ND_TARGET_LLADDR, "nd-mac", port_nd_mac, ICMP6_NEIGHBOR_ADVERT},
-	{"guard-rs", MS_FIELD_RS_OPTION, ND_SOURCE_LLADDR, "rs-mac", port_rs_mac, ICMP6_ROUTER_SOLICIT},
+	{"guard-ns", MS_FIELD_ND_OPTION, ND_SOURCE_LLADDR, "nd-mac", port_nd_mac,
+	 ICMP6_NEIGHBOR_SOLICIT},
+	{"guard-na", MS_FIELD_ND_OPTION, ND_TARGET_LLADDR, "nd-mac", port_nd_mac,
+	 ICMP6_NEIGHBOR_ADVERT},
+	{"guard-rs", MS_FIELD_RS_OPTION, ND_SOURCE_LLADDR, "rs-mac", port_rs_mac,
+	 ICMP6_ROUTER_SOLICIT},
 };
 #define N_ND_FORMS (sizeof(nd_forms) / sizeof(nd_forms[0]))
 
 /*
- * A message from :: has no sender to lie about. But duplicate address detection for somebody else's address would take
- * it from an interface that is asking for it at that moment, so this holds in audit too.
+ * A message from :: has no sender to lie about. But duplicate address detection for somebody else's
+ * address would take it from an interface that is asking for it at that moment, so this holds in
+ * audit too.
  */
 static void compile_senderless(struct guard *g, struct ms_chain *chain, const struct nd_form *form)
 {
@@ -173,7 +186,9 @@ static void compile_senderless(struct guard *g, struct ms_chain *chain, const st
 		ms_rule_match(rs, taken, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
 		ms_rule_match_set(rs, taken, true, "nd-target", 3, port_nd_target);
 		rule_set(g->c, taken, MS_FIELD_ND_TARGET, false, "owned-nd-target");
-		rule_goto(g->c, taken, refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
+		rule_goto(g->c, taken,
+			  refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST,
+				  MS_MODE_ENFORCE));
 	}
 	struct ms_rule *early = rule_add(g->c, chain);
 	ms_rule_match(rs, early, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
@@ -181,8 +196,9 @@ static void compile_senderless(struct guard *g, struct ms_chain *chain, const st
 }
 
 /*
- * Neighbour messages in fixed forms only: hop limit 255, no extension header, and the one option that Linux believes
- * must carry the port's own MAC. A message without the option is too short for the two option rules and passes them.
+ * Neighbour messages in fixed forms only: hop limit 255, no extension header, and the one option
+ * that Linux believes must carry the port's own MAC. A message without the option is too short for
+ * the two option rules and passes them.
  */
 static void compile_neighbour(struct guard *g, const struct nd_form *form)
 {
@@ -213,7 +229,8 @@ static void compile_neighbour(struct guard *g, const struct nd_form *form)
 	struct ms_rule *other = rule_add(g->c, chain);
 	ms_rule_match(rs, other, form->option, true, option_be, 2);
 	/* In audit too: a forged option behind this one lies where no rule looks. */
-	rule_goto(g->c, other, refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
+	rule_goto(g->c, other,
+		  refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
 
 	rule_accept(g->c, rule_add(g->c, chain));
 }
@@ -264,10 +281,14 @@ static void compile_owned(struct guard *g, struct ms_chain *chain)
 		{"source/4", port_arp, "owned/4", MS_FIELD_ARP_SADDR_IP, 3, 0},
 		{"source/4", port_source4, "owned/4", MS_FIELD_IP_SADDR, 3, 0},
 		{"source/6", port_source6, "owned/6", MS_FIELD_IP6_SADDR, 3, 0},
-		{"nd-target", port_nd_target, "owned-nd-target", MS_FIELD_ND_TARGET, 3, ICMP6_NEIGHBOR_ADVERT},
-		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2, ICMP6_NEIGHBOR_ADVERT},
-		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2, ICMP6_NEIGHBOR_SOLICIT},
-		{"rs-mac", port_rs_mac, "owned-rs-mac", MS_FIELD_RS_LLADDR, 2, ICMP6_ROUTER_SOLICIT},
+		{"nd-target", port_nd_target, "owned-nd-target", MS_FIELD_ND_TARGET, 3,
+		 ICMP6_NEIGHBOR_ADVERT},
+		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2,
+		 ICMP6_NEIGHBOR_ADVERT},
+		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2,
+		 ICMP6_NEIGHBOR_SOLICIT},
+		{"rs-mac", port_rs_mac, "owned-rs-mac", MS_FIELD_RS_LLADDR, 2,
+		 ICMP6_ROUTER_SOLICIT},
 	};
 	static const uint16_t tags[] = {ETHER_VLAN, ETHER_VLAN_SERVICE};
 	struct compiler *c = g->c;
@@ -275,16 +296,19 @@ static void compile_owned(struct guard *g, struct ms_chain *chain)
 	/* A tag hides the addresses behind it from every rule, and not from the receiver. */
 	struct ms_rule *tagged = rule_add(c, chain);
 	ms_rule_match_any_u16(c->ruleset, tagged, MS_FIELD_ETHER_TYPE, 2, tags);
-	rule_goto(c, tagged, refusal(c, c->bridge, MS_REASON_ETHERTYPE, MS_EAST_WEST, MS_MODE_ENFORCE));
+	rule_goto(c, tagged,
+		  refusal(c, c->bridge, MS_REASON_ETHERTYPE, MS_EAST_WEST, MS_MODE_ENFORCE));
 	for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
 		struct ms_rule *rule = rule_add(c, chain);
 
 		if (claims[i].icmp6_type)
-			ms_rule_match_u8(c->ruleset, rule, MS_FIELD_ICMP6_TYPE, claims[i].icmp6_type);
+			ms_rule_match_u8(c->ruleset, rule, MS_FIELD_ICMP6_TYPE,
+					 claims[i].icmp6_type);
 		ms_rule_match_set(c->ruleset, rule, true, claims[i].own, claims[i].n_own_fields,
 				  claims[i].own_fields);
 		rule_set(c, rule, claims[i].claimed, false, claims[i].owned);
-		rule_goto(c, rule, refusal(c, c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
+		rule_goto(c, rule,
+			  refusal(c, c->bridge, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
 	}
 }
 
@@ -323,8 +347,8 @@ static void compile_guard(struct compiler *c, enum ms_mode mode)
 /* A frame of a port in audit, towards one that is not: the guard as it stands for all others. */
 static void compile_strict(struct compiler *c)
 {
-	struct ms_chain *chain =
-		ms_ruleset_add_base_chain(c->ruleset, c->bridge, "strict", MS_HOOK_FORWARD, PRIORITY_STRICT);
+	struct ms_chain *chain = ms_ruleset_add_base_chain(c->ruleset, c->bridge, "strict",
+							   MS_HOOK_FORWARD, PRIORITY_STRICT);
 	struct ms_rule *strict = rule_add(c, chain);
 
 	rule_set(c, strict, MS_FIELD_IIFNAME, false, "audited");
@@ -338,8 +362,8 @@ static const char *unknown_port(struct compiler *c, const struct ms_table *table
 }
 
 /*
- * The seam: a same-bridge IP frame that the inet layer did not stamp went around it, because the bridge's flag is off or
- * br_netfilter is gone.
+ * The seam: a same-bridge IP frame that the inet layer did not stamp went around it, because the
+ * bridge's flag is off or br_netfilter is gone.
  */
 static void compile_seam(struct compiler *c)
 {
@@ -367,9 +391,11 @@ static void compile_seam(struct compiler *c)
 }
 
 /* Frames towards a port: a known one takes them, an unknown managed one does not. */
-static void compile_egress(struct compiler *c, const char *name, enum ms_hook hook, int32_t priority)
+static void compile_egress(struct compiler *c, const char *name, enum ms_hook hook,
+			   int32_t priority)
 {
-	struct ms_chain *chain = ms_ruleset_add_base_chain(c->ruleset, c->bridge, name, hook, priority);
+	struct ms_chain *chain =
+		ms_ruleset_add_base_chain(c->ruleset, c->bridge, name, hook, priority);
 	static const enum ms_field ends[] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
 
 	for (size_t i = hook == MS_HOOK_FORWARD ? 0 : 1; i < 2; i++) {
@@ -386,8 +412,8 @@ static void compile_egress(struct compiler *c, const char *name, enum ms_hook ho
 
 void guard_compile_bridge(struct compiler *c)
 {
-	struct ms_chain *prerouting = ms_ruleset_add_base_chain(c->ruleset, c->bridge, "prerouting",
-								MS_HOOK_PREROUTING, PRIORITY_BRIDGE_DSTNAT);
+	struct ms_chain *prerouting = ms_ruleset_add_base_chain(
+		c->ruleset, c->bridge, "prerouting", MS_HOOK_PREROUTING, PRIORITY_BRIDGE_DSTNAT);
 	if (c->audits) {
 		struct ms_rule *audited = rule_add(c, prerouting);
 

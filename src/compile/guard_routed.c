@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guard where there is no bridge port: raw prerouting of inet (behind reassembly, before connection tracking) and
- * the arp input hook for routed veths; and the mirror image for everybody: a local endpoint's address that arrives by
- * any other way is forged, whatever rp_filter says.
+ * The guard where there is no bridge port: raw prerouting of inet (behind reassembly, before
+ * connection tracking) and the arp input hook for routed veths; and the mirror image for everybody:
+ * a local endpoint's address that arrives by any other way is forged, whatever rp_filter says.
  */
 #include "compiler.h"
 
@@ -26,7 +26,8 @@ static const char *suffix_of(enum ms_mode mode)
 	return mode == MS_MODE_AUDIT ? "/audit" : "";
 }
 
-static const char *forged(struct compiler *c, const struct ms_table *table, enum ms_reason reason, enum ms_mode mode)
+static const char *forged(struct compiler *c, const struct ms_table *table, enum ms_reason reason,
+			  enum ms_mode mode)
 {
 	return refusal(c, table, reason, MS_EAST_WEST, mode);
 }
@@ -35,7 +36,8 @@ static const char *forged(struct compiler *c, const struct ms_table *table, enum
 static void compile_kinds(struct compiler *c, struct ms_chain *chain, enum ms_mode mode)
 {
 	static const uint8_t router[] = {134, 137}; /* router advertisement, redirect */
-	static const enum ms_field dead[] = {MS_FIELD_IP_OPTION_LSRR, MS_FIELD_IP_OPTION_SSRR, MS_FIELD_EXTHDR_RT};
+	static const enum ms_field dead[] = {MS_FIELD_IP_OPTION_LSRR, MS_FIELD_IP_OPTION_SSRR,
+					     MS_FIELD_EXTHDR_RT};
 	const char *target = forged(c, c->inet, MS_REASON_ETHERTYPE, mode);
 
 	for (size_t i = 0; i < 3; i++) {
@@ -52,7 +54,8 @@ static void compile_kinds(struct compiler *c, struct ms_chain *chain, enum ms_mo
 /* What every interface sends before it has an address. */
 static void compile_early(struct compiler *c, struct ms_chain *chain)
 {
-	static const uint8_t early[] = {133, 135, 143}; /* router and neighbour solicitation, MLDv2 report */
+	static const uint8_t early[] = {133, 135,
+					143}; /* router and neighbour solicitation, MLDv2 report */
 	struct ms_ruleset *rs = c->ruleset;
 
 	struct ms_rule *dhcp = rule_add(c, chain);
@@ -69,7 +72,8 @@ static void compile_early(struct compiler *c, struct ms_chain *chain)
 static void compile_routed(struct compiler *c, enum ms_mode mode)
 {
 	struct ms_ruleset *rs = c->ruleset;
-	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, name_of(c, "guard-routed%s", suffix_of(mode)));
+	struct ms_chain *chain =
+		ms_ruleset_add_chain(rs, c->inet, name_of(c, "guard-routed%s", suffix_of(mode)));
 
 	for (size_t i = 0; i < 2; i++) {
 		const enum ms_field source[] = {MS_FIELD_IIFNAME, families[i].saddr};
@@ -78,8 +82,10 @@ static void compile_routed(struct compiler *c, enum ms_mode mode)
 		if (mode != MS_MODE_AUDIT)
 			continue;
 		owned = rule_add(c, chain);
-		ms_rule_match_set(rs, owned, true, name_of(c, "source/%d", families[i].ip), 2, source);
-		rule_set(c, owned, families[i].saddr, false, name_of(c, "owned/%d", families[i].ip));
+		ms_rule_match_set(rs, owned, true, name_of(c, "source/%d", families[i].ip), 2,
+				  source);
+		rule_set(c, owned, families[i].saddr, false,
+			 name_of(c, "owned/%d", families[i].ip));
 		rule_goto(c, owned, forged(c, c->inet, MS_REASON_SPOOF, MS_MODE_ENFORCE));
 	}
 	compile_kinds(c, chain, mode);
@@ -87,7 +93,8 @@ static void compile_routed(struct compiler *c, enum ms_mode mode)
 		const enum ms_field source[] = {MS_FIELD_IIFNAME, families[i].saddr};
 		struct ms_rule *own = rule_add(c, chain);
 
-		ms_rule_match_set(rs, own, false, name_of(c, "source/%d", families[i].ip), 2, source);
+		ms_rule_match_set(rs, own, false, name_of(c, "source/%d", families[i].ip), 2,
+				  source);
 		rule_accept(c, own);
 	}
 	compile_early(c, chain);
@@ -109,14 +116,17 @@ static void goto_guard(struct compiler *c, struct ms_chain *chain, const char *g
 }
 
 /*
- * What the guard of a bridge port cannot see: a datagram cut inside its chain of extension headers shows its type, its
- * ports and its routing header only here, behind reassembly. Neighbour messages have no extension headers, and none is
- * let through in audit either: whose MAC and address it carries lies where no rule can look.
+ * What the guard of a bridge port cannot see: a datagram cut inside its chain of extension headers
+ * shows its type, its ports and its routing header only here, behind reassembly. Neighbour messages
+ * have no extension headers, and none is let through in audit either: whose MAC and address it
+ * carries lies where no rule can look.
  */
 static void compile_whole(struct compiler *c, enum ms_mode mode)
 {
-	static const uint8_t neighbour[] = {133, 135, 136}; /* solicitations and neighbour advertisement */
-	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, name_of(c, "guard-whole%s", suffix_of(mode)));
+	static const uint8_t neighbour[] = {133, 135,
+					    136}; /* solicitations and neighbour advertisement */
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet,
+						      name_of(c, "guard-whole%s", suffix_of(mode)));
 
 	if (mode == MS_MODE_ENFORCE && c->audits) {
 		struct ms_rule *audited = rule_add(c, chain);
@@ -138,7 +148,8 @@ static void compile_whole(struct compiler *c, enum ms_mode mode)
 /* From bridges: what has no extension header was wholly seen by the guard of its port. */
 static void compile_from_managed(struct compiler *c)
 {
-	static const uint8_t extensions[] = {0, 43, 51, 60}; /* hop-by-hop, routing, authentication, destination */
+	static const uint8_t extensions[] = {
+		0, 43, 51, 60}; /* hop-by-hop, routing, authentication, destination */
 	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "from-managed");
 	struct ms_rule *extended = rule_add(c, chain);
 
@@ -150,8 +161,8 @@ static void compile_from_managed(struct compiler *c)
 static void compile_prerouting(struct compiler *c)
 {
 	struct ms_ruleset *rs = c->ruleset;
-	struct ms_chain *chain =
-		ms_ruleset_add_base_chain(rs, c->inet, "prerouting", MS_HOOK_PREROUTING, PRIORITY_RAW);
+	struct ms_chain *chain = ms_ruleset_add_base_chain(rs, c->inet, "prerouting",
+							   MS_HOOK_PREROUTING, PRIORITY_RAW);
 
 	if (c->arp)
 		goto_guard(c, chain, "guard-routed");
@@ -165,7 +176,8 @@ static void compile_prerouting(struct compiler *c)
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_rule *mirror = rule_add(c, chain);
 
-		rule_set(c, mirror, families[i].saddr, false, name_of(c, "local/%d", families[i].ip));
+		rule_set(c, mirror, families[i].saddr, false,
+			 name_of(c, "local/%d", families[i].ip));
 		rule_goto(c, mirror, forged(c, c->inet, MS_REASON_SPOOF, MS_MODE_ENFORCE));
 	}
 	patterns_goto(c, chain, MS_FIELD_IIFNAME, unknown_port(c, c->inet));
@@ -184,10 +196,12 @@ static struct ms_rule *arp_rule(struct compiler *c, struct ms_chain *chain)
 
 static void compile_arp_guard(struct compiler *c, enum ms_mode mode)
 {
-	static const enum ms_field source[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP};
+	static const enum ms_field source[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER,
+					       MS_FIELD_ARP_SADDR_IP};
 	static const enum ms_field mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER};
 	struct ms_ruleset *rs = c->ruleset;
-	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->arp, name_of(c, "guard-arp%s", suffix_of(mode)));
+	struct ms_chain *chain =
+		ms_ruleset_add_chain(rs, c->arp, name_of(c, "guard-arp%s", suffix_of(mode)));
 
 	struct ms_rule *own = arp_rule(c, chain);
 	ms_rule_match_set(rs, own, false, "source/4", 3, source);
@@ -205,10 +219,12 @@ static void compile_arp_guard(struct compiler *c, enum ms_mode mode)
 	rule_goto(c, rule_add(c, chain), forged(c, c->arp, MS_REASON_SPOOF, mode));
 }
 
-/* The ARP of bridges comes by here too, as of the bridge itself: the guard of its ports has seen it. */
+/* The ARP of bridges comes by here too, as of the bridge itself: the guard of its ports has seen
+ * it. */
 static void compile_arp(struct compiler *c)
 {
-	struct ms_chain *chain = ms_ruleset_add_base_chain(c->ruleset, c->arp, "input", MS_HOOK_INPUT, 0);
+	struct ms_chain *chain =
+		ms_ruleset_add_base_chain(c->ruleset, c->arp, "input", MS_HOOK_INPUT, 0);
 
 	goto_guard(c, chain, "guard-arp");
 	struct ms_rule *bridge = rule_add(c, chain);

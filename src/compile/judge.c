@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Judge: the base chains of inet microseg, what passes without a grant, and the one lookup that finds the service.
+ * Judge: the base chains of inet microseg, what passes without a grant, and the one lookup that
+ *finds the service.
  *
  *	forward  -> judge     endpoint to endpoint, to net, from net
  *	input    -> host-in   endpoint to host
- *	output   -> host-out  host to endpoint; of translated traffic by its address: oifname shows the way before DNAT
+ *	output   -> host-out  host to endpoint; of translated traffic by its address: oifname shows
+ *the way before DNAT
  *
- * A packet that has no managed interface on either side is looked at by no more than the rules that find that out.
+ * A packet that has no managed interface on either side is looked at by no more than the rules that
+ *find that out.
  */
 #include "compiler.h"
 
@@ -23,7 +26,8 @@
 #define DHCP6_CLIENT 546
 #define DHCP6_SERVER 547
 
-static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direction direction, enum ms_mode mode)
+static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direction direction,
+			enum ms_mode mode)
 {
 	return refusal(c, c->inet, reason, direction, mode);
 }
@@ -48,7 +52,8 @@ static void accept_udp(struct compiler *c, struct ms_chain *chain, uint16_t spor
 	rule_accept(c, rule);
 }
 
-static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field, const char *prefix)
+static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field,
+			 const char *prefix)
 {
 	struct ms_prefix parsed;
 
@@ -57,12 +62,13 @@ static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field
 		return;
 	}
 	struct ms_range range = ms_prefix_range(&parsed);
-	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes, ms_addr_size(range.first.ip));
+	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes,
+			    ms_addr_size(range.first.ip));
 }
 
 /* @group: only to a multicast address. */
-static void accept_icmp6(struct compiler *c, struct ms_chain *chain, size_t n_types, const uint8_t *types,
-			 uint8_t hoplimit, bool group)
+static void accept_icmp6(struct compiler *c, struct ms_chain *chain, size_t n_types,
+			 const uint8_t *types, uint8_t hoplimit, bool group)
 {
 	struct ms_rule *rule = rule_add(c, chain);
 
@@ -74,15 +80,18 @@ static void accept_icmp6(struct compiler *c, struct ms_chain *chain, size_t n_ty
 }
 
 /*
- * Neighbour discovery and multicast listeners; @from_host adds the router advertisements only a host may send. What is
- * sent to one address is no listener's message, and its hop limit may be 1 only because we routed it.
+ * Neighbour discovery and multicast listeners; @from_host adds the router advertisements only a
+ * host may send. What is sent to one address is no listener's message, and its hop limit may be 1
+ * only because we routed it.
  */
 static void compile_baseline(struct compiler *c, struct ms_chain *chain, bool from_host)
 {
-	static const uint8_t discovery[] = {134, 133, 135, 136}; /* RA first: left out unless the host sends */
+	static const uint8_t discovery[] = {134, 133, 135,
+					    136}; /* RA first: left out unless the host sends */
 	static const uint8_t listeners[] = {130, 131, 132, 143};
 
-	accept_icmp6(c, chain, from_host ? 4 : 3, from_host ? discovery : discovery + 1, 255, false);
+	accept_icmp6(c, chain, from_host ? 4 : 3, from_host ? discovery : discovery + 1, 255,
+		     false);
 	accept_icmp6(c, chain, 4, listeners, 1, true);
 }
 
@@ -97,8 +106,9 @@ static void accept_state(struct compiler *c, struct ms_chain *chain, uint32_t st
 }
 
 /*
- * Replies, and the ICMP errors that belong to a connection. From containers nothing else counts as related, so that no
- * connection tracking helper can open a port; from the host the resets we send ourselves are related too.
+ * Replies, and the ICMP errors that belong to a connection. From containers nothing else counts as
+ * related, so that no connection tracking helper can open a port; from the host the resets we send
+ * ourselves are related too.
  */
 static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_host)
 {
@@ -112,10 +122,12 @@ static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_
 	struct ms_rule *invalid = rule_add(c, chain);
 	ms_rule_match_u32(c->ruleset, invalid, MS_FIELD_CT_STATE, false, MS_CT_INVALID);
 	rule_goto(c, invalid,
-		  c->audits ? "invalid" : deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
+		  c->audits ? "invalid"
+			    : deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
 }
 
-/* An invalid packet has no provider: it passes only where every endpoint it concerns is in audit. */
+/* An invalid packet has no provider: it passes only where every endpoint it concerns is in audit.
+ */
 static void compile_invalid(struct compiler *c)
 {
 	static const enum ms_field sides[2] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
@@ -128,12 +140,14 @@ static void compile_invalid(struct compiler *c)
 			rule_in_managed(c, rule, sides[side], false);
 			rule_set(c, rule, side == 0 ? families[i].saddr : families[i].daddr, true,
 				 name_of(c, "audited/%d", families[i].ip));
-			rule_goto(c, rule, deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
+			rule_goto(c, rule,
+				  deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
 		}
 	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_AUDIT));
 }
 
-static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map, bool by_source, bool to_managed)
+static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map, bool by_source,
+		     bool to_managed)
 {
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_rule *rule = rule_add(c, chain);
@@ -145,8 +159,8 @@ static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map
 	}
 }
 
-static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field, const char *prefix,
-		       const char *target)
+static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field,
+		       const char *prefix, const char *target)
 {
 	struct ms_rule *rule = rule_add(c, chain);
 
@@ -155,8 +169,9 @@ static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field
 }
 
 /*
- * Engines also give their containers IPv4 link-local networks, which do reach the outside: what leaves, and what comes to
- * such an address, is judged like any other. A link-local sender outside is nobody to any grant.
+ * Engines also give their containers IPv4 link-local networks, which do reach the outside: what
+ * leaves, and what comes to such an address, is judged like any other. A link-local sender outside
+ * is nobody to any grant.
  */
 static void goto_link_local(struct compiler *c, struct ms_chain *chain)
 {
@@ -205,8 +220,9 @@ static void compile_judge(struct compiler *c)
 }
 
 /*
- * Link-local unicast between endpoints passes nothing but the baseline: it goes past all grants to the end chain of its
- * destination. To an address nobody has it is the sender's business, like multicast.
+ * Link-local unicast between endpoints passes nothing but the baseline: it goes past all grants to
+ * the end chain of its destination. To an address nobody has it is the sender's business, like
+ * multicast.
  */
 static void compile_link_local(struct compiler *c)
 {
@@ -229,13 +245,16 @@ static void compile_to_unidentified(struct compiler *c)
 	rule_goto(c, outside, deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, mode));
 
 	/* The stricter of `unidentified` and the sender's own mode. */
-	ms_vec_each(struct ms_env, env, &c->policy->envs)
+	ms_vec_each (struct ms_env, env, &c->policy->envs)
 		for (size_t i = 0; mode == MS_MODE_AUDIT && i < 2; i++) {
 			struct ms_rule *rule = rule_add(c, chain);
 
-			rule_set(c, rule, families[i].saddr, false, name_of(c, "any/%s/%d", env->name, families[i].ip));
-			rule_set(c, rule, families[i].saddr, true, name_of(c, "audited/%d", families[i].ip));
-			rule_goto(c, rule, deny(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST, MS_MODE_ENFORCE));
+			rule_set(c, rule, families[i].saddr, false,
+				 name_of(c, "any/%s/%d", env->name, families[i].ip));
+			rule_set(c, rule, families[i].saddr, true,
+				 name_of(c, "audited/%d", families[i].ip));
+			rule_goto(c, rule,
+				  deny(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST, MS_MODE_ENFORCE));
 		}
 	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST, mode));
 }
@@ -301,7 +320,8 @@ static void compile_output(struct compiler *c)
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(rs, c->inet, "output", MS_HOOK_OUTPUT, PRIORITY_POLICY);
 
-	/* Only what was translated: an address that a container merely claims must not cut the host off from its owner. */
+	/* Only what was translated: an address that a container merely claims must not cut the host
+	 * off from its owner. */
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_rule *rule = rule_add(c, chain);
 
@@ -314,7 +334,8 @@ static void compile_output(struct compiler *c)
 	rule_goto(c, rule, "host-out");
 	patterns_goto(c, chain, MS_FIELD_OIFNAME, "host-out-port");
 
-	/* The kernel greets every interface that comes up, ports included; nobody else talks to a port past its bridge. */
+	/* The kernel greets every interface that comes up, ports included; nobody else talks to a
+	 * port past its bridge. */
 	struct ms_chain *port = ms_ruleset_add_chain(rs, c->inet, "host-out-port");
 	compile_baseline(c, port, true);
 	rule_goto(c, rule_add(c, port),
@@ -331,7 +352,8 @@ static void compile_output(struct compiler *c)
 	accept_udp(c, out, DHCP_SERVER, DHCP_CLIENT);
 	accept_udp(c, out, DHCP6_SERVER, DHCP6_CLIENT);
 	dispatch(c, out, "into", false, false);
-	rule_goto(c, rule_add(c, out), deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, c->policy->unidentified));
+	rule_goto(c, rule_add(c, out),
+		  deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, c->policy->unidentified));
 }
 
 void judge_compile(struct compiler *c)

@@ -54,7 +54,7 @@ static void match_port_range(struct compiler *c, struct ms_rule *rule, enum ms_f
 }
 
 void match_ports(struct compiler *c, struct ms_rule *rule, const struct family *family,
-			const struct ms_ports *ports)
+		 const struct ms_ports *ports)
 {
 	enum ms_field field = port_field(ports->proto);
 	bool whole_icmp = ports->first == 0 && ports->last == 255;
@@ -72,7 +72,7 @@ static size_t count_ranges(const struct ms_peer *peer, const struct family *fami
 {
 	size_t n = 0;
 
-	ms_vec_each(struct ms_range, range, &peer->ranges)
+	ms_vec_each (struct ms_range, range, &peer->ranges)
 		n += range->first.ip == family->ip;
 	return n;
 }
@@ -82,20 +82,21 @@ bool has_ranges(const struct ms_peer *peer, const struct family *family)
 	return count_ranges(peer, family) > 0;
 }
 
-void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family, enum ms_field field,
-		      const struct ms_peer *peer)
+void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family,
+	       enum ms_field field, const struct ms_peer *peer)
 {
 	if (count_ranges(peer, family) > 1) {
 		rule_set(c, rule, field, false, sets_net(c, family, peer));
 		return;
 	}
-	ms_vec_each(struct ms_range, range, &peer->ranges) {
+	ms_vec_each (struct ms_range, range, &peer->ranges) {
 		if (range->first.ip != family->ip)
 			continue;
 		if (ms_addr_equal(&range->first, &range->last))
-			ms_rule_match(c->ruleset, rule, field, false, range->first.bytes, family->size);
+			ms_rule_match(c->ruleset, rule, field, false, range->first.bytes,
+				      family->size);
 		else
-			ms_rule_match_range(c->ruleset, rule, field, range->first.bytes, range->last.bytes,
-					    family->size);
+			ms_rule_match_range(c->ruleset, rule, field, range->first.bytes,
+					    range->last.bytes, family->size);
 	}
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Never: what beats every grant, crossing and exception. Asked of new connections; connections that are older than a
- * never are cut when it is applied. Neighbour discovery goes before it: without it IPv6 does not work at all, and no never
- * reaches its twin ARP.
+ * Never: what beats every grant, crossing and exception. Asked of new connections; connections that
+ * are older than a never are cut when it is applied. Neighbour discovery goes before it: without it
+ * IPv6 does not work at all, and no never reaches its twin ARP.
  *
- * A chain for each hook holds one rule per never, family and port range. They are jumped to, so that a packet no never
- * means goes on behind them.
+ * A chain for each hook holds one rule per never, family and port range. They are jumped to, so
+ * that a packet no never means goes on behind them.
  */
 #include "compiler.h"
 
@@ -71,7 +71,8 @@ static void match_end(struct compiler *c, struct ms_rule *rule, const struct fam
 		break;
 	case MS_PEER_HOST:
 		if (!source) /* its own addresses, not the groups that it hears */
-			ms_rule_match_u32(c->ruleset, rule, MS_FIELD_FIB_DADDR_TYPE, false, rtn_local);
+			ms_rule_match_u32(c->ruleset, rule, MS_FIELD_FIB_DADDR_TYPE, false,
+					  rtn_local);
 		break;
 	}
 }
@@ -84,15 +85,16 @@ static void compile_rule(struct compiler *c, struct ms_chain *chain, const struc
 
 	if (n->from_env)
 		rule_set(c, rule, n->family->saddr, false,
-			 sets_peer(c, n->family, n->from_env, never->any_source ? NULL : never->from.service));
+			 sets_peer(c, n->family, n->from_env,
+				   never->any_source ? NULL : never->from.service));
 	else if (never->any_source)
 		rule_in_managed(c, rule, MS_FIELD_IIFNAME, false);
 	else
 		match_end(c, rule, n->family, &never->from, NULL, true);
 	match_end(c, rule, n->family, &never->to, n->to_env, false);
 	if (n->audited)
-		rule_set(c, rule, direction == MS_EGRESS ? n->family->saddr : n->family->daddr, false,
-			 name_of(c, "audited/%d", n->family->ip));
+		rule_set(c, rule, direction == MS_EGRESS ? n->family->saddr : n->family->daddr,
+			 false, name_of(c, "audited/%d", n->family->ip));
 	if (n->ports)
 		match_ports(c, rule, n->family, n->ports);
 	rule_goto(c, rule,
@@ -106,7 +108,8 @@ static bool applies(const struct never_rule *n)
 
 	if (n->ports && !ports_apply(n->ports, n->family))
 		return false;
-	if (!never->any_source && never->from.kind == MS_PEER_NET && !has_ranges(&never->from, n->family))
+	if (!never->any_source && never->from.kind == MS_PEER_NET &&
+	    !has_ranges(&never->from, n->family))
 		return false;
 	return never->to.kind != MS_PEER_NET || has_ranges(&never->to, n->family);
 }
@@ -118,7 +121,7 @@ static void each_port(struct compiler *c, struct ms_chain *chain, struct never_r
 		n.ports = NULL;
 		if (n.never->ports.n_items == 0 && applies(&n))
 			compile_rule(c, chain, &n);
-		ms_vec_each(struct ms_ports, ports, &n.never->ports) {
+		ms_vec_each (struct ms_ports, ports, &n.never->ports) {
 			n.ports = ports;
 			if (applies(&n))
 				compile_rule(c, chain, &n);
@@ -131,7 +134,7 @@ static void each_target(struct compiler *c, struct ms_chain *chain, struct never
 	const struct ms_peer *to = &n.never->to;
 
 	if (is_endpoint_peer(to) && !to->env) {
-		ms_vec_each(struct ms_env, env, &c->policy->envs) {
+		ms_vec_each (struct ms_env, env, &c->policy->envs) {
 			n.to_env = env->name;
 			each_port(c, chain, n);
 		}
@@ -142,12 +145,13 @@ static void each_target(struct compiler *c, struct ms_chain *chain, struct never
 }
 
 /* @spread: name every environment instead of "any endpoint". */
-static void each_source(struct compiler *c, struct ms_chain *chain, struct never_rule n, bool spread)
+static void each_source(struct compiler *c, struct ms_chain *chain, struct never_rule n,
+			bool spread)
 {
 	const struct ms_never *never = n.never;
 
 	if (spread || (!never->any_source && is_endpoint_peer(&never->from) && !never->from.env)) {
-		ms_vec_each(struct ms_env, env, &c->policy->envs) {
+		ms_vec_each (struct ms_env, env, &c->policy->envs) {
 			n.from_env = env->name;
 			each_target(c, chain, n);
 		}
@@ -162,7 +166,8 @@ static void compile_never(struct compiler *c, struct ms_chain *chain, const stru
 	struct never_rule n = {.never = never};
 
 	if (c->audits) {
-		/* With an unidentified sender the stricter mode counts: then only identified ones get the milder. */
+		/* With an unidentified sender the stricter mode counts: then only identified ones
+		 * get the milder. */
 		bool spread = never->any_source && direction_of(never) == MS_EAST_WEST &&
 			      c->policy->unidentified == MS_MODE_ENFORCE;
 
@@ -180,7 +185,7 @@ static void jump(struct compiler *c, struct ms_chain *from, enum place place)
 
 static bool has_place(const struct compiler *c, enum place place)
 {
-	ms_vec_each(struct ms_never, never, &c->policy->nevers)
+	ms_vec_each (struct ms_never, never, &c->policy->nevers)
 		if (place_of(never) == place)
 			return true;
 	return false;
@@ -209,9 +214,10 @@ void never_compile(struct compiler *c)
 	for (int place = 0; place < N_PLACES; place++) {
 		if (!has_place(c, (enum place)place))
 			continue;
-		struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, place_names[place]);
+		struct ms_chain *chain =
+			ms_ruleset_add_chain(c->ruleset, c->inet, place_names[place]);
 
-		ms_vec_each(struct ms_never, never, &c->policy->nevers)
+		ms_vec_each (struct ms_never, never, &c->policy->nevers)
 			if (place_of(never) == (enum place)place)
 				compile_never(c, chain, never);
 	}

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Refusals: every refused packet ends in a chain named after its reason, which counts it, logs it once and gives the
- * verdict. The log statement stands in the verdict's own path, so nothing is logged that was not refused, and the
- * chain's counter is the truth that events are held against.
+ * Refusals: every refused packet ends in a chain named after its reason, which counts it, logs it
+ * once and gives the verdict. The log statement stands in the verdict's own path, so nothing is
+ * logged that was not refused, and the chain's counter is the truth that events are held against.
  */
 #include "compiler.h"
 
-/* Reasons whose refusal is always silent: the packet is forged, broken or not to be judged at all. */
+/* Reasons whose refusal is always silent: the packet is forged, broken or not to be judged at all.
+ */
 static bool is_silent(enum ms_reason reason)
 {
 	switch (reason) {
@@ -30,13 +31,14 @@ const char *refusal(struct compiler *c, const struct ms_table *table, enum ms_re
 	const char *verdict = mode == MS_MODE_AUDIT ? "audit" : "deny";
 	if (is_silent(reason))
 		return name_of(c, "%s/%s", verdict, ms_reason_name(reason));
-	return name_of(c, "%s/%s/%s", verdict, ms_reason_name(reason), ms_direction_name(direction));
+	return name_of(c, "%s/%s/%s", verdict, ms_reason_name(reason),
+		       ms_direction_name(direction));
 }
 
 /*
- * How a refused sender is told. A translated TCP flow gets ICMP: a reset for a frame that came through a bridge port
- * skips NAT and its sender would not understand it. TCP that is not a bare SYN is never reset: it may be a connection
- * older than our tables.
+ * How a refused sender is told. A translated TCP flow gets ICMP: a reset for a frame that came
+ * through a bridge port skips NAT and its sender would not understand it. TCP that is not a bare
+ * SYN is never reset: it may be a connection older than our tables.
  */
 static void compile_reject(struct compiler *c, struct ms_table *table)
 {

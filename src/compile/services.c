@@ -7,9 +7,10 @@
  *	from/ENV/SERVICE  what it may call outside
  *	host/ENV/SERVICE  what it may call on the host
  *
- * A grant is one rule per protocol and port range and family, with a counter and its place in the policy as comment.
- * What no grant took goes to the end chain of its environment and mode, end/to/ENV/MODE and so on, which finds the reason.
- * A service without rules of one kind has no chain for it: its elements go to the end chain at once.
+ * A grant is one rule per protocol and port range and family, with a counter and its place in the
+ *policy as comment. What no grant took goes to the end chain of its environment and mode,
+ *end/to/ENV/MODE and so on, which finds the reason. A service without rules of one kind has no
+ *chain for it: its elements go to the end chain at once.
  */
 #include "compiler.h"
 
@@ -33,7 +34,8 @@ struct way_chain {
 
 static bool is_outside(const struct granted *granted)
 {
-	return granted->peer && (granted->peer->kind == MS_PEER_NET || granted->peer->kind == MS_PEER_NODE);
+	return granted->peer &&
+	       (granted->peer->kind == MS_PEER_NET || granted->peer->kind == MS_PEER_NODE);
 }
 
 static bool concerns(const struct granted *granted, enum way way)
@@ -50,7 +52,8 @@ static void match_peer(struct way_chain *w, struct ms_rule *rule, const struct g
 	enum ms_field field = w->way == TO ? family->saddr : family->daddr;
 
 	if (!granted->peer) {
-		rule_set(c, rule, field, false, sets_peer(c, family, granted->env, granted->service));
+		rule_set(c, rule, field, false,
+			 sets_peer(c, family, granted->env, granted->service));
 		return;
 	}
 	if (!is_outside(granted))
@@ -66,8 +69,8 @@ static void match_peer(struct way_chain *w, struct ms_rule *rule, const struct g
 		rule_set(c, rule, field, true, sets_node(c, family, NULL));
 }
 
-static void compile_rule(struct way_chain *w, const struct granted *granted, const struct family *family,
-			 const struct ms_ports *ports)
+static void compile_rule(struct way_chain *w, const struct granted *granted,
+			 const struct family *family, const struct ms_ports *ports)
 {
 	struct ms_rule *rule = ms_ruleset_add_rule(w->c->ruleset, w->chain, granted->at);
 
@@ -79,8 +82,10 @@ static void compile_rule(struct way_chain *w, const struct granted *granted, con
 	rule_accept(w->c, rule);
 }
 
-/* Does @ports exist in @family, and does the peer have an address there? The host has both: one rule serves them. */
-static bool applies(const struct granted *granted, const struct family *family, const struct ms_ports *ports)
+/* Does @ports exist in @family, and does the peer have an address there? The host has both: one
+ * rule serves them. */
+static bool applies(const struct granted *granted, const struct family *family,
+		    const struct ms_ports *ports)
 {
 	if (!ports_apply(ports, family))
 		return false;
@@ -98,7 +103,7 @@ static void compile_granted(const struct granted *granted, void *userdata)
 	if (!concerns(granted, w->way) || is_outside(granted) != w->outside ||
 	    (w->translated && !granted->published))
 		return;
-	ms_vec_each(struct ms_ports, ports, &granted->ports)
+	ms_vec_each (struct ms_ports, ports, &granted->ports)
 		for (size_t i = 0; i < 2; i++)
 			if (applies(granted, &families[i], ports))
 				compile_rule(w, granted, &families[i], ports);
@@ -138,8 +143,8 @@ static void count_granted(const struct granted *granted, void *userdata)
 }
 
 /*
- * Translated flows from outside reach a service only through grants that say so; those stand first, and what they do
- * not take is refused before the grants for untranslated traffic are asked.
+ * Translated flows from outside reach a service only through grants that say so; those stand first,
+ * and what they do not take is refused before the grants for untranslated traffic are asked.
  */
 static void compile_outside(struct way_chain *w, const char *end)
 {
@@ -154,8 +159,8 @@ static void compile_outside(struct way_chain *w, const char *end)
 }
 
 /*
- * Behind a lifted fence stands the plain refusal, and the sender's own resolvers: said here, before the end chain would
- * find the fence.
+ * Behind a lifted fence stands the plain refusal, and the sender's own resolvers: said here, before
+ * the end chain would find the fence.
  */
 static void compile_lifted(const struct granted *lifted, void *userdata)
 {
@@ -166,7 +171,7 @@ static void compile_lifted(const struct granted *lifted, void *userdata)
 	for (size_t i = 0; i < 2; i++) {
 		if (w->way == TO)
 			resolvers_compile(w->c, w->chain, lifted, &families[i]);
-		ms_vec_each(struct ms_ports, ports, &lifted->ports) {
+		ms_vec_each (struct ms_ports, ports, &lifted->ports) {
 			if (!ports_apply(ports, &families[i]))
 				continue;
 			struct ms_rule *rule = rule_add(w->c, w->chain);
@@ -219,13 +224,15 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 	return name;
 }
 
-static void dispatch(struct compiler *c, enum way way, const struct ms_addr *addr, const char *target)
+static void dispatch(struct compiler *c, enum way way, const struct ms_addr *addr,
+		     const char *target)
 {
 	if (addr_identifies(c, addr))
 		sets_dispatch(c, way_names[way], addr, target);
 }
 
-/* Between link-local addresses there are no grants: to the end chain at once, but for the fences that are lifted. */
+/* Between link-local addresses there are no grants: to the end chain at once, but for the fences
+ * that are lifted. */
 static const char *compile_link(struct compiler *c, const struct subject *subject)
 {
 	const char *end = end_link_name(c, subject->env, subject->mode);
@@ -242,15 +249,19 @@ static const char *compile_link(struct compiler *c, const struct subject *subjec
 	return name;
 }
 
-/* @target: of the endpoint's service; an address that several endpoints have identifies none of them. */
-static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint, const char *target)
+/* @target: of the endpoint's service; an address that several endpoints have identifies none of
+ * them. */
+static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint,
+			  const char *target)
 {
-	ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
-		sets_dispatch(c, "link", addr, addr_identifies(c, addr) ? target : "to-unidentified");
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
+		sets_dispatch(c, "link", addr,
+			      addr_identifies(c, addr) ? target : "to-unidentified");
 }
 
 /* The endpoints of one identity go to its chains. */
-static void compile_identity(struct compiler *c, struct ms_endpoint *const *endpoints, size_t n_endpoints)
+static void compile_identity(struct compiler *c, struct ms_endpoint *const *endpoints,
+			     size_t n_endpoints)
 {
 	const struct ms_endpoint *any = endpoints[0];
 	const struct subject subject = {
@@ -269,7 +280,7 @@ static void compile_identity(struct compiler *c, struct ms_endpoint *const *endp
 		const char *target = compile_way(c, &subject, (enum way)way);
 
 		for (size_t i = 0; i < n_endpoints; i++)
-			ms_vec_each(struct ms_addr, addr, &endpoints[i]->addrs)
+			ms_vec_each (struct ms_addr, addr, &endpoints[i]->addrs)
 				dispatch(c, (enum way)way, addr, target);
 	}
 }
@@ -278,7 +289,7 @@ void services_compile(struct compiler *c)
 {
 	struct ms_endpoint **members = c->members.items;
 
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
 		if (endpoint_is_known(endpoint) && endpoint->state != MS_ENDPOINT_IDENTIFIED)
 			dispatch_link(c, endpoint, "to-unidentified");
 	for (size_t i = 0, n; i < c->members.n_items; i += n) {

@@ -2,8 +2,9 @@
 /*
  * Sets: what runs, as elements. An endpoint that comes or goes changes these and nothing else.
  *
- * Names cannot collide: the peers of a service are "ENV/SERVICE/4", those of an environment "any/ENV/4" and nets
- * "net/NAME-HASH/4", where `any` and `net` are reserved words; all other sets have fewer parts.
+ * Names cannot collide: the peers of a service are "ENV/SERVICE/4", those of an environment
+ * "any/ENV/4" and nets "net/NAME-HASH/4", where `any` and `net` are reserved words; all other sets
+ * have fewer parts.
  */
 #include "compiler.h"
 
@@ -16,7 +17,8 @@
 #define HASH_FUNCTION HASH_FNV /* the default one falls through cases, which clang reports */
 #include <uthash.h>
 
-/* Its hash function falls through on purpose, which a comment in a system header does not tell clang. */
+/* Its hash function falls through on purpose, which a comment in a system header does not tell
+ * clang. */
 #pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
 
 #define SMALL_SET 64  /* least room in the set of one service */
@@ -29,8 +31,8 @@ struct set_entry {
 	struct ms_set *set;
 };
 
-static struct ms_set *declare(struct compiler *c, struct ms_table *table, const char *name, size_t n_fields,
-			      const enum ms_field *fields, uint32_t least)
+static struct ms_set *declare(struct compiler *c, struct ms_table *table, const char *name,
+			      size_t n_fields, const enum ms_field *fields, uint32_t least)
 {
 	struct ms_set *set = ms_ruleset_add_set(c->ruleset, table, name, n_fields, fields);
 	struct set_entry *entry = ms_arena_alloc(c->ruleset->arena, sizeof(*entry));
@@ -51,7 +53,8 @@ void sets_fini(struct compiler *c)
 		HASH_CLEAR(hh, c->sets[i]);
 }
 
-static void declare_family_sets(struct compiler *c, struct ms_table *table, const char *name, bool map)
+static void declare_family_sets(struct compiler *c, struct ms_table *table, const char *name,
+				bool map)
 {
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_set *set = declare(c, table, name_of(c, "%s/%d", name, families[i].ip), 1,
@@ -63,7 +66,7 @@ static void declare_family_sets(struct compiler *c, struct ms_table *table, cons
 /* Room for twice what is there, in coarse steps, so that a set is seldom rebuilt. */
 static void make_room(struct ms_table *table)
 {
-	ms_vec_each(struct ms_set *, entry, &table->sets) {
+	ms_vec_each (struct ms_set *, entry, &table->sets) {
 		struct ms_set *set = *entry;
 
 		while (!set->interval && set->size < set->elems.n_items * 2)
@@ -75,9 +78,12 @@ void sets_declare_bridge(struct compiler *c)
 {
 	static const enum ms_field port = MS_FIELD_IIFNAME;
 	static const enum ms_field mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR};
-	static const enum ms_field source4[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP_SADDR};
-	static const enum ms_field source6[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP6_SADDR};
-	static const enum ms_field target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_ND_TARGET};
+	static const enum ms_field source4[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+						MS_FIELD_IP_SADDR};
+	static const enum ms_field source6[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+						MS_FIELD_IP6_SADDR};
+	static const enum ms_field target[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+					       MS_FIELD_ND_TARGET};
 	static const enum ms_field lladdr[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_LLADDR};
 	static const enum ms_field ether = MS_FIELD_ETHER_SADDR;
 	static const enum ms_field rs_lladdr[] = {MS_FIELD_IIFNAME, MS_FIELD_RS_LLADDR};
@@ -101,11 +107,13 @@ void sets_declare_bridge(struct compiler *c)
 	declare_family_sets(c, c->bridge, "owned", false);
 }
 
-/* Routed veths have no bridge port: what the guard needs of them stands in the inet and arp tables. */
+/* Routed veths have no bridge port: what the guard needs of them stands in the inet and arp tables.
+ */
 static void declare_routed(struct compiler *c)
 {
 	static const enum ms_field link = MS_FIELD_IIFNAME;
-	static const enum ms_field arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP};
+	static const enum ms_field arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER,
+					    MS_FIELD_ARP_SADDR_IP};
 	static const enum ms_field mac[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER};
 
 	declare(c, c->inet, "routed", 1, &link, NODE_SET);
@@ -145,7 +153,7 @@ void sets_declare_inet(struct compiler *c)
 		declare_family_sets(c, c->inet, "audited", false);
 	if (c->arp)
 		declare_routed(c);
-	ms_vec_each(struct ms_env, env, &c->policy->envs)
+	ms_vec_each (struct ms_env, env, &c->policy->envs)
 		declare_family_sets(c, c->inet, name_of(c, "any/%s", env->name), false);
 	declare_family_sets(c, c->inet, "to", true);
 	declare_family_sets(c, c->inet, "from", true);
@@ -188,7 +196,8 @@ static struct ms_elem *add_addr(struct compiler *c, struct ms_set *set, const st
 }
 
 /* Adds @addr to the set "@name/4" or "@name/6", if there is one. */
-static void add_member(struct compiler *c, struct ms_table *table, const char *name, const struct ms_addr *addr)
+static void add_member(struct compiler *c, struct ms_table *table, const char *name,
+		       const struct ms_addr *addr)
 {
 	struct ms_set *set = find_family(c, table, name, family_of(addr));
 
@@ -196,7 +205,8 @@ static void add_member(struct compiler *c, struct ms_table *table, const char *n
 		add_addr(c, set, addr);
 }
 
-void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr, const char *chain)
+void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr,
+		   const char *chain)
 {
 	struct ms_set *set = find_family(c, c->inet, map, family_of(addr));
 
@@ -227,18 +237,20 @@ static size_t first_member(const struct compiler *c, const char *identity)
 	return low;
 }
 
-static void add_peers(struct compiler *c, struct ms_set *set, const struct family *family, const char *identity)
+static void add_peers(struct compiler *c, struct ms_set *set, const struct family *family,
+		      const char *identity)
 {
 	for (size_t i = first_member(c, identity); i < c->members.n_items; i++) {
 		if (compare_identity(identity, &c->members.items[i]) != 0)
 			return;
-		ms_vec_each(struct ms_addr, addr, &c->members.items[i]->addrs)
+		ms_vec_each (struct ms_addr, addr, &c->members.items[i]->addrs)
 			if (addr->ip == family->ip && addr_identifies(c, addr))
 				add_addr(c, set, addr);
 	}
 }
 
-const char *sets_peer(struct compiler *c, const struct family *family, const char *env, const char *service)
+const char *sets_peer(struct compiler *c, const struct family *family, const char *env,
+		      const char *service)
 {
 	const char *name = service ? name_of(c, "%s/%s/%d", env, service, family->ip)
 				   : name_of(c, "any/%s/%d", env, family->ip);
@@ -259,20 +271,21 @@ const char *sets_node(struct compiler *c, const struct family *family, const cha
 	if (find(c, c->inet, name))
 		return name;
 	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, SMALL_SET);
-	ms_vec_each(struct ms_node, entry, &c->policy->nodes)
+	ms_vec_each (struct ms_node, entry, &c->policy->nodes)
 		if (!node || strcmp(entry->name, node) == 0)
-			ms_vec_each(struct ms_addr, addr, &entry->addrs)
+			ms_vec_each (struct ms_addr, addr, &entry->addrs)
 				if (addr->ip == family->ip)
 					add_addr(c, set, addr);
 	return name;
 }
 
-/* FNV-1a over the ranges: equal nets share a set, and a policy edited elsewhere does not rename it. */
+/* FNV-1a over the ranges: equal nets share a set, and a policy edited elsewhere does not rename it.
+ */
 static uint32_t ranges_hash(const ms_range_vec *ranges, const struct family *family)
 {
 	uint32_t hash = 2166136261u;
 
-	ms_vec_each(struct ms_range, range, ranges) {
+	ms_vec_each (struct ms_range, range, ranges) {
 		if (range->first.ip != family->ip)
 			continue;
 		for (size_t i = 0; i < family->size; i++)
@@ -285,17 +298,20 @@ static uint32_t ranges_hash(const ms_range_vec *ranges, const struct family *fam
 
 const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer)
 {
-	bool named = peer->net_name && (ms_name_valid(peer->net_name) || !strcmp(peer->net_name, "internet"));
-	const char *name = name_of(c, "net/%s%s%08x/%d", named ? peer->net_name : "", named ? "-" : "",
-				   ranges_hash(&peer->ranges, family), family->ip);
+	bool named = peer->net_name &&
+		     (ms_name_valid(peer->net_name) || !strcmp(peer->net_name, "internet"));
+	const char *name =
+		name_of(c, "net/%s%s%08x/%d", named ? peer->net_name : "", named ? "-" : "",
+			ranges_hash(&peer->ranges, family), family->ip);
 
 	if (find(c, c->inet, name))
 		return name;
 	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, 0);
 	set->interval = true;
-	ms_vec_each(struct ms_range, range, &peer->ranges)
+	ms_vec_each (struct ms_range, range, &peer->ranges)
 		if (range->first.ip == family->ip)
-			memcpy(add_addr(c, set, &range->first)->end, range->last.bytes, family->size);
+			memcpy(add_addr(c, set, &range->first)->end, range->last.bytes,
+			       family->size);
 	return name;
 }
 
@@ -315,7 +331,7 @@ static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 		elem = add_text(c, mac, endpoint->interface);
 		ms_elem_key(mac, elem, 1, endpoint->mac.bytes, 6);
 	}
-	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
 		struct ms_set *source = find_family(c, c->bridge, "source", family_of(addr));
 		struct ms_set *target = addr->ip == MS_IP6 ? find(c, c->bridge, "nd-target") : NULL;
 
@@ -346,7 +362,7 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 	}
 	elem = add_text(c, find(c, c->arp, "mac"), endpoint->interface);
 	ms_elem_key(find(c, c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
-	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
 		struct ms_set *source = find_family(c, c->inet, "source", family_of(addr));
 		struct ms_set *arp = find(c, c->arp, "source/4");
 
@@ -387,18 +403,18 @@ static void own_addr(struct compiler *c, const struct ms_addr *addr)
 
 static void fill_owned_addrs(struct compiler *c)
 {
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
 		if (endpoint_is_known(endpoint))
-			ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+			ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
 				own_addr(c, addr);
-	ms_vec_each(struct ms_addr, addr, &c->inventory->hosts)
+	ms_vec_each (struct ms_addr, addr, &c->inventory->hosts)
 		own_addr(c, addr);
 }
 
 /* What a port in audit may not claim all the same: MACs that belong to somebody. */
 static void fill_owned(struct compiler *c)
 {
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
 		if (!endpoint_is_known(endpoint))
 			continue;
 		if (!ms_mac_is_zero(&endpoint->mac))
@@ -407,17 +423,18 @@ static void fill_owned(struct compiler *c)
 		    endpoint->bridge[0])
 			add_text(c, find(c, c->bridge, "audited"), endpoint->interface);
 	}
-	ms_vec_each(struct ms_mac, mac, &c->inventory->host_macs)
+	ms_vec_each (struct ms_mac, mac, &c->inventory->host_macs)
 		own_mac(c, mac);
 }
 
 /*
- * An endpoint's addresses in the inet table. Link-local ones mean something on their own link only: anybody outside may
- * have the same, so they are not `local`, and no grant between endpoints covers them (see link-local in judge.c).
+ * An endpoint's addresses in the inet table. Link-local ones mean something on their own link only:
+ * anybody outside may have the same, so they are not `local`, and no grant between endpoints covers
+ * them (see link-local in judge.c).
  */
 static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 {
-	ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
 		if (!claims_addr_is_own(c, endpoint, addr))
 			continue;
 		/* An address that names nobody has nobody's mode. */
@@ -437,22 +454,24 @@ static void fill_links(struct compiler *c)
 {
 	struct ms_set *same = find(c, c->inet, "same");
 
-	ms_vec_each(struct ms_managed_link, link, &c->inventory->links) {
+	ms_vec_each (struct ms_managed_link, link, &c->inventory->links) {
 		if (!link_is_known(c->inventory, link))
 			continue;
 		add_text(c, find(c, c->inet, "managed"), link->name);
 		if (c->arp)
 			add_text(c, find(c, c->arp, "managed"), link->name);
 		if (link->bridge)
-			ms_elem_key(same, add_text(c, same, link->name), 1, link->name, strlen(link->name));
-		ms_vec_each(struct ms_addr, addr, &link->addrs) {
-			struct ms_set *gateway = find_family(c, c->inet, "gateway", family_of(addr));
+			ms_elem_key(same, add_text(c, same, link->name), 1, link->name,
+				    strlen(link->name));
+		ms_vec_each (struct ms_addr, addr, &link->addrs) {
+			struct ms_set *gateway =
+				find_family(c, c->inet, "gateway", family_of(addr));
 
 			ms_elem_key(gateway, add_text(c, gateway, link->name), 1, addr->bytes,
 				    ms_addr_size(addr->ip));
 		}
 	}
-	ms_vec_each(const char *, name, &c->inventory->skipped) {
+	ms_vec_each (const char *, name, &c->inventory->skipped) {
 		add_text(c, find(c, c->inet, "skipped"), *name);
 		add_text(c, find(c, c->bridge, "skipped"), *name);
 		if (c->arp)
@@ -465,7 +484,7 @@ void sets_fill(struct compiler *c)
 	if (c->ruleset->failed)
 		return;
 	fill_links(c);
-	ms_vec_each(struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
 		if (!endpoint_is_known(endpoint))
 			continue;
 		fill_port(c, endpoint);

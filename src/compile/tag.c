@@ -2,9 +2,9 @@
 /*
  * Tag: the log prefix, the only thing a refused packet carries from the rule that refused it.
  *
- * "microseg denied no-grant ": three words, each followed by one blank, so that a kernel log in which the prefix and the
- * packet are glued together stays readable. Any other program may log into the same group: what is not exactly one
- * of our prefixes is not ours.
+ * "microseg denied no-grant ": three words, each followed by one blank, so that a kernel log in
+ * which the prefix and the packet are glued together stays readable. Any other program may log into
+ * the same group: what is not exactly one of our prefixes is not ours.
  */
 #include "microseg/compile.h"
 

@@ -22,7 +22,8 @@ const char *ms_caps_missing(void)
 	if (syscall(SYS_capget, &header, data) < 0)
 		return needed[0].name;
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (!(data[CAP_TO_INDEX(needed[i].number)].effective & CAP_TO_MASK(needed[i].number)))
+		if (!(data[CAP_TO_INDEX(needed[i].number)].effective &
+		      CAP_TO_MASK(needed[i].number)))
 			return needed[i].name;
 	return NULL;
 }

@@ -4,5 +4,6 @@
  */
 #pragma once
 
-/** The first capability the daemon needs and lacks ("CAP_NET_ADMIN", "CAP_NET_BROADCAST"), or NULL. */
+/** The first capability the daemon needs and lacks ("CAP_NET_ADMIN", "CAP_NET_BROADCAST"), or NULL.
+ */
 const char *ms_caps_missing(void);

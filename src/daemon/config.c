@@ -31,12 +31,13 @@ static int refuse(struct context *context, const struct ms_yaml_node *node, cons
 		  const char *expected)
 {
 	ms_yaml_error(context->file, context->diags, &node->at, code, expected, "%s",
-		      node->kind == MS_YAML_SCALAR ? "this value does not fit" : "unexpected kind of value");
+		      node->kind == MS_YAML_SCALAR ? "this value does not fit"
+						   : "unexpected kind of value");
 	return 0;
 }
 
-static int read_keys(struct context *context, const struct ms_yaml_node *node, const struct key *keys,
-		     size_t n_keys);
+static int read_keys(struct context *context, const struct ms_yaml_node *node,
+		     const struct key *keys, size_t n_keys);
 
 static int read_text(struct context *context, const struct ms_yaml_node *node, void *field)
 {
@@ -82,8 +83,9 @@ static int read_list(struct context *context, const struct ms_yaml_node *node, c
 	if (node->kind != MS_YAML_SEQUENCE)
 		return refuse(context, node, "bad-value", expected);
 	list->n_items = 0;
-	ms_vec_each(struct ms_yaml_node *, item, &node->items) {
-		int r = (*item)->kind == MS_YAML_SCALAR ? add(context->config, list, (*item)->text) : -EINVAL;
+	ms_vec_each (struct ms_yaml_node *, item, &node->items) {
+		int r = (*item)->kind == MS_YAML_SCALAR ? add(context->config, list, (*item)->text)
+							: -EINVAL;
 
 		if (r == -EINVAL)
 			refuse(context, *item, "bad-value", expected);
@@ -104,7 +106,8 @@ static int add_text(struct ms_config *config, ms_text_vec *list, const char *tex
 
 static int read_patterns(struct context *context, const struct ms_yaml_node *node, void *field)
 {
-	return read_list(context, node, "expected a list of interface name patterns", add_text, field);
+	return read_list(context, node, "expected a list of interface name patterns", add_text,
+			 field);
 }
 
 static int add_engine(struct ms_config *config, ms_text_vec *list, const char *text)
@@ -115,7 +118,8 @@ static int add_engine(struct ms_config *config, ms_text_vec *list, const char *t
 
 static int read_engines(struct context *context, const struct ms_yaml_node *node, void *field)
 {
-	return read_list(context, node, "expected a list of unix:///PATH, or [none]", add_engine, field);
+	return read_list(context, node, "expected a list of unix:///PATH, or [none]", add_engine,
+			 field);
 }
 
 static int read_interfaces(struct context *context, const struct ms_yaml_node *node, void *field)
@@ -151,8 +155,8 @@ static const struct key top_keys[] = {
 	{"log", read_log, offsetof(struct ms_config, log)},
 };
 
-static void unknown_key(struct context *context, const struct ms_yaml_node *key, const struct key *keys,
-			size_t n_keys)
+static void unknown_key(struct context *context, const struct ms_yaml_node *key,
+			const struct key *keys, size_t n_keys)
 {
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
 	const char *names[MAX_KEYS];
@@ -167,16 +171,16 @@ static void unknown_key(struct context *context, const struct ms_yaml_node *key,
 		ms_str_add(&hint, "known keys:");
 	for (size_t i = 0; !nearest && i < n_keys; i++)
 		ms_str_addf(&hint, " %s", names[i]);
-	ms_yaml_error(context->file, context->diags, &key->at, "unknown-key", hint.text, "unknown key '%s'",
-		      key->text);
+	ms_yaml_error(context->file, context->diags, &key->at, "unknown-key", hint.text,
+		      "unknown key '%s'", key->text);
 }
 
-static int read_keys(struct context *context, const struct ms_yaml_node *node, const struct key *keys,
-		     size_t n_keys)
+static int read_keys(struct context *context, const struct ms_yaml_node *node,
+		     const struct key *keys, size_t n_keys)
 {
 	if (node->kind != MS_YAML_MAPPING)
 		return refuse(context, node, "bad-value", "expected keys with values");
-	ms_vec_each(struct ms_yaml_entry, entry, &node->entries) {
+	ms_vec_each (struct ms_yaml_entry, entry, &node->entries) {
 		const struct key *key = NULL;
 
 		for (size_t i = 0; i < n_keys && !key; i++)
@@ -239,7 +243,8 @@ int ms_config_add_engine(struct ms_config *config, const char *engine)
 	return add_text(config, &config->engines, engine + strlen(ENGINE_SCHEME));
 }
 
-int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags, struct ms_config *config)
+int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags,
+		   struct ms_config *config)
 {
 	struct context context = {.file = file, .diags = diags, .config = config};
 	struct ms_yaml_file yaml = {0};

@@ -36,7 +36,8 @@ int ms_config_init(struct ms_config *config);
 void ms_config_fini(struct ms_config *config);
 
 /** Reads @file over the defaults. Returns 0; -EINVAL with errors in @diags; -ENOMEM. */
-int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags, struct ms_config *config);
+int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags,
+		   struct ms_config *config);
 
 /**
  * Reads the file at @path, or MS_CONFIG_FILE when @path is NULL, which may then be absent.
@@ -45,7 +46,7 @@ int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags, st
 int ms_config_read(const char *path, struct ms_config *config, struct ms_str *error);
 
 /**
- * Adds an engine as the user writes it. "unix:///run/docker.sock" adds its path, "none" takes all others away.
- * Returns 0, -EINVAL when it is neither, -ENOMEM.
+ * Adds an engine as the user writes it. "unix:///run/docker.sock" adds its path, "none" takes all
+ * others away. Returns 0, -EINVAL when it is neither, -ENOMEM.
  */
 int ms_config_add_engine(struct ms_config *config, const char *engine);

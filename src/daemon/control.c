@@ -58,7 +58,8 @@ static void get_inventory(struct ms_control *control, struct evhttp_request *req
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 
 	if (!control->daemon->inventory) {
-		ms_reply_error(request, HTTP_SERVUNAVAIL, "microsegd is starting and has no inventory yet", NULL);
+		ms_reply_error(request, HTTP_SERVUNAVAIL,
+			       "microsegd is starting and has no inventory yet", NULL);
 		return;
 	}
 	ms_inventory_print(control->daemon->inventory, &text);
@@ -70,7 +71,8 @@ static void get_metrics(struct ms_control *control, struct evhttp_request *reque
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 
 	ms_report_metrics(control->daemon, &text);
-	ms_reply(request, HTTP_OK, "text/plain; version=0.0.4", text.text ? text.text : "", text.len);
+	ms_reply(request, HTTP_OK, "text/plain; version=0.0.4", text.text ? text.text : "",
+		 text.len);
 }
 
 static void get_drops(struct ms_control *control, struct evhttp_request *request)
@@ -106,14 +108,16 @@ static void on_applied(const struct ms_apply_result *result, void *userdata)
 		ms_reply_error(request, HTTP_INTERNAL, result->message, warnings);
 	} else {
 		json = json_pack("{s:s, s:I, s:s}", "state",
-				 ms_daemon_state_name(ms_daemon_state(control->daemon)), "generation",
-				 (json_int_t)control->daemon->generation, "diagnostics", warnings ? warnings : "");
+				 ms_daemon_state_name(ms_daemon_state(control->daemon)),
+				 "generation", (json_int_t)control->daemon->generation,
+				 "diagnostics", warnings ? warnings : "");
 		ms_reply_json(request, HTTP_OK, json);
 	}
 	finish_apply(control);
 }
 
-/* Reads {"files": [{"name", "text"}]}. Returns 0; -EINVAL when it is something else; another -errno. */
+/* Reads {"files": [{"name", "text"}]}. Returns 0; -EINVAL when it is something else; another
+ * -errno. */
 static int read_files(struct evhttp_request *request, struct ms_files *files)
 {
 	struct evbuffer *input = evhttp_request_get_input_buffer(request);
@@ -123,14 +127,17 @@ static int read_files(struct evhttp_request *request, struct ms_files *files)
 
 	if (r < 0)
 		return r;
-	json_t *body = json_loadb((const char *)evbuffer_pullup(input, -1), size, JSON_REJECT_DUPLICATES, NULL);
+	json_t *body = json_loadb((const char *)evbuffer_pullup(input, -1), size,
+				  JSON_REJECT_DUPLICATES, NULL);
 	if (!body || json_unpack(body, "{s:o!}", "files", &list) < 0 || !json_is_array(list))
 		r = -EINVAL;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *name, *text;
 		size_t text_size;
 
-		if (r == 0 && json_unpack(item, "{s:s, s:s%!}", "name", &name, "text", &text, &text_size) < 0)
+		if (r == 0 &&
+		    json_unpack(item, "{s:s, s:s%!}", "name", &name, "text", &text, &text_size) < 0)
 			r = -EINVAL;
 		if (r == 0)
 			r = ms_files_add(files, name, text, text_size);
@@ -139,7 +146,8 @@ static int read_files(struct evhttp_request *request, struct ms_files *files)
 	return r;
 }
 
-static void park_apply(struct ms_control *control, struct evhttp_request *request, struct ms_str *warnings)
+static void park_apply(struct ms_control *control, struct evhttp_request *request,
+		       struct ms_str *warnings)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 
@@ -158,20 +166,23 @@ static void post_apply(struct ms_control *control, struct evhttp_request *reques
 	int r = read_files(request, &files);
 
 	if (r == -EINVAL) {
-		ms_reply_error(request, HTTP_BADREQUEST, "expected {\"files\": [{\"name\", \"text\"}]}", NULL);
+		ms_reply_error(request, HTTP_BADREQUEST,
+			       "expected {\"files\": [{\"name\", \"text\"}]}", NULL);
 		return;
 	}
 	if (r == 0)
 		r = ms_loaded_new(&files, false, &diagnostics, &loaded);
 	if (r == -EINVAL) {
-		ms_reply_error(request, 422, "the policy has errors; nothing was changed", diagnostics.text);
+		ms_reply_error(request, 422, "the policy has errors; nothing was changed",
+			       diagnostics.text);
 		return;
 	}
 	if (r == 0)
 		r = ms_daemon_apply(control->daemon, loaded, on_applied, control);
 	if (r < 0) {
 		ms_reply_error(request, r == -EBUSY ? 409 : HTTP_INTERNAL,
-			    r == -EBUSY ? "another policy is being applied" : strerror(-r), NULL);
+			       r == -EBUSY ? "another policy is being applied" : strerror(-r),
+			       NULL);
 		return;
 	}
 	loaded = NULL;
@@ -203,10 +214,14 @@ static const struct route {
 	const char *path;
 	route_fn fn;
 } routes[] = {
-	{EVHTTP_REQ_GET, "/v1/status", get_status},	  {EVHTTP_REQ_GET, "/v1/endpoints", get_endpoints},
-	{EVHTTP_REQ_GET, "/v1/drops", get_drops},	  {EVHTTP_REQ_GET, "/v1/inventory", get_inventory},
-	{EVHTTP_REQ_GET, "/v1/policy", get_policy},	  {EVHTTP_REQ_GET, "/metrics", get_metrics},
-	{EVHTTP_REQ_POST, "/v1/apply", post_apply},	  {EVHTTP_REQ_POST, "/v1/off", post_off},
+	{EVHTTP_REQ_GET, "/v1/status", get_status},
+	{EVHTTP_REQ_GET, "/v1/endpoints", get_endpoints},
+	{EVHTTP_REQ_GET, "/v1/drops", get_drops},
+	{EVHTTP_REQ_GET, "/v1/inventory", get_inventory},
+	{EVHTTP_REQ_GET, "/v1/policy", get_policy},
+	{EVHTTP_REQ_GET, "/metrics", get_metrics},
+	{EVHTTP_REQ_POST, "/v1/apply", post_apply},
+	{EVHTTP_REQ_POST, "/v1/off", post_off},
 	{EVHTTP_REQ_POST, "/v1/on", post_on},
 };
 
@@ -252,9 +267,12 @@ static void on_request(struct evhttp_request *request, void *userdata)
 			found = &routes[i];
 	}
 	if (!may(control, request, found && found->method == EVHTTP_REQ_POST))
-		ms_reply_error(request, 403, "reading is for root and the socket's group, changing for root", NULL);
+		ms_reply_error(request, 403,
+			       "reading is for root and the socket's group, changing for root",
+			       NULL);
 	else if (!found)
-		ms_reply_error(request, path_known ? HTTP_BADMETHOD : HTTP_NOTFOUND, "no such thing here", NULL);
+		ms_reply_error(request, path_known ? HTTP_BADMETHOD : HTTP_NOTFOUND,
+			       "no such thing here", NULL);
 	else
 		found->fn(control, request);
 }
@@ -279,7 +297,8 @@ static int clear_way(const struct sockaddr_un *address)
 static int make_parent(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	_cleanup_(freep) char *parent = slash && slash > path ? strndup(path, (size_t)(slash - path)) : NULL;
+	_cleanup_(freep) char *parent =
+		slash && slash > path ? strndup(path, (size_t)(slash - path)) : NULL;
 
 	if (!parent)
 		return 0;
@@ -372,7 +391,8 @@ struct ms_control *ms_control_free(struct ms_control *control)
 	ms_drops_free(control->drops);
 	if (control->apply) {
 		ms_daemon_forget_applied(control->daemon, control);
-		evhttp_connection_set_closecb(evhttp_request_get_connection(control->apply), NULL, NULL);
+		evhttp_connection_set_closecb(evhttp_request_get_connection(control->apply), NULL,
+					      NULL);
 		finish_apply(control);
 	}
 	if (control->http)

@@ -2,14 +2,14 @@
 /*
  * Theory of operation
  *
- * One thread, one loop. Sources (discover, the nf_tables monitor, NFLOG, the control socket, signals) only note what
- * happened and ask for the deferred function; at the end of the turn ms_reconcile() brings the kernel to what
- * policy and inventory make of each other. Orders from people (apply, off, on) change the inputs here and come out
- * of the same line.
+ * One thread, one loop. Sources (discover, the nf_tables monitor, NFLOG, the control socket,
+ * signals) only note what happened and ask for the deferred function; at the end of the turn
+ * ms_reconcile() brings the kernel to what policy and inventory make of each other. Orders from
+ * people (apply, off, on) change the inputs here and come out of the same line.
  *
- * The daemon owns the state directory while it runs and the tables for as long as the kernel keeps them: they outlive it.
- * It never opens anything because something went wrong: a policy that can't be read, a store that is torn, a kernel that
- * refuses, a source that hangs all leave what stands.
+ * The daemon owns the state directory while it runs and the tables for as long as the kernel keeps
+ * them: they outlive it. It never opens anything because something went wrong: a policy that can't
+ * be read, a store that is torn, a kernel that refuses, a source that hangs all leave what stands.
  */
 #include "daemon/daemon.h"
 
@@ -25,7 +25,8 @@
 
 const char *ms_daemon_state_name(enum ms_daemon_state state)
 {
-	static const char *const names[] = {"starting", "observing", "enforcing", "degraded", "off", "stopping"};
+	static const char *const names[] = {"starting", "observing", "enforcing",
+					    "degraded", "off",	     "stopping"};
 
 	return names[state];
 }
@@ -59,7 +60,8 @@ bool ms_daemon_set_text(char **text, const char *value)
 	return changed;
 }
 
-int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied, void *userdata)
+int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied,
+		    void *userdata)
 {
 	if (daemon->candidate)
 		return -EBUSY;
@@ -110,7 +112,8 @@ static void on_monitor(int fd, void *userdata)
 
 	(void)fd;
 	if (r < 0)
-		ms_log(MS_LOG_WARNING, "listening to nf_tables failed: %s; looking at our tables instead",
+		ms_log(MS_LOG_WARNING,
+		       "listening to nf_tables failed: %s; looking at our tables instead",
 		       strerror(-r));
 	if (r == 0)
 		return;
@@ -132,7 +135,8 @@ static void on_signal(int signal, void *userdata)
 	ms_loop_stop(daemon->loop);
 }
 
-/* A policy out of the state directory. Not to be had on an armed node: what stands stays, or the closed door. */
+/* A policy out of the state directory. Not to be had on an armed node: what stands stays, or the
+ * closed door. */
 static void load_stored(struct ms_daemon *daemon)
 {
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
@@ -148,7 +152,9 @@ static void load_stored(struct ms_daemon *daemon)
 	if (r == 0)
 		return;
 	ms_log(MS_LOG_ERROR, "the last good policy in %s cannot be used: %s", daemon->config->state,
-	       r == -EBADMSG ? "its checksum is wrong" : r == -EINVAL ? "it has errors" : strerror(-r));
+	       r == -EBADMSG  ? "its checksum is wrong"
+	       : r == -EINVAL ? "it has errors"
+			      : strerror(-r));
 	if (text.text)
 		fputs(text.text, stderr);
 }
@@ -177,10 +183,12 @@ static void load_given(struct ms_daemon *daemon, const ms_text_vec *paths)
 		loaded = NULL;
 		return;
 	}
-	ms_daemon_set_text(&daemon->policy_problem, error.len ? error.text : text.len ? text.text : strerror(-r));
+	ms_daemon_set_text(&daemon->policy_problem, error.len  ? error.text
+						    : text.len ? text.text
+							       : strerror(-r));
 	ms_log(MS_LOG_ERROR, "the policy given with -p is refused (%s): %s",
 	       error.len ? error.text : "see above",
-	       daemon->loaded ? "the last good policy stays in force"
+	       daemon->loaded  ? "the last good policy stays in force"
 	       : daemon->armed ? "no policy can be read, what stands in the kernel stays"
 			       : "this node was never armed and keeps observing");
 }
@@ -203,11 +211,12 @@ static int open_kernel(struct ms_daemon *daemon)
 		return r;
 	}
 	if (!daemon->features.nf_tables) {
-		ms_log(MS_LOG_ERROR, "this kernel takes no inet and bridge tables (nf_tables is missing)");
+		ms_log(MS_LOG_ERROR,
+		       "this kernel takes no inet and bridge tables (nf_tables is missing)");
 		return -EOPNOTSUPP;
 	}
-	daemon->monitor =
-		ms_loop_io(daemon->loop, ms_kernel_monitor_fd(daemon->kernel), MS_IO_READ, on_monitor, daemon);
+	daemon->monitor = ms_loop_io(daemon->loop, ms_kernel_monitor_fd(daemon->kernel), MS_IO_READ,
+				     on_monitor, daemon);
 	return daemon->monitor ? 0 : -ENOMEM;
 }
 
@@ -223,7 +232,8 @@ static int open_store(struct ms_daemon *daemon)
 	}
 	r = ms_state_lock(daemon->store, &holder);
 	if (r == -EBUSY)
-		ms_log(MS_LOG_ERROR, "microsegd already runs on %s (pid %d)", daemon->config->state, (int)holder);
+		ms_log(MS_LOG_ERROR, "microsegd already runs on %s (pid %d)", daemon->config->state,
+		       (int)holder);
 	else if (r < 0)
 		ms_log(MS_LOG_ERROR, "cannot lock %s: %s", daemon->config->state, strerror(-r));
 	daemon->armed = ms_state_is_armed(daemon->store);
@@ -282,8 +292,9 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 	if (!daemon->loop)
 		return -ENOMEM;
 	ms_loop_set_deferred(daemon->loop, ms_reconcile, daemon);
-	if ((r = make_timers(daemon)) < 0 || (r = catch_signals(daemon)) < 0 || (r = open_store(daemon)) < 0 ||
-	    (r = open_kernel(daemon)) < 0 || (r = start_discover(daemon)) < 0)
+	if ((r = make_timers(daemon)) < 0 || (r = catch_signals(daemon)) < 0 ||
+	    (r = open_store(daemon)) < 0 || (r = open_kernel(daemon)) < 0 ||
+	    (r = start_discover(daemon)) < 0)
 		return r;
 	load_stored(daemon);
 	r = ms_reconcile_start(daemon);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Daemon: the one object that ties sources, policy, kernel and control socket together. Internal to this room.
+ * Daemon: the one object that ties sources, policy, kernel and control socket together. Internal to
+ * this room.
  *
- * daemon.c starts and stops it and takes orders; reconcile.c runs the line; report.c and metrics.c only look.
+ * daemon.c starts and stops it and takes orders; reconcile.c runs the line; report.c and metrics.c
+ * only look.
  */
 #pragma once
 
@@ -62,13 +64,15 @@ struct ms_daemon {
 	struct ms_loaded *candidate; /* the one being applied, or NULL */
 	ms_apply_fn applied;	     /* who waits for the candidate, or NULL */
 	void *applied_userdata;
-	struct ms_inventory *inventory; /* the latest snapshot, identified under the policy in force */
+	struct ms_inventory
+		*inventory; /* the latest snapshot, identified under the policy in force */
 
 	/* What is. */
-	struct ms_ruleset *installed; /* as we know the kernel has it; NULL: nothing, or not looked at yet */
-	bool standing;		      /* tables of an earlier process stand and were not compared yet */
-	bool suspect;		      /* somebody else touched our tables */
-	bool cleared;		      /* off was carried out */
+	struct ms_ruleset
+		*installed; /* as we know the kernel has it; NULL: nothing, or not looked at yet */
+	bool standing;	    /* tables of an earlier process stand and were not compared yet */
+	bool suspect;	    /* somebody else touched our tables */
+	bool cleared;	    /* off was carried out */
 	uint64_t generation;
 	uint64_t flags_set_ms; /* when bridge flags were last switched on; 0: never */
 
@@ -79,7 +83,7 @@ struct ms_daemon {
 	uint64_t backoff_ms;
 
 	bool starting, stopping;
-	bool waiting; /* for our bridge flags to show, before the first tables */
+	bool waiting;	   /* for our bridge flags to show, before the first tables */
 	ms_addr_vec stale; /* addresses whose holder changed since the last revocation */
 	struct ms_counters counters;
 };
@@ -98,29 +102,33 @@ int ms_daemon_run(const struct ms_daemon_options *options);
 enum ms_daemon_state ms_daemon_state(const struct ms_daemon *daemon);
 
 /**
- * Applies a policy: stores it, then has the line run. Takes over @loaded when it returns 0; @applied is called from the
- * loop once it is in force or refused.
- * Returns 0; -EBUSY while another is being applied; -errno when it can't be stored, with nothing changed.
+ * Applies a policy: stores it, then has the line run. Takes over @loaded when it returns 0;
+ * @applied is called from the loop once it is in force or refused. Returns 0; -EBUSY while another
+ * is being applied; -errno when it can't be stored, with nothing changed.
  */
-int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied, void *userdata);
+int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied,
+		    void *userdata);
 /** Forgets who waits for the candidate. */
 void ms_daemon_forget_applied(struct ms_daemon *daemon, void *userdata);
 
-/** Goes off or comes back. The marker is on disk when it returns 0; the kernel follows within the turn. */
+/** Goes off or comes back. The marker is on disk when it returns 0; the kernel follows within the
+ * turn. */
 int ms_daemon_set_off(struct ms_daemon *daemon, bool off);
 
 /* reconcile.c */
 
 /** Runs the line: the deferred function of the loop. */
 void ms_reconcile(void *userdata);
-/** The first look at the kernel: notes what stands; on an armed node without tables loads the closed door. */
+/** The first look at the kernel: notes what stands; on an armed node without tables loads the
+ * closed door. */
 int ms_reconcile_start(struct ms_daemon *daemon);
 
 /* takeover.c */
 
 /**
- * Takes the tables of an earlier process over as they are: recompiles what that process wrote last and, if just this stands,
- * claims it. Then `installed` is set. Returns 0; 1 when something else stands, with the first difference in @why.
+ * Takes the tables of an earlier process over as they are: recompiles what that process wrote last
+ * and, if just this stands, claims it. Then `installed` is set. Returns 0; 1 when something else
+ * stands, with the first difference in @why.
  */
 int ms_takeover(struct ms_daemon *daemon, struct ms_str *why);
 /** Remembers what the tables were compiled for. */
@@ -128,11 +136,13 @@ void ms_takeover_remember(struct ms_daemon *daemon);
 
 /* revoke.c */
 
-/** Cuts tracked connections that the policy in force refuses, and all of addresses that changed hands. */
+/** Cuts tracked connections that the policy in force refuses, and all of addresses that changed
+ * hands. */
 void ms_revoke(void *userdata);
 /** Notes the addresses of @before that @after gives to nobody or to somebody else. */
 void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 		    const struct ms_inventory *after);
 
-/** Replaces a text that is owned, by a copy of @text; "" and NULL give NULL. Returns whether it changed. */
+/** Replaces a text that is owned, by a copy of @text; "" and NULL give NULL. Returns whether it
+ * changed. */
 bool ms_daemon_set_text(char **text, const char *value);

@@ -47,7 +47,8 @@ static struct follower *free_follower(struct follower *follower)
 	return NULL;
 }
 
-/* The other side is gone. evhttp hands a reply that was not finished back to us, without its connection. */
+/* The other side is gone. evhttp hands a reply that was not finished back to us, without its
+ * connection. */
 static void on_follower_closed(struct evhttp_connection *connection, void *userdata)
 {
 	struct follower *follower = userdata;
@@ -87,7 +88,8 @@ static void on_event(const struct ms_events_line *line, void *userdata)
 {
 	struct ms_drops *drops = userdata;
 
-	for (struct follower *follower = TAILQ_FIRST(&drops->followers), *next; follower; follower = next) {
+	for (struct follower *follower = TAILQ_FIRST(&drops->followers), *next; follower;
+	     follower = next) {
 		next = TAILQ_NEXT(follower, entry);
 		if (ms_events_match(&follower->filter, line))
 			send_to_follower(follower, line->json);
@@ -99,7 +101,8 @@ static void on_heartbeat(void *userdata)
 {
 	struct ms_drops *drops = userdata;
 
-	for (struct follower *follower = TAILQ_FIRST(&drops->followers), *next; follower; follower = next) {
+	for (struct follower *follower = TAILQ_FIRST(&drops->followers), *next; follower;
+	     follower = next) {
 		next = TAILQ_NEXT(follower, entry);
 		send_to_follower(follower, "");
 	}
@@ -107,8 +110,8 @@ static void on_heartbeat(void *userdata)
 }
 
 /* Goes on with @first, what was before, and then with every new line. Takes over @service. */
-static void follow(struct ms_drops *drops, struct evhttp_request *request, const struct ms_events_filter *filter,
-		   char *service, struct evbuffer *first)
+static void follow(struct ms_drops *drops, struct evhttp_request *request,
+		   const struct ms_events_filter *filter, char *service, struct evbuffer *first)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 	struct follower *follower = NULL;
@@ -117,10 +120,12 @@ static void follow(struct ms_drops *drops, struct evhttp_request *request, const
 		follower = calloc(1, sizeof(*follower));
 	if (!follower) {
 		free(service);
-		ms_reply_error(request, HTTP_SERVUNAVAIL, "too many readers follow the drops", NULL);
+		ms_reply_error(request, HTTP_SERVUNAVAIL, "too many readers follow the drops",
+			       NULL);
 		return;
 	}
-	*follower = (struct follower){.drops = drops, .request = request, .filter = *filter, .service = service};
+	*follower = (struct follower){
+		.drops = drops, .request = request, .filter = *filter, .service = service};
 	follower->filter.service = service;
 	TAILQ_INSERT_TAIL(&drops->followers, follower, entry);
 	drops->n_followers++;
@@ -143,7 +148,8 @@ void ms_drops_get(struct ms_drops *drops, struct evhttp_request *request)
 	struct evbuffer *body = evbuffer_new();
 
 	evhttp_parse_query_str(text ? text : "", &query);
-	const char *reason = evhttp_find_header(&query, "reason"), *service = evhttp_find_header(&query, "service");
+	const char *reason = evhttp_find_header(&query, "reason"),
+		   *service = evhttp_find_header(&query, "service");
 	struct ms_events_filter filter = {
 		.since_ms = parse_number(evhttp_find_header(&query, "since"), 0),
 		.reason = reason ? ms_reason_parse(reason) : MS_REASON_NONE,
@@ -155,9 +161,11 @@ void ms_drops_get(struct ms_drops *drops, struct evhttp_request *request)
 	} else if (reason && filter.reason == MS_REASON_NONE) {
 		ms_reply_error(request, HTTP_BADREQUEST, "no such reason", NULL);
 	} else {
-		evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", "application/x-ndjson");
+		evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
+				  "application/x-ndjson");
 		ms_events_each(drops->events, &filter,
-			       parse_number(evhttp_find_header(&query, "last"), MS_EVENTS_RING), add_line, body);
+			       parse_number(evhttp_find_header(&query, "last"), MS_EVENTS_RING),
+			       add_line, body);
 		if (evhttp_find_header(&query, "follow"))
 			follow(drops, request, &filter, service ? strdup(service) : NULL, body);
 		else

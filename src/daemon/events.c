@@ -15,8 +15,9 @@
 #include "kernel/nflog.h"
 #include "microseg/cleanup.h"
 
-#define READ_MAX 1024	/* records a turn: some 4 ms */
-#define READ_PAUSE_MS 1	/* between two reads: a flood of refusals must not keep the loop from reconciling */
+#define READ_MAX 1024 /* records a turn: some 4 ms */
+#define READ_PAUSE_MS                                                                              \
+	1 /* between two reads: a flood of refusals must not keep the loop from reconciling */
 #define LOSS_INTERVAL_MS 1000 /* how often losses are told */
 
 struct ms_events {
@@ -60,8 +61,8 @@ static void set_problem(struct ms_events *events, const char *format, ...)
 }
 
 /*
- * A line goes out whole or not at all. A pipe that nobody empties must not stop the loop: POLLOUT promises room for
- * PIPE_BUF bytes; longer lines are not written to pipes.
+ * A line goes out whole or not at all. A pipe that nobody empties must not stop the loop: POLLOUT
+ * promises room for PIPE_BUF bytes; longer lines are not written to pipes.
  */
 static bool log_write(struct ms_events *events, const char *line, size_t len)
 {
@@ -80,7 +81,8 @@ static void log_line(struct ms_events *events, const char *json)
 		return;
 	ms_str_addf(&line, "%s\n", json);
 	if ((line.failed || !log_write(events, line.text, line.len)) && !events->problem)
-		set_problem(events, "cannot write events to %s: lines are missing there", events->log_path);
+		set_problem(events, "cannot write events to %s: lines are missing there",
+			    events->log_path);
 }
 
 static char *end_of(char *text)
@@ -89,8 +91,8 @@ static char *end_of(char *text)
 }
 
 /* Puts a line into the ring, the log and the stream. */
-static void publish(struct ms_events *events, uint64_t time_ms, enum ms_reason reason, const char *src,
-		    const char *dst, const char *json)
+static void publish(struct ms_events *events, uint64_t time_ms, enum ms_reason reason,
+		    const char *src, const char *dst, const char *json)
 {
 	struct ms_events_line *slot = &events->ring[events->ring_next];
 	size_t size = strlen(json) + strlen(src) + strlen(dst) + 3;
@@ -113,7 +115,7 @@ static void publish(struct ms_events *events, uint64_t time_ms, enum ms_reason r
 
 static struct ms_events_series *find_series(struct ms_events *events, const struct ms_event *event)
 {
-	ms_vec_each(struct ms_events_series, series, &events->series)
+	ms_vec_each (struct ms_events_series, series, &events->series)
 		if (series->verdict == event->verdict && series->reason == event->reason &&
 		    strcmp(series->src, event->src.identity) == 0 &&
 		    strcmp(series->dst, event->dst.identity) == 0)
@@ -121,7 +123,8 @@ static struct ms_events_series *find_series(struct ms_events *events, const stru
 	return NULL;
 }
 
-/* Identities are few, but an attacker may make them many: beyond the limit a verdict and reason share one series. */
+/* Identities are few, but an attacker may make them many: beyond the limit a verdict and reason
+ * share one series. */
 static void count(struct ms_events *events, const struct ms_event *event)
 {
 	struct ms_event other = {.verdict = event->verdict,
@@ -139,7 +142,8 @@ static void count(struct ms_events *events, const struct ms_event *event)
 		series->count += n;
 		return;
 	}
-	struct ms_events_series made = {.verdict = event->verdict, .reason = event->reason, .count = n};
+	struct ms_events_series made = {
+		.verdict = event->verdict, .reason = event->reason, .count = n};
 	snprintf(made.src, sizeof(made.src), "%s", event->src.identity);
 	snprintf(made.dst, sizeof(made.dst), "%s", event->dst.identity);
 	(void)!ms_vec_push(&events->series, made);
@@ -155,8 +159,8 @@ static void on_folded(const struct ms_event *event, void *userdata)
 	if (json.failed || !json.text)
 		events->lost += event->count;
 	else
-		publish(events, event->time_ms, event->reason, event->src.identity, event->dst.identity,
-			json.text);
+		publish(events, event->time_ms, event->reason, event->src.identity,
+			event->dst.identity, json.text);
 }
 
 static void flush(void *userdata)
@@ -178,8 +182,8 @@ static void on_record(const struct ms_packet_record *record, void *userdata)
 		return;
 	}
 	/* Another program may log to our group: that is no loss of ours. */
-	if (ms_event_attribute(record, events->view.policy, events->view.inventory, events->view.generation,
-			       &event) < 0)
+	if (ms_event_attribute(record, events->view.policy, events->view.inventory,
+			       events->view.generation, &event) < 0)
 		return;
 	ms_fold_add(events->fold, &event, ms_monotonic_ms(), on_folded, events);
 }
@@ -192,7 +196,8 @@ static void on_readable(int fd, void *userdata)
 	(void)fd;
 	events->io = ms_io_free(events->io);
 	if (r < 0)
-		set_problem(events, "reading the packet log failed: %s; drops are not reported", strerror(-r));
+		set_problem(events, "reading the packet log failed: %s; drops are not reported",
+			    strerror(-r));
 	else
 		ms_timer_set(events->read_timer, READ_PAUSE_MS);
 	flush(events);
@@ -202,7 +207,8 @@ static void listen_again(void *userdata)
 {
 	struct ms_events *events = userdata;
 
-	events->io = ms_loop_io(events->loop, ms_nflog_fd(events->nflog), MS_IO_READ, on_readable, events);
+	events->io = ms_loop_io(events->loop, ms_nflog_fd(events->nflog), MS_IO_READ, on_readable,
+				events);
 	if (!events->io)
 		set_problem(events, "out of memory; drops are not reported");
 }
@@ -234,8 +240,8 @@ static void tell_losses(void *userdata)
 
 		format_time(now_ms, time);
 		line = json_pack("{s:s, s:I, s:s, s:I}", "time", time, "lost",
-				 (json_int_t)(lost - events->lost_told), "node", events->node, "generation",
-				 (json_int_t)events->view.generation);
+				 (json_int_t)(lost - events->lost_told), "node", events->node,
+				 "generation", (json_int_t)events->view.generation);
 		json = line ? json_dumps(line, JSON_COMPACT) : NULL;
 		json_decref(line);
 		if (json)
@@ -255,10 +261,12 @@ void ms_events_reopen(struct ms_events *events)
 	}
 	if (events->log_fd >= 0)
 		close(events->log_fd);
-	events->log_fd = open(events->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-			      0600);
+	events->log_fd =
+		open(events->log_path,
+		     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 	if (events->log_fd < 0)
-		set_problem(events, "cannot open the log file %s: %s; events are kept in memory only",
+		set_problem(events,
+			    "cannot open the log file %s: %s; events are kept in memory only",
 			    events->log_path, strerror(errno));
 }
 
@@ -267,10 +275,11 @@ static void open_nflog(struct ms_events *events, uint16_t group)
 	int r = ms_nflog_open(group, &events->nflog);
 
 	if (r == -EBUSY)
-		set_problem(events,
-			    "NFLOG group %u is read by another process (see /proc/net/netfilter/nfnetlink_log): "
-			    "drops are not reported; choose another nflog_group",
-			    group);
+		set_problem(
+			events,
+			"NFLOG group %u is read by another process (see /proc/net/netfilter/nfnetlink_log): "
+			"drops are not reported; choose another nflog_group",
+			group);
 	else if (r < 0)
 		set_problem(events, "cannot read NFLOG group %u: %s; drops are not reported", group,
 			    strerror(-r));
@@ -278,7 +287,8 @@ static void open_nflog(struct ms_events *events, uint16_t group)
 		listen_again(events);
 }
 
-int ms_events_new(struct ms_loop *loop, const struct ms_config *config, struct ms_events **ret_events)
+int ms_events_new(struct ms_loop *loop, const struct ms_config *config,
+		  struct ms_events **ret_events)
 {
 	struct ms_events *events = calloc(1, sizeof(*events));
 
@@ -293,7 +303,8 @@ int ms_events_new(struct ms_loop *loop, const struct ms_config *config, struct m
 	events->flush_timer = ms_loop_timer(loop, flush, events);
 	events->loss_timer = ms_loop_timer(loop, tell_losses, events);
 	events->read_timer = ms_loop_timer(loop, listen_again, events);
-	if (!events->fold || !events->ring || !events->flush_timer || !events->loss_timer || !events->read_timer) {
+	if (!events->fold || !events->ring || !events->flush_timer || !events->loss_timer ||
+	    !events->read_timer) {
 		ms_events_free(events);
 		return -ENOMEM;
 	}
@@ -364,11 +375,12 @@ bool ms_events_match(const struct ms_events_filter *filter, const struct ms_even
 
 static const struct ms_events_line *ring_at(const struct ms_events *events, size_t index)
 {
-	return &events->ring[(events->ring_next + MS_EVENTS_RING - events->ring_len + index) % MS_EVENTS_RING];
+	return &events->ring[(events->ring_next + MS_EVENTS_RING - events->ring_len + index) %
+			     MS_EVENTS_RING];
 }
 
-void ms_events_each(const struct ms_events *events, const struct ms_events_filter *filter, size_t max,
-		    ms_events_fn fn, void *userdata)
+void ms_events_each(const struct ms_events *events, const struct ms_events_filter *filter,
+		    size_t max, ms_events_fn fn, void *userdata)
 {
 	size_t n_matching = 0, skip;
 

@@ -2,8 +2,9 @@
 /*
  * Events: from the kernel's log of refused packets to what people read.
  *
- * NFLOG records are named, folded, kept in a ring, written to the log file and handed to whoever follows. All of it may
- * fail or be slow without any effect on a verdict; what is lost is counted, and said in the stream itself by a line
+ * NFLOG records are named, folded, kept in a ring, written to the log file and handed to whoever
+ * follows. All of it may fail or be slow without any effect on a verdict; what is lost is counted,
+ * and said in the stream itself by a line
  * {"time", "lost", "node", "generation"}.
  */
 #pragma once
@@ -12,15 +13,17 @@
 #include "loop/loop.h"
 #include "microseg/event.h"
 
-#define MS_EVENTS_RING 4096	/* lines kept */
-#define MS_EVENTS_SERIES 2000 /* (reason, source, destination) counted apart; the rest is counted as "other" */
+#define MS_EVENTS_RING 4096 /* lines kept */
+#define MS_EVENTS_SERIES                                                                           \
+	2000 /* (reason, source, destination) counted apart; the rest is counted as "other" */
 
 struct ms_events;
 
 /** What a record is read against. Borrowed; replaced together. */
 struct ms_events_view {
 	const struct ms_policy *policy; /* may be NULL */
-	const struct ms_inventory *inventory; /* may be NULL: records wait for nothing and are counted as lost */
+	const struct ms_inventory
+		*inventory; /* may be NULL: records wait for nothing and are counted as lost */
 	uint64_t generation;
 };
 
@@ -35,16 +38,18 @@ struct ms_events_line {
 struct ms_events_filter {
 	uint64_t since_ms;
 	enum ms_reason reason; /* NONE: any */
-	const char *service;   /* "env/service", "service" or another identity at either end; NULL: any */
+	const char *
+		service; /* "env/service", "service" or another identity at either end; NULL: any */
 };
 
 bool ms_events_match(const struct ms_events_filter *filter, const struct ms_events_line *line);
 
 /**
- * Binds the NFLOG group of @config and opens its log file. A group or a file that can't be had is no failure: the rest works
- * and ms_events_problem() says what does not. Returns 0 or -ENOMEM.
+ * Binds the NFLOG group of @config and opens its log file. A group or a file that can't be had is
+ * no failure: the rest works and ms_events_problem() says what does not. Returns 0 or -ENOMEM.
  */
-int ms_events_new(struct ms_loop *loop, const struct ms_config *config, struct ms_events **ret_events);
+int ms_events_new(struct ms_loop *loop, const struct ms_config *config,
+		  struct ms_events **ret_events);
 struct ms_events *ms_events_free(struct ms_events *events);
 void ms_events_set_view(struct ms_events *events, const struct ms_events_view *view);
 /** Opens the log file anew, for rotation. */
@@ -59,8 +64,8 @@ typedef void (*ms_events_fn)(const struct ms_events_line *line, void *userdata);
 /** Calls @fn for every line from now on. */
 void ms_events_set_sink(struct ms_events *events, ms_events_fn fn, void *userdata);
 /** Calls @fn for each line in the ring that passes @filter, oldest first, at most the last @max. */
-void ms_events_each(const struct ms_events *events, const struct ms_events_filter *filter, size_t max,
-		    ms_events_fn fn, void *userdata);
+void ms_events_each(const struct ms_events *events, const struct ms_events_filter *filter,
+		    size_t max, ms_events_fn fn, void *userdata);
 
 struct ms_events_series {
 	enum ms_verdict verdict;

@@ -62,10 +62,12 @@ int ms_files_add(struct ms_files *files, const char *name, const char *bytes, si
 
 static int fail(struct ms_str *error, const char *path, int r)
 {
-	const char *why = r == -E2BIG ? "larger than a load may be (policies: 1 MiB a file, 16 MiB and 4096 files "
-					"in all; an inventory: 64 MiB)"
-			  : r == -ELOOP ? "a symbolic link inside a policy directory is not followed"
-					: strerror(-r);
+	const char *why =
+		r == -E2BIG
+			? "larger than a load may be (policies: 1 MiB a file, 16 MiB and 4096 files "
+			  "in all; an inventory: 64 MiB)"
+		: r == -ELOOP ? "a symbolic link inside a policy directory is not followed"
+			      : strerror(-r);
 
 	ms_str_add_safe(error, path);
 	ms_str_addf(error, ": %s", why);
@@ -123,8 +125,8 @@ static bool is_yaml(const char *name)
 }
 
 /* One entry of a directory: a directory is walked, a *.yaml is read, anything else is not ours. */
-static int read_entry(struct ms_files *files, int dir_fd, const char *name, const char *path, unsigned int depth,
-		      struct ms_str *error)
+static int read_entry(struct ms_files *files, int dir_fd, const char *name, const char *path,
+		      unsigned int depth, struct ms_str *error)
 {
 	struct stat st;
 
@@ -133,7 +135,8 @@ static int read_entry(struct ms_files *files, int dir_fd, const char *name, cons
 	if (!S_ISDIR(st.st_mode) && !is_yaml(name))
 		return 0;
 
-	_cleanup_(closep) int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_(closep) int fd =
+		openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return fail(error, path, -errno);
 	return read_opened(files, fd, path, depth, error);
@@ -179,7 +182,7 @@ static int read_directory(struct ms_files *files, int fd, const char *path, unsi
 	int r = list_names(files->arena, dir, &names);
 	if (r < 0)
 		return fail(error, path, r);
-	ms_vec_each(const char *, name, &names) {
+	ms_vec_each (const char *, name, &names) {
 		const char *slash = path[0] && path[strlen(path) - 1] == '/' ? "" : "/";
 		const char *below = ms_arena_printf(files->arena, "%s%s%s", path, slash, *name);
 
@@ -233,7 +236,7 @@ int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct m
 {
 	if (paths->n_items == 0)
 		return ms_files_read(files, MS_POLICY_DIR, error);
-	ms_vec_each(const char *, path, paths) {
+	ms_vec_each (const char *, path, paths) {
 		int r = ms_files_read(files, *path, error);
 
 		if (r < 0)

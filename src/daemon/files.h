@@ -2,8 +2,9 @@
 /*
  * Files: policy files, read whole into memory.
  *
- * A path is a file or a directory; of a directory every *.yaml below it is read, hidden ones left out, in sorted order.
- * Inside a directory symbolic links are refused: what is applied must be what lies there.
+ * A path is a file or a directory; of a directory every *.yaml below it is read, hidden ones left
+ * out, in sorted order. Inside a directory symbolic links are refused: what is applied must be what
+ * lies there.
  */
 #pragma once
 

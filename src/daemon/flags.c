@@ -16,7 +16,7 @@ static void records_fini(ms_bridge_record_vec *records)
 
 static struct ms_bridge_record *find_record(const ms_bridge_record_vec *records, const char *name)
 {
-	ms_vec_each(struct ms_bridge_record, record, records)
+	ms_vec_each (struct ms_bridge_record, record, records)
 		if (strcmp(record->name, name) == 0)
 			return record;
 	return NULL;
@@ -27,13 +27,16 @@ static int fail(struct ms_str *error, const char *bridge, int r)
 	ms_str_addf(error, "%sbridge ", error->len ? "; " : "");
 	ms_str_add_safe(error, bridge);
 	ms_str_addf(error, ": %s",
-		    r == -EOPNOTSUPP ? "its netfilter flags cannot be set: br_netfilter is not loaded"
-				     : strerror(-r));
+		    r == -EOPNOTSUPP
+			    ? "its netfilter flags cannot be set: br_netfilter is not loaded"
+			    : strerror(-r));
 	return r;
 }
 
-/* Remembers what @bridge was. Its own record stays: the value from before us is the one to put back. */
-static int remember(ms_bridge_record_vec *records, const struct ms_bridge_state *bridge, bool *ret_known)
+/* Remembers what @bridge was. Its own record stays: the value from before us is the one to put
+ * back. */
+static int remember(ms_bridge_record_vec *records, const struct ms_bridge_state *bridge,
+		    bool *ret_known)
 {
 	struct ms_bridge_record *old = find_record(records, bridge->name);
 	struct ms_bridge_record record = {
@@ -81,7 +84,8 @@ int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridge
 		return 0;
 
 	r = ms_state_load_bridges(state, &records);
-	if (r < 0 && r != -EBADMSG) /* torn records are lost: what was before us can't be known any more */
+	if (r < 0 &&
+	    r != -EBADMSG) /* torn records are lost: what was before us can't be known any more */
 		return fail(error, "(records)", r);
 	for (size_t i = 0; i < n_bridges; i++) {
 		bool known;
@@ -121,10 +125,11 @@ int ms_flags_restore(struct ms_state *state, struct ms_str *error)
 		return fail(error, "(records)", r);
 	if (records.n_items == 0)
 		return 0;
-	ms_vec_each(struct ms_bridge_record, record, &records) {
+	ms_vec_each (struct ms_bridge_record, record, &records) {
 		if (if_nametoindex(record->name) != record->ifindex)
 			continue;
-		r = set_flags(record->ifindex, record->nf_call_ip, record->nf_call_ip6, record->no_ll_learn);
+		r = set_flags(record->ifindex, record->nf_call_ip, record->nf_call_ip6,
+			      record->no_ll_learn);
 		if (r < 0 && r != -ENODEV && first == 0)
 			first = fail(error, record->name, r);
 	}

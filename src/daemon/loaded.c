@@ -6,7 +6,8 @@
 
 #include "microseg/cleanup.h"
 
-int ms_loaded_new(struct ms_files *files, bool color, struct ms_str *diagnostics, struct ms_loaded **ret_loaded)
+int ms_loaded_new(struct ms_files *files, bool color, struct ms_str *diagnostics,
+		  struct ms_loaded **ret_loaded)
 {
 	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = calloc(1, sizeof(*loaded));

@@ -12,10 +12,11 @@ struct ms_loaded {
 };
 
 /**
- * Loads @files, which it takes over whatever happens. Errors and warnings are printed into @diagnostics.
- * Returns 0; -EINVAL when the policy has errors; -ENOMEM.
+ * Loads @files, which it takes over whatever happens. Errors and warnings are printed into
+ * @diagnostics. Returns 0; -EINVAL when the policy has errors; -ENOMEM.
  */
-int ms_loaded_new(struct ms_files *files, bool color, struct ms_str *diagnostics, struct ms_loaded **ret_loaded);
+int ms_loaded_new(struct ms_files *files, bool color, struct ms_str *diagnostics,
+		  struct ms_loaded **ret_loaded);
 struct ms_loaded *ms_loaded_free(struct ms_loaded *loaded);
 static inline void ms_loaded_freep(struct ms_loaded **loaded)
 {

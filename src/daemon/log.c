@@ -42,6 +42,7 @@ void ms_notify(const char *state)
 	if (fd < 0)
 		return;
 	/* Nobody listening is the service manager's affair, not ours. */
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
+	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT,
+		      (struct sockaddr *)&address,
 		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Log: what the daemon tells its operator, one line each, on stderr. Under systemd the lines carry a priority.
+ * Log: what the daemon tells its operator, one line each, on stderr. Under systemd the lines carry
+ * a priority.
  */
 #pragma once
 

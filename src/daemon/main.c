@@ -15,7 +15,14 @@
 #include "daemon/daemon.h"
 #include "microseg/cleanup.h"
 
-enum { OPTION_STATE = 256, OPTION_CONTROL, OPTION_ENGINE, OPTION_LOG, OPTION_FENCE, OPTION_VERSION };
+enum {
+	OPTION_STATE = 256,
+	OPTION_CONTROL,
+	OPTION_ENGINE,
+	OPTION_LOG,
+	OPTION_FENCE,
+	OPTION_VERSION
+};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -92,7 +99,8 @@ static int parse_arguments(int argc, char **argv)
 	while (r > 0 && (option = getopt_long(argc, argv, "c:p:h", long_options, NULL)) >= 0)
 		r = parse_option(option);
 	if (r > 0 && optind < argc) {
-		fprintf(stderr, "microsegd: unexpected argument '%s'; see microsegd --help\n", argv[optind]);
+		fprintf(stderr, "microsegd: unexpected argument '%s'; see microsegd --help\n",
+			argv[optind]);
 		return -EINVAL;
 	}
 	return r;
@@ -102,11 +110,12 @@ static int set_engines(struct ms_config *config)
 {
 	if (arg_engines.n_items > 0)
 		config->engines.n_items = 0;
-	ms_vec_each(const char *, engine, &arg_engines) {
+	ms_vec_each (const char *, engine, &arg_engines) {
 		int r = ms_config_add_engine(config, *engine);
 
 		if (r < 0) {
-			fprintf(stderr, "microsegd: --engine %s: expected unix:///PATH or none\n", *engine);
+			fprintf(stderr, "microsegd: --engine %s: expected unix:///PATH or none\n",
+				*engine);
 			return r;
 		}
 	}
@@ -142,7 +151,8 @@ static int run(void)
 	const char *missing = ms_caps_missing();
 
 	if (missing) {
-		fprintf(stderr, "microsegd: needs the capability %s: run it as root, or grant it\n", missing);
+		fprintf(stderr, "microsegd: needs the capability %s: run it as root, or grant it\n",
+			missing);
 		return -EPERM;
 	}
 	int r = configure(&config);

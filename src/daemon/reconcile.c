@@ -2,13 +2,13 @@
 /*
  * Theory of operation
  *
- * The line of the daemon, once a turn: snapshot, identify, bridge flags, compile, plan, commit. It is run whole every time;
- * a plan without changes is the common end of it. `installed` is what we know the kernel has: it only moves after a
- * commit, and a doubt about it (a foreign change, a failed commit) leads to a look and then to one transaction that
- * replaces everything.
+ * The line of the daemon, once a turn: snapshot, identify, bridge flags, compile, plan, commit. It
+ * is run whole every time; a plan without changes is the common end of it. `installed` is what we
+ * know the kernel has: it only moves after a commit, and a doubt about it (a foreign change, a
+ * failed commit) leads to a look and then to one transaction that replaces everything.
  *
- * A policy that is being applied is the wanted one for the length of the turn. It becomes the one in force after the
- * commit, or it is dropped and nothing has changed.
+ * A policy that is being applied is the wanted one for the length of the turn. It becomes the one
+ * in force after the commit, or it is dropped and nothing has changed.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,10 +21,13 @@
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
 
-#define SETTLE_MS 2000	    /* how long sources may keep a start waiting */
+#define SETTLE_MS 2000 /* how long sources may keep a start waiting */
 #define SETTLE_POLL_MS 20
-#define FLAGS_WAIT_MS 300   /* how long to wait to see our own bridge flags before the first tables */
-#define FLAGS_REPAIR_MS 1000 /* a flag seen off later than this after we set it was switched off by somebody */
+#define FLAGS_WAIT_MS                                                                              \
+	300 /* how long to wait to see our own bridge flags before the first tables                \
+	     */
+#define FLAGS_REPAIR_MS                                                                            \
+	1000 /* a flag seen off later than this after we set it was switched off by somebody */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 #define REVOKE_MS 20
@@ -87,8 +90,8 @@ static int look(struct ms_daemon *daemon)
 	return r;
 }
 
-static int compile(struct ms_daemon *daemon, const struct ms_policy *policy, const struct ms_inventory *inventory,
-		   struct ms_ruleset **ret_ruleset)
+static int compile(struct ms_daemon *daemon, const struct ms_policy *policy,
+		   const struct ms_inventory *inventory, struct ms_ruleset **ret_ruleset)
 {
 	struct ms_compile_options options = {.nflog_group = daemon->config->nflog_group};
 
@@ -98,20 +101,24 @@ static int compile(struct ms_daemon *daemon, const struct ms_policy *policy, con
 static void set_flags_problem(struct ms_daemon *daemon, const char *text)
 {
 	if (ms_daemon_set_text(&daemon->flags_problem, text) && daemon->flags_problem)
-		ms_log(MS_LOG_ERROR, "%s: nothing passes between its containers", daemon->flags_problem);
+		ms_log(MS_LOG_ERROR, "%s: nothing passes between its containers",
+		       daemon->flags_problem);
 }
 
 static void note_repair(struct ms_daemon *daemon, unsigned int n_repaired, uint64_t now_ms)
 {
-	if (n_repaired == 0 || !daemon->installed || now_ms - daemon->flags_set_ms <= FLAGS_REPAIR_MS)
+	if (n_repaired == 0 || !daemon->installed ||
+	    now_ms - daemon->flags_set_ms <= FLAGS_REPAIR_MS)
 		return;
 	daemon->counters.flags_repaired += n_repaired;
-	ms_log(MS_LOG_WARNING, "netfilter flags of %u bridges were switched off by somebody: on again", n_repaired);
+	ms_log(MS_LOG_WARNING,
+	       "netfilter flags of %u bridges were switched off by somebody: on again", n_repaired);
 }
 
 /*
- * Switches the flags of managed bridges on. Before the first tables it is worth a moment to see them on: ports are let in
- * only then, and a running host would notice the gap. Sets `waiting` for that.
+ * Switches the flags of managed bridges on. Before the first tables it is worth a moment to see
+ * them on: ports are let in only then, and a running host would notice the gap. Sets `waiting` for
+ * that.
  */
 static void ensure_flags(struct ms_daemon *daemon)
 {
@@ -128,7 +135,8 @@ static void ensure_flags(struct ms_daemon *daemon)
 		if (!daemon->waiting)
 			daemon->flags_set_ms = now_ms;
 	}
-	daemon->waiting = result.n_set > 0 && !daemon->installed && now_ms - daemon->flags_set_ms < FLAGS_WAIT_MS;
+	daemon->waiting = result.n_set > 0 && !daemon->installed &&
+			  now_ms - daemon->flags_set_ms < FLAGS_WAIT_MS;
 	if (daemon->waiting && !ms_timer_is_set(daemon->settle))
 		ms_timer_set(daemon->settle, FLAGS_WAIT_MS + 1);
 }
@@ -170,8 +178,10 @@ static int repair(struct ms_daemon *daemon, const struct ms_ruleset *wanted, str
 	return 1;
 }
 
-/* A plan that the kernel refuses says that it has something else than we think: everything anew, in one transaction. */
-static int apply_whole(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+/* A plan that the kernel refuses says that it has something else than we think: everything anew, in
+ * one transaction. */
+static int apply_whole(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
+		       struct ms_str *error)
 {
 	ms_log(MS_LOG_WARNING, "the kernel refused a change (%s): loading everything again",
 	       error->text ? error->text : "no reason given");
@@ -181,7 +191,8 @@ static int apply_whole(struct ms_daemon *daemon, const struct ms_ruleset *wanted
 	return r < 0 ? r : 1;
 }
 
-static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
+		      struct ms_str *error)
 {
 	_cleanup_(plan_finip) struct ms_plan plan = {0};
 	size_t n_elems, n_others;
@@ -193,18 +204,20 @@ static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
 	if (r < 0)
 		return apply_whole(daemon, wanted, error);
 	ms_plan_count(&plan, &n_elems, &n_others);
-	ms_log(MS_LOG_INFO, "generation %" PRIu64 ": %zu elements and %zu other changes", daemon->generation + 1,
-	       n_elems, n_others);
+	ms_log(MS_LOG_INFO, "generation %" PRIu64 ": %zu elements and %zu other changes",
+	       daemon->generation + 1, n_elems, n_others);
 	return 1;
 }
 
-/* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it, -errno. */
+/* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it,
+ * -errno. */
 static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
 {
 	_cleanup_(ms_str_fini) struct ms_str difference = {0};
 
 	if (!daemon->installed && daemon->standing && ms_takeover(daemon, &difference) > 0)
-		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)", first_line(&difference));
+		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)",
+		       first_line(&difference));
 	set_view(daemon); /* a takeover puts the inventory of before in place */
 	if (!daemon->installed) {
 		int r = replace(daemon, wanted, error);
@@ -238,7 +251,8 @@ static void answer_apply(struct ms_daemon *daemon, int error, const char *messag
 		applied(&result, daemon->applied_userdata);
 }
 
-/* The kernel refused what the candidate compiles to. Nothing changed there; the policy in force is taken up again. */
+/* The kernel refused what the candidate compiles to. Nothing changed there; the policy in force is
+ * taken up again. */
 static void drop_candidate(struct ms_daemon *daemon, int r, const char *message)
 {
 	_cleanup_(ms_str_fini) struct ms_str ignored = {0};
@@ -252,7 +266,8 @@ static void drop_candidate(struct ms_daemon *daemon, int r, const char *message)
 	ms_loop_defer(daemon->loop);
 }
 
-/* The candidate is in force. The one before it goes when nothing points into it any more: see the callers. */
+/* The candidate is in force. The one before it goes when nothing points into it any more: see the
+ * callers. */
 static struct ms_loaded *promote_candidate(struct ms_daemon *daemon)
 {
 	struct ms_loaded *before = daemon->loaded;
@@ -264,7 +279,8 @@ static struct ms_loaded *promote_candidate(struct ms_daemon *daemon)
 		ms_log(MS_LOG_ERROR, "the policy is in force but cannot be remembered in %s: %s",
 		       daemon->config->state, strerror(-r));
 	daemon->loaded = ms_steal(&daemon->candidate);
-	ms_log(MS_LOG_NOTICE, "a policy of %zu files is in force%s", daemon->loaded->files.list.n_items,
+	ms_log(MS_LOG_NOTICE, "a policy of %zu files is in force%s",
+	       daemon->loaded->files.list.n_items,
 	       daemon->armed ? "" : ": this node is armed from now on");
 	daemon->armed = true;
 	ms_daemon_set_text(&daemon->policy_problem, NULL);
@@ -283,8 +299,8 @@ static void count_apply(struct ms_daemon *daemon, uint64_t since_us, int r)
 }
 
 /* @changed: the kernel, or the policy it stands for, is another than before. */
-static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted, struct ms_inventory *inventory,
-			  bool changed)
+static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
+			  struct ms_inventory *inventory, bool changed)
 {
 	struct ms_loaded *before = daemon->candidate ? promote_candidate(daemon) : NULL;
 
@@ -362,14 +378,16 @@ static void enforce_blindly(struct ms_daemon *daemon)
 {
 	if (daemon->standing && ms_kernel_present(daemon->kernel) != 0) {
 		look(daemon);
-		ms_daemon_set_text(&daemon->problem,
-				   "no policy can be read: the tables of an earlier start stand unchanged");
+		ms_daemon_set_text(
+			&daemon->problem,
+			"no policy can be read: the tables of an earlier start stand unchanged");
 		return;
 	}
 	daemon->standing = false;
 	if (close_door(daemon) == 0)
-		ms_daemon_set_text(&daemon->problem,
-				   "no policy can be read: managed interfaces pass nothing until one is applied");
+		ms_daemon_set_text(
+			&daemon->problem,
+			"no policy can be read: managed interfaces pass nothing until one is applied");
 }
 
 /* While off nothing of ours is in the kernel. A policy that comes meanwhile is remembered. */
@@ -408,7 +426,8 @@ static bool settled(struct ms_daemon *daemon)
 {
 	if (!daemon->starting)
 		return true;
-	if (!ms_discover_settled(daemon->discover) && ms_monotonic_ms() - daemon->start_ms < SETTLE_MS) {
+	if (!ms_discover_settled(daemon->discover) &&
+	    ms_monotonic_ms() - daemon->start_ms < SETTLE_MS) {
 		ms_timer_set(daemon->settle, SETTLE_POLL_MS);
 		return false;
 	}
@@ -420,8 +439,8 @@ static void started(struct ms_daemon *daemon)
 	if (!daemon->starting || daemon->waiting)
 		return;
 	daemon->starting = false;
-	ms_log(MS_LOG_NOTICE, "%s, generation %" PRIu64, ms_daemon_state_name(ms_daemon_state(daemon)),
-	       daemon->generation);
+	ms_log(MS_LOG_NOTICE, "%s, generation %" PRIu64,
+	       ms_daemon_state_name(ms_daemon_state(daemon)), daemon->generation);
 	ms_notify("READY=1");
 }
 
@@ -453,11 +472,13 @@ int ms_reconcile_start(struct ms_daemon *daemon)
 		return r;
 	}
 	daemon->standing = r > 0;
-	/* A state directory that was lost does not disarm a node: its tables say that it was armed. */
+	/* A state directory that was lost does not disarm a node: its tables say that it was armed.
+	 */
 	daemon->armed |= daemon->standing;
 	if (!daemon->armed || daemon->off || daemon->standing)
 		return 0;
-	ms_log(MS_LOG_NOTICE, "armed, and no tables stand: managed interfaces are closed until all is known");
+	ms_log(MS_LOG_NOTICE,
+	       "armed, and no tables stand: managed interfaces are closed until all is known");
 	r = close_door(daemon);
 	return r == -ENOMEM ? r : 0;
 }

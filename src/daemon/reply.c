@@ -17,7 +17,8 @@ struct evbuffer *ms_reply_buffer(const char *body, size_t len)
 	return buffer;
 }
 
-void ms_reply(struct evhttp_request *request, int code, const char *type, const char *body, size_t len)
+void ms_reply(struct evhttp_request *request, int code, const char *type, const char *body,
+	      size_t len)
 {
 	struct evbuffer *buffer = ms_reply_buffer(body, len);
 
@@ -38,7 +39,8 @@ void ms_reply_json(struct evhttp_request *request, int code, json_t *json)
 		evhttp_send_reply(request, HTTP_INTERNAL, NULL, NULL);
 }
 
-void ms_reply_error(struct evhttp_request *request, int code, const char *error, const char *diagnostics)
+void ms_reply_error(struct evhttp_request *request, int code, const char *error,
+		    const char *diagnostics)
 {
 	json_t *json = json_pack("{s:s}", "error", error);
 
@@ -49,7 +51,8 @@ void ms_reply_error(struct evhttp_request *request, int code, const char *error,
 
 void ms_reply_abandon(struct evhttp_request *request)
 {
-	/* libevent 2.1, evhttp_connection_incoming_fail(): a request that is still being answered leaves its connection. */
+	/* libevent 2.1, evhttp_connection_incoming_fail(): a request that is still being answered
+	 * leaves its connection. */
 	if (!evhttp_request_get_connection(request))
 		evhttp_request_free(request);
 }

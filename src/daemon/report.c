@@ -29,12 +29,13 @@ static json_t *integer(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-static void count_endpoints(const struct ms_inventory *inventory, uint64_t counts[N_ENDPOINT_STATES])
+static void count_endpoints(const struct ms_inventory *inventory,
+			    uint64_t counts[N_ENDPOINT_STATES])
 {
 	memset(counts, 0, N_ENDPOINT_STATES * sizeof(*counts));
 	if (!inventory)
 		return;
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
 		counts[endpoint->state]++;
 }
 
@@ -55,7 +56,7 @@ static uint64_t count_env(const struct ms_inventory *inventory, const char *env)
 
 	if (!inventory)
 		return 0;
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
 		n += endpoint->env && strcmp(endpoint->env, env) == 0;
 	return n;
 }
@@ -66,7 +67,7 @@ static json_t *report_environments(const struct ms_daemon *daemon)
 
 	if (!daemon->loaded)
 		return json;
-	ms_vec_each(struct ms_env, env, &daemon->loaded->policy->envs)
+	ms_vec_each (struct ms_env, env, &daemon->loaded->policy->envs)
 		json_array_append_new(json,
 				      json_pack("{s:o, s:s, s:o}", "name", text(env->name), "mode",
 						ms_mode_name(env->mode), "endpoints",
@@ -84,8 +85,8 @@ static json_t *report_policy_state(const struct ms_daemon *daemon)
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "hash", text(loaded ? hash : NULL), "files",
 			 integer(loaded ? loaded->files.list.n_items : 0), "services",
 			 integer(loaded ? loaded->policy->services.n_items : 0), "unidentified",
-			 text(loaded ? ms_mode_name(loaded->policy->unidentified) : NULL), "refused",
-			 text(daemon->policy_problem));
+			 text(loaded ? ms_mode_name(loaded->policy->unidentified) : NULL),
+			 "refused", text(daemon->policy_problem));
 }
 
 static json_t *report_sources(const struct ms_daemon *daemon)
@@ -95,16 +96,17 @@ static json_t *report_sources(const struct ms_daemon *daemon)
 	for (size_t i = 0; i < ms_discover_n_sources(daemon->discover); i++) {
 		struct ms_source_health health = ms_discover_source(daemon->discover, i);
 
-		json_array_append_new(json, json_pack("{s:o, s:s, s:o}", "name", text(health.name), "state",
-						      ms_source_state_name(health.state), "detail",
-						      text(health.detail)));
+		json_array_append_new(json, json_pack("{s:o, s:s, s:o}", "name", text(health.name),
+						      "state", ms_source_state_name(health.state),
+						      "detail", text(health.detail)));
 	}
 	return json;
 }
 
 static bool is_enforced(const struct ms_daemon *daemon, const char *env)
 {
-	const struct ms_env *found = env && daemon->loaded ? ms_policy_env(daemon->loaded->policy, env) : NULL;
+	const struct ms_env *found =
+		env && daemon->loaded ? ms_policy_env(daemon->loaded->policy, env) : NULL;
 
 	return found && found->mode == MS_MODE_ENFORCE;
 }
@@ -115,9 +117,11 @@ static json_t *report_uncovered(const struct ms_daemon *daemon)
 
 	if (!daemon->inventory)
 		return json;
-	ms_vec_each(struct ms_uncovered, uncovered, &daemon->inventory->uncovered)
-		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:b}", "what", text(uncovered->what), "reason",
-						      text(uncovered->reason), "env", text(uncovered->env), "enforced",
+	ms_vec_each (struct ms_uncovered, uncovered, &daemon->inventory->uncovered)
+		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:b}", "what",
+						      text(uncovered->what), "reason",
+						      text(uncovered->reason), "env",
+						      text(uncovered->env), "enforced",
 						      is_enforced(daemon, uncovered->env)));
 	return json;
 }
@@ -133,8 +137,9 @@ static json_t *report_counters(const struct ms_daemon *daemon)
 {
 	const struct ms_counters *counters = &daemon->counters;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "drift_repaired", integer(counters->drift_repaired),
-			 "flags_repaired", integer(counters->flags_repaired), "applies", integer(counters->applies),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "drift_repaired",
+			 integer(counters->drift_repaired), "flags_repaired",
+			 integer(counters->flags_repaired), "applies", integer(counters->applies),
 			 "apply_failures", integer(counters->apply_failures), "connections_cut",
 			 integer(counters->revoked), "events_lost",
 			 integer(daemon->events ? ms_events_lost(daemon->events) : 0));
@@ -193,10 +198,11 @@ static json_t *report_workloads(const struct ms_endpoint *endpoint)
 {
 	json_t *json = json_array();
 
-	ms_vec_each(struct ms_workload, workload, &endpoint->workloads)
-		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:o}", "name", text(workload->name), "id",
-						      text(workload->id), "runtime", text(workload->runtime), "image",
-						      text(workload->image)));
+	ms_vec_each (struct ms_workload, workload, &endpoint->workloads)
+		json_array_append_new(
+			json, json_pack("{s:o, s:o, s:o, s:o}", "name", text(workload->name), "id",
+					text(workload->id), "runtime", text(workload->runtime),
+					"image", text(workload->image)));
 	return json;
 }
 
@@ -205,7 +211,7 @@ static json_t *report_addresses(const struct ms_endpoint *endpoint)
 	json_t *json = json_array();
 	char buffer[MS_ADDR_TEXT_SIZE];
 
-	ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
 		json_array_append_new(json, json_string(ms_addr_format(addr, buffer)));
 	return json;
 }
@@ -216,12 +222,14 @@ static json_t *report_endpoint(const struct ms_daemon *daemon, const struct ms_e
 	bool ready = endpoint->ready || !daemon->installed;
 	char mac[MS_MAC_TEXT_SIZE];
 
-	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "name", text(endpoint->name),
-			 "identity", text(endpoint->identity), "state", ms_endpoint_state_name(endpoint->state),
-			 "why", text(endpoint->why), "interface", text(endpoint->interface), "bridge",
-			 text(endpoint->bridge), "network", text(endpoint->network), "mac",
-			 ms_mac_format(&endpoint->mac, mac), "addresses", report_addresses(endpoint), "ready",
-			 ready, "workloads", report_workloads(endpoint));
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "name",
+			 text(endpoint->name), "identity", text(endpoint->identity), "state",
+			 ms_endpoint_state_name(endpoint->state), "why", text(endpoint->why),
+			 "interface", text(endpoint->interface), "bridge", text(endpoint->bridge),
+			 "network", text(endpoint->network), "mac",
+			 ms_mac_format(&endpoint->mac, mac), "addresses",
+			 report_addresses(endpoint), "ready", ready, "workloads",
+			 report_workloads(endpoint));
 }
 
 json_t *ms_report_endpoints(const struct ms_daemon *daemon)
@@ -230,7 +238,7 @@ json_t *ms_report_endpoints(const struct ms_daemon *daemon)
 
 	if (!daemon->inventory)
 		return json;
-	ms_vec_each(struct ms_endpoint, endpoint, &daemon->inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &daemon->inventory->endpoints)
 		json_array_append_new(json, report_endpoint(daemon, endpoint));
 	return json;
 }
@@ -240,9 +248,10 @@ json_t *ms_report_policy(const struct ms_daemon *daemon)
 	json_t *files = json_array();
 
 	if (daemon->loaded)
-		ms_vec_each(struct ms_policy_file, file, &daemon->loaded->files.list)
-			json_array_append_new(files, json_pack("{s:o, s:s%}", "name", text(file->name), "text",
-							       file->bytes, file->size));
+		ms_vec_each (struct ms_policy_file, file, &daemon->loaded->files.list)
+			json_array_append_new(files,
+					      json_pack("{s:o, s:s%}", "name", text(file->name),
+							"text", file->bytes, file->size));
 	return json_pack("{s:o, s:o}", "generation", integer(daemon->generation), "files", files);
 }
 
@@ -266,13 +275,15 @@ static void add_head(struct ms_str *out, const char *name, const char *type, con
 	ms_str_addf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void add_metric(struct ms_str *out, const char *name, const char *type, const char *help, uint64_t value)
+static void add_metric(struct ms_str *out, const char *name, const char *type, const char *help,
+		       uint64_t value)
 {
 	add_head(out, name, type, help);
 	ms_str_addf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-static void add_series(const struct ms_daemon *daemon, struct ms_str *out, enum ms_verdict verdict, const char *name)
+static void add_series(const struct ms_daemon *daemon, struct ms_str *out, enum ms_verdict verdict,
+		       const char *name)
 {
 	const struct ms_events_series *series = NULL;
 	size_t n_series = daemon->events ? ms_events_series(daemon->events, &series) : 0;
@@ -293,22 +304,28 @@ void ms_report_metrics(const struct ms_daemon *daemon, struct ms_str *out)
 	const struct ms_counters *counters = &daemon->counters;
 	uint64_t counts[N_ENDPOINT_STATES];
 
-	add_head(out, "microseg_flows_denied_total", "counter", "Refused packets that were logged.");
+	add_head(out, "microseg_flows_denied_total", "counter",
+		 "Refused packets that were logged.");
 	add_series(daemon, out, MS_DENY, "microseg_flows_denied_total");
-	add_head(out, "microseg_flows_audited_total", "counter", "Packets that audit let pass and logged.");
+	add_head(out, "microseg_flows_audited_total", "counter",
+		 "Packets that audit let pass and logged.");
 	add_series(daemon, out, MS_AUDIT, "microseg_flows_audited_total");
 	add_head(out, "microseg_endpoints", "gauge", "Endpoints by state.");
 	count_endpoints(daemon->inventory, counts);
 	for (unsigned int state = 0; state < N_ENDPOINT_STATES; state++)
-		ms_str_addf(out, "microseg_endpoints{state=\"%s\"} %" PRIu64 "\n", ms_endpoint_state_name(state),
-			    counts[state]);
+		ms_str_addf(out, "microseg_endpoints{state=\"%s\"} %" PRIu64 "\n",
+			    ms_endpoint_state_name(state), counts[state]);
 	add_head(out, "microseg_apply_seconds", "summary", "Time from snapshot to commit.");
-	ms_str_addf(out, "microseg_apply_seconds_sum %.6f\nmicroseg_apply_seconds_count %" PRIu64 "\n",
+	ms_str_addf(out,
+		    "microseg_apply_seconds_sum %.6f\nmicroseg_apply_seconds_count %" PRIu64 "\n",
 		    (double)counters->apply_us_total / 1e6, counters->applies);
-	add_metric(out, "microseg_generation", "gauge", "Number of the last commit.", daemon->generation);
-	add_metric(out, "microseg_drift_repaired_total", "counter", "Foreign changes of our tables and flags undone.",
+	add_metric(out, "microseg_generation", "gauge", "Number of the last commit.",
+		   daemon->generation);
+	add_metric(out, "microseg_drift_repaired_total", "counter",
+		   "Foreign changes of our tables and flags undone.",
 		   counters->drift_repaired + counters->flags_repaired);
-	add_metric(out, "microseg_events_lost_total", "counter", "Refused packets that no event tells of.",
+	add_metric(out, "microseg_events_lost_total", "counter",
+		   "Refused packets that no event tells of.",
 		   daemon->events ? ms_events_lost(daemon->events) : 0);
 	add_metric(out, "microseg_last_apply_success", "gauge", "1 when the last commit succeeded.",
 		   !counters->last_apply_failed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Report: what the daemon says about itself. Nothing here changes anything. The JSON belongs to the caller; NULL without memory.
+ * Report: what the daemon says about itself. Nothing here changes anything. The JSON belongs to the
+ * caller; NULL without memory.
  */
 #pragma once
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Revocation: established connections pass without a look at the policy, so after a commit those that it no longer
- * allows are taken out of connection tracking. Their next packet is judged as a new one.
+ * Revocation: established connections pass without a look at the policy, so after a commit those
+ * that it no longer allows are taken out of connection tracking. Their next packet is judged as a
+ * new one.
  *
- * The oracle judges, by the direction in which the connection was opened and by its translated destination. What has no
- * endpoint at either end is none of ours. An address that changed hands loses all its connections: whoever has it now
- * inherits nothing.
+ * The oracle judges, by the direction in which the connection was opened and by its translated
+ * destination. What has no endpoint at either end is none of ours. An address that changed hands
+ * loses all its connections: whoever has it now inherits nothing.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,8 +32,8 @@ static int compare_addrs(const void *a, const void *b)
 
 static bool is_stale(const struct judge *judge, const struct ms_addr *addr)
 {
-	return judge->stale->n_items && bsearch(addr, judge->stale->items, judge->stale->n_items, sizeof(*addr),
-						 compare_addrs);
+	return judge->stale->n_items && bsearch(addr, judge->stale->items, judge->stale->n_items,
+						sizeof(*addr), compare_addrs);
 }
 
 static bool is_endpoint(const struct ms_party *party)
@@ -49,7 +50,8 @@ static bool is_pending(const struct ms_party *party)
 static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	const struct judge *judge = userdata;
-	const struct ms_addr *src = &entry->orig.src, *dst = entry->dnat ? &entry->reply.src : &entry->orig.dst;
+	const struct ms_addr *src = &entry->orig.src,
+			     *dst = entry->dnat ? &entry->reply.src : &entry->orig.dst;
 	struct ms_flow flow = {
 		.src = ms_party_of_addr(judge->policy, judge->inventory, src, false),
 		.dst = ms_party_of_addr(judge->policy, judge->inventory, dst, false),
@@ -61,18 +63,22 @@ static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 
 	if (is_stale(judge, src) || is_stale(judge, dst))
 		return true;
-	if ((!is_endpoint(&flow.src) && !is_endpoint(&flow.dst)) || is_pending(&flow.src) || is_pending(&flow.dst))
+	if ((!is_endpoint(&flow.src) && !is_endpoint(&flow.dst)) || is_pending(&flow.src) ||
+	    is_pending(&flow.dst))
 		return false;
 	if (ms_addr_is_multicast(dst) || ms_addr_is_link_local(dst))
 		return false; /* the baseline: judged packet by packet */
-	flow.published = entry->dnat && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE);
-	return ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL).verdict == MS_DENY;
+	flow.published =
+		entry->dnat && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE);
+	return ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL).verdict ==
+	       MS_DENY;
 }
 
 void ms_revoke(void *userdata)
 {
 	struct ms_daemon *daemon = userdata;
-	struct judge judge = {.inventory = daemon->inventory, .stale = &daemon->stale, .now = time(NULL)};
+	struct judge judge = {
+		.inventory = daemon->inventory, .stale = &daemon->stale, .now = time(NULL)};
 
 	if (!daemon->loaded || !daemon->installed || !daemon->inventory)
 		return;
@@ -80,7 +86,8 @@ void ms_revoke(void *userdata)
 	ms_vec_sort(&daemon->stale, compare_addrs);
 	int r = ms_conntrack_foreach(must_go, &judge);
 	if (r < 0) {
-		ms_log(MS_LOG_ERROR, "connections that the policy no longer allows could not be cut: %s",
+		ms_log(MS_LOG_ERROR,
+		       "connections that the policy no longer allows could not be cut: %s",
 		       strerror(-r));
 		return;
 	}
@@ -94,15 +101,17 @@ void ms_revoke(void *userdata)
 static bool is_same(const struct ms_endpoint *before, const struct ms_endpoint *now)
 {
 	return (now->ifindex == before->ifindex || before->ifindex == 0) &&
-	       strcmp(now->interface, before->interface) == 0 && ms_mac_compare(&now->mac, &before->mac) == 0;
+	       strcmp(now->interface, before->interface) == 0 &&
+	       ms_mac_compare(&now->mac, &before->mac) == 0;
 }
 
-void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before, const struct ms_inventory *after)
+void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
+		    const struct ms_inventory *after)
 {
 	if (!before || !daemon->installed)
 		return;
-	ms_vec_each(struct ms_endpoint, endpoint, &before->endpoints)
-		ms_vec_each(struct ms_addr, addr, &endpoint->addrs) {
+	ms_vec_each (struct ms_endpoint, endpoint, &before->endpoints)
+		ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
 			const struct ms_endpoint *now = ms_inventory_by_addr(after, addr);
 
 			if (ms_addr_is_link_local(addr) || (now && is_same(endpoint, now)))

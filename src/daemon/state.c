@@ -80,7 +80,8 @@ struct ms_state *ms_state_free(struct ms_state *state)
 
 int ms_state_lock(struct ms_state *state, pid_t *ret_holder)
 {
-	_cleanup_(closep) int fd = openat(state->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_(closep) int fd =
+		openat(state->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	char text[16] = "";
 
 	*ret_holder = 0;
@@ -117,13 +118,14 @@ static int write_all(int fd, const char *bytes, size_t size)
 }
 
 /* Puts @bytes under @name: written aside, synced, renamed. */
-static int replace_file(struct ms_state *state, const char *name, const char *bytes, size_t size, bool sync)
+static int replace_file(struct ms_state *state, const char *name, const char *bytes, size_t size,
+			bool sync)
 {
 	char aside[64];
 
 	snprintf(aside, sizeof(aside), "%s.tmp", name);
-	_cleanup_(closep) int fd =
-		openat(state->dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_(closep) int fd = openat(
+		state->dir_fd, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
 	int r = write_all(fd, bytes, size);
@@ -138,7 +140,8 @@ static int replace_file(struct ms_state *state, const char *name, const char *by
 	return r;
 }
 
-static int read_file(const struct ms_state *state, const char *name, char **ret_bytes, size_t *ret_size)
+static int read_file(const struct ms_state *state, const char *name, char **ret_bytes,
+		     size_t *ret_size)
 {
 	_cleanup_(closep) int fd = openat(state->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
@@ -235,7 +238,8 @@ static int fetch_json(const struct ms_state *state, const char *name, json_t **r
 	uint64_t sum = strtoull(bytes + sizeof(HEADER) - 1, NULL, 16);
 	if (sum != checksum(bytes + HEADER_SIZE, size - HEADER_SIZE))
 		return -EBADMSG;
-	*ret_json = json_loadb(bytes + HEADER_SIZE, size - HEADER_SIZE, JSON_REJECT_DUPLICATES, NULL);
+	*ret_json =
+		json_loadb(bytes + HEADER_SIZE, size - HEADER_SIZE, JSON_REJECT_DUPLICATES, NULL);
 	return *ret_json ? 0 : -EBADMSG;
 }
 
@@ -243,9 +247,9 @@ int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files)
 {
 	_cleanup_(json_decrefp) json_t *list = json_array();
 
-	ms_vec_each(struct ms_policy_file, file, &files->list)
-		if (json_array_append_new(list, json_pack("{s:s, s:s%}", "name", file->name, "text", file->bytes,
-							  file->size)) < 0)
+	ms_vec_each (struct ms_policy_file, file, &files->list)
+		if (json_array_append_new(list, json_pack("{s:s, s:s%}", "name", file->name, "text",
+							  file->bytes, file->size)) < 0)
 			return -EINVAL;
 	return list ? store_json(state, "policy.next", list) : -ENOMEM;
 }
@@ -268,7 +272,8 @@ int ms_state_load_policy(const struct ms_state *state, struct ms_files *files)
 		return r;
 	if (!json_is_array(list))
 		return -EBADMSG;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		const char *name, *text;
 		size_t size;
 
@@ -306,13 +311,15 @@ int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *re
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		struct ms_bridge_record record = {0};
 		const char *name;
-		int ifindex, ip, ip6, no_ll_learn = 0; /* the last one is in no record of an older version */
+		int ifindex, ip, ip6,
+			no_ll_learn = 0; /* the last one is in no record of an older version */
 
-		if (json_unpack(item, "{s:s, s:i, s:b, s:b, s?b}", "name", &name, "ifindex", &ifindex, "ip", &ip,
-				"ip6", &ip6, "no_ll_learn", &no_ll_learn) < 0)
+		if (json_unpack(item, "{s:s, s:i, s:b, s:b, s?b}", "name", &name, "ifindex",
+				&ifindex, "ip", &ip, "ip6", &ip6, "no_ll_learn", &no_ll_learn) < 0)
 			return -EBADMSG;
 		snprintf(record.name, sizeof(record.name), "%s", name);
 		record.ifindex = (uint32_t)ifindex;
@@ -330,10 +337,11 @@ int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *re
 {
 	_cleanup_(json_decrefp) json_t *list = json_array();
 
-	ms_vec_each(struct ms_bridge_record, record, records) {
-		json_t *item = json_pack("{s:s, s:i, s:b, s:b, s:b}", "name", record->name, "ifindex",
-					 (int)record->ifindex, "ip", record->nf_call_ip, "ip6",
-					 record->nf_call_ip6, "no_ll_learn", record->no_ll_learn);
+	ms_vec_each (struct ms_bridge_record, record, records) {
+		json_t *item =
+			json_pack("{s:s, s:i, s:b, s:b, s:b}", "name", record->name, "ifindex",
+				  (int)record->ifindex, "ip", record->nf_call_ip, "ip6",
+				  record->nf_call_ip6, "no_ll_learn", record->no_ll_learn);
 
 		if (json_array_append_new(list, item) < 0)
 			return -ENOMEM;

@@ -5,14 +5,14 @@
  *	armed         a policy was applied once: from then on nothing that goes wrong opens anything
  *	off           `microseg off` was said: no tables until `microseg on`
  *	policy        the last policy applied, its files byte for byte, behind a checksum
- *	policy.next   the one being applied: on disk before the kernel sees it, renamed once the kernel has it
- *	bridges       the bridge flags that we changed and what they were before
- *	inventory     what the tables in the kernel were last compiled for
- *	generation    the number of the last commit
+ *	policy.next   the one being applied: on disk before the kernel sees it, renamed once the
+ *kernel has it bridges       the bridge flags that we changed and what they were before inventory
+ *what the tables in the kernel were last compiled for generation    the number of the last commit
  *	lock          held by the daemon that uses this directory, its pid inside
  *
- * Files are replaced by rename, so a reader sees the old or the new one. A file that fails its checksum is
- * reported, never guessed at. The command uses this module too: `off` has to work without a daemon.
+ * Files are replaced by rename, so a reader sees the old or the new one. A file that fails its
+ *checksum is reported, never guessed at. The command uses this module too: `off` has to work
+ *without a daemon.
  */
 #pragma once
 
@@ -33,7 +33,8 @@ static inline void ms_state_freep(struct ms_state **state)
 	ms_state_free(*state);
 }
 
-/** Becomes the one user of the directory until the state is freed. -EBUSY: another is, and @ret_holder its pid (or 0). */
+/** Becomes the one user of the directory until the state is freed. -EBUSY: another is, and
+ * @ret_holder its pid (or 0). */
 int ms_state_lock(struct ms_state *state, pid_t *ret_holder);
 
 /** In doubt a node is armed and not off. */
@@ -49,10 +50,12 @@ int ms_state_set_generation(struct ms_state *state, uint64_t generation);
 int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files);
 /** Makes the staged policy the one in force. */
 int ms_state_commit_policy(struct ms_state *state);
-/** Reads the policy in force. Returns 0; -ENOENT when there never was one; -EBADMSG when it is torn; -errno. */
+/** Reads the policy in force. Returns 0; -ENOENT when there never was one; -EBADMSG when it is
+ * torn; -errno. */
 int ms_state_load_policy(const struct ms_state *state, struct ms_files *files);
 
-/** Writes the Inventory document @text. A crash may lose it: then the tables are loaded anew at the next start. */
+/** Writes the Inventory document @text. A crash may lose it: then the tables are loaded anew at the
+ * next start. */
 int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text);
 /** Reads it into @files, as its one file. Returns 0, -ENOENT or -errno. */
 int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files);
@@ -66,6 +69,7 @@ struct ms_bridge_record {
 };
 typedef MS_VEC(struct ms_bridge_record) ms_bridge_record_vec;
 
-/** Reads the records into an empty heap vec. None is not an error. Returns 0, -EBADMSG or -errno. */
+/** Reads the records into an empty heap vec. None is not an error. Returns 0, -EBADMSG or -errno.
+ */
 int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *records);
 int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *records);

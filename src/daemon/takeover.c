@@ -2,9 +2,10 @@
 /*
  * Takeover: a start where the tables of an earlier process stand.
  *
- * They hold counters and verdicts that nobody should notice the restart by. What that process compiled is known: its policy
- * and its inventory are in the state directory. The same input gives the same ruleset, so it is compiled once more and
- * compared with the kernel; when it is what stands, it is claimed, and only what changed meanwhile is changed.
+ * They hold counters and verdicts that nobody should notice the restart by. What that process
+ * compiled is known: its policy and its inventory are in the state directory. The same input gives
+ * the same ruleset, so it is compiled once more and compared with the kernel; when it is what
+ * stands, it is claimed, and only what changed meanwhile is changed.
  */
 #include <errno.h>
 
@@ -40,7 +41,8 @@ static int compile_again(struct ms_daemon *daemon, struct ms_inventory **ret_inv
 	struct ms_compile_options options = {.nflog_group = daemon->config->nflog_group};
 	int r = daemon->loaded ? read_inventory(daemon, ret_inventory) : -ENOENT;
 
-	return r < 0 ? r : ms_compile(daemon->loaded->policy, *ret_inventory, &options, ret_ruleset);
+	return r < 0 ? r
+		     : ms_compile(daemon->loaded->policy, *ret_inventory, &options, ret_ruleset);
 }
 
 int ms_takeover(struct ms_daemon *daemon, struct ms_str *why)
@@ -58,7 +60,8 @@ int ms_takeover(struct ms_daemon *daemon, struct ms_str *why)
 	ms_log(MS_LOG_NOTICE, "the tables of an earlier process are taken over as they stand");
 	daemon->standing = false;
 	daemon->installed = ms_steal(&ruleset);
-	/* The latest snapshot has not been in force yet: what comes next is compared with what was. */
+	/* The latest snapshot has not been in force yet: what comes next is compared with what was.
+	 */
 	ms_inventory_free(daemon->inventory);
 	daemon->inventory = ms_steal(&inventory);
 	return 0;

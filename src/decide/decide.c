@@ -2,9 +2,9 @@
 /*
  * Decide: one flow against a policy, line by line of SPEC section 3.
  *
- * This is the second road from policy to verdict. It must stay a plain reading of the contract: no tables made in
- * advance, no sharing with the compiler, no cleverness. Lines 1, 2 and 4 are about frames, quarantine and tracked
- * connections; a flow here is one that got past them and is new.
+ * This is the second road from policy to verdict. It must stay a plain reading of the contract: no
+ * tables made in advance, no sharing with the compiler, no cleverness. Lines 1, 2 and 4 are about
+ * frames, quarantine and tracked connections; a flow here is one that got past them and is new.
  *
  * What it never does: look at a clock, a kernel or the environment.
  */
@@ -17,16 +17,11 @@
 #include "nearest.h"
 
 static const char *const reason_names[MS_N_REASONS] = {
-	[MS_REASON_SPOOF] = "spoof",
-	[MS_REASON_UNKNOWN_PORT] = "unknown-port",
-	[MS_REASON_ETHERTYPE] = "ethertype",
-	[MS_REASON_QUARANTINE] = "quarantine",
-	[MS_REASON_LIMIT] = "limit",
-	[MS_REASON_NEVER] = "never",
-	[MS_REASON_INVALID] = "invalid",
-	[MS_REASON_UNIDENTIFIED] = "unidentified",
-	[MS_REASON_FENCE] = "fence",
-	[MS_REASON_NO_GRANT] = "no-grant",
+	[MS_REASON_SPOOF] = "spoof",	     [MS_REASON_UNKNOWN_PORT] = "unknown-port",
+	[MS_REASON_ETHERTYPE] = "ethertype", [MS_REASON_QUARANTINE] = "quarantine",
+	[MS_REASON_LIMIT] = "limit",	     [MS_REASON_NEVER] = "never",
+	[MS_REASON_INVALID] = "invalid",     [MS_REASON_UNIDENTIFIED] = "unidentified",
+	[MS_REASON_FENCE] = "fence",	     [MS_REASON_NO_GRANT] = "no-grant",
 	[MS_REASON_BYPASS] = "bypass",
 };
 
@@ -102,7 +97,8 @@ static struct answer not_ours(const struct question *q)
 static bool is_dhcp_servers(const struct ms_addr *addr)
 {
 	static const struct ms_addr broadcast = {.ip = MS_IP4, .bytes = {255, 255, 255, 255}};
-	static const struct ms_addr ff02_1_2 = {.ip = MS_IP6, .bytes = {0xff, 0x02, [13] = 1, [15] = 2}};
+	static const struct ms_addr ff02_1_2 = {.ip = MS_IP6,
+						.bytes = {0xff, 0x02, [13] = 1, [15] = 2}};
 
 	return ms_addr_equal(addr, &broadcast) || ms_addr_equal(addr, &ff02_1_2);
 }
@@ -119,8 +115,9 @@ static unsigned int baseline_end(const struct ms_party *party)
 }
 
 /*
- * Line 5: what keeps an interface alive, open to the unidentified too. A flow has no hop limit and no source port; that
- * neighbour messages carry 255 and DHCP its own ports on both sides is for the packet filter to demand.
+ * Line 5: what keeps an interface alive, open to the unidentified too. A flow has no hop limit and
+ * no source port; that neighbour messages carry 255 and DHCP its own ports on both sides is for the
+ * packet filter to demand.
  */
 static struct answer line_baseline(const struct question *q)
 {
@@ -133,11 +130,12 @@ static struct answer line_baseline(const struct question *q)
 		{IPPROTO_ICMPV6, 143, 143, ANY_ON_LINK, LINK},	      /* MLDv2 */
 		{IPPROTO_ICMPV6, 133, 133, ANY_ON_LINK, ANY_ON_LINK}, /* router solicitation */
 		{IPPROTO_ICMPV6, 134, 134, HOST, ANY_ON_LINK},	      /* router advertisement */
-		{IPPROTO_ICMPV6, 135, 136, ANY_ON_LINK, ANY_ON_LINK}, /* neighbour solicitation, advertisement */
-		{IPPROTO_UDP, 67, 67, ENDPOINT, HOST | SERVERS},      /* DHCP client */
-		{IPPROTO_UDP, 68, 68, HOST, ENDPOINT | SERVERS},      /* its answers */
-		{IPPROTO_UDP, 547, 547, ENDPOINT, HOST | SERVERS},    /* DHCPv6 client */
-		{IPPROTO_UDP, 546, 546, HOST, ENDPOINT},	      /* its answers */
+		{IPPROTO_ICMPV6, 135, 136, ANY_ON_LINK,
+		 ANY_ON_LINK}, /* neighbour solicitation, advertisement */
+		{IPPROTO_UDP, 67, 67, ENDPOINT, HOST | SERVERS},   /* DHCP client */
+		{IPPROTO_UDP, 68, 68, HOST, ENDPOINT | SERVERS},   /* its answers */
+		{IPPROTO_UDP, 547, 547, ENDPOINT, HOST | SERVERS}, /* DHCPv6 client */
+		{IPPROTO_UDP, 546, 546, HOST, ENDPOINT},	   /* its answers */
 	};
 	unsigned int from = baseline_end(&q->flow->src), to = baseline_end(&q->flow->dst);
 
@@ -148,7 +146,8 @@ static struct answer line_baseline(const struct question *q)
 	return undecided();
 }
 
-/* Line 3. What ARP does for IPv4 no rule refuses, and the two families are equals: nor does a never refuse it for IPv6. */
+/* Line 3. What ARP does for IPv4 no rule refuses, and the two families are equals: nor does a never
+ * refuse it for IPv6. */
 static struct answer line_never(const struct question *q)
 {
 	const struct ms_never *never = ms_find_never(q->policy, q->flow);
@@ -161,7 +160,8 @@ static struct answer line_never(const struct question *q)
 /* Line 6. */
 static struct answer line_unidentified(const struct question *q)
 {
-	bool any = q->flow->src.kind == MS_PARTY_UNIDENTIFIED || q->flow->dst.kind == MS_PARTY_UNIDENTIFIED;
+	bool any = q->flow->src.kind == MS_PARTY_UNIDENTIFIED ||
+		   q->flow->dst.kind == MS_PARTY_UNIDENTIFIED;
 
 	return any ? refused(MS_REASON_UNIDENTIFIED, NULL) : undecided();
 }
@@ -171,7 +171,8 @@ static struct answer line_fence(const struct question *q)
 {
 	const struct ms_party *src = &q->flow->src, *dst = &q->flow->dst;
 
-	if (src->kind != MS_PARTY_SERVICE || dst->kind != MS_PARTY_SERVICE || strcmp(src->env, dst->env) == 0)
+	if (src->kind != MS_PARTY_SERVICE || dst->kind != MS_PARTY_SERVICE ||
+	    strcmp(src->env, dst->env) == 0)
 		return undecided();
 	if (ms_find_crossing(q->policy, q->flow, q->now))
 		return undecided();
@@ -185,7 +186,8 @@ static bool beyond_grants(const struct ms_flow *flow)
 
 	if (!ms_party_is_endpoint(src) || !ms_party_is_endpoint(dst))
 		return false;
-	return (src->has_addr && ms_addr_is_special(&src->addr)) || (dst->has_addr && ms_addr_is_special(&dst->addr));
+	return (src->has_addr && ms_addr_is_special(&src->addr)) ||
+	       (dst->has_addr && ms_addr_is_special(&dst->addr));
 }
 
 static struct answer granted_east_west(const struct question *q)
@@ -199,7 +201,8 @@ static struct answer granted_east_west(const struct question *q)
 	return allowed(&allow->at);
 }
 
-/* The grant whose key is asked for: both, the consumer's for destinations without a document, else the provider's. */
+/* The grant whose key is asked for: both, the consumer's for destinations without a document, else
+ * the provider's. */
 static struct answer granted(const struct question *q)
 {
 	const struct ms_grant *grant;
@@ -268,10 +271,11 @@ static enum ms_mode mode_of(const struct ms_policy *policy, const struct ms_part
 }
 
 /*
- * Whose mode counts: the endpoint's own where only one end is one; the stricter one at a fence and with an unidentified
- * end (whose mode is `unidentified`); else the provider's.
+ * Whose mode counts: the endpoint's own where only one end is one; the stricter one at a fence and
+ * with an unidentified end (whose mode is `unidentified`); else the provider's.
  */
-static enum ms_mode mode_for(const struct ms_policy *policy, const struct ms_flow *flow, enum ms_reason reason)
+static enum ms_mode mode_for(const struct ms_policy *policy, const struct ms_flow *flow,
+			     enum ms_reason reason)
 {
 	const struct ms_party *src = &flow->src, *dst = &flow->dst;
 
@@ -279,7 +283,8 @@ static enum ms_mode mode_for(const struct ms_policy *policy, const struct ms_flo
 		return mode_of(policy, src);
 	if (!ms_party_is_endpoint(src))
 		return mode_of(policy, dst);
-	if (reason == MS_REASON_FENCE || src->kind == MS_PARTY_UNIDENTIFIED || dst->kind == MS_PARTY_UNIDENTIFIED)
+	if (reason == MS_REASON_FENCE || src->kind == MS_PARTY_UNIDENTIFIED ||
+	    dst->kind == MS_PARTY_UNIDENTIFIED)
 		return stricter(mode_of(policy, src), mode_of(policy, dst));
 	return mode_of(policy, dst);
 }
@@ -294,7 +299,8 @@ static enum ms_direction direction_of(const struct ms_flow *flow)
 struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inventory *inventory,
 			     const struct ms_flow *flow, time_t now, struct ms_arena *arena)
 {
-	static const struct ms_policy nothing; /* without a policy nobody is anybody, and nothing is granted */
+	static const struct ms_policy
+		nothing; /* without a policy nobody is anybody, and nothing is granted */
 
 	if (!policy)
 		policy = &nothing;
@@ -309,7 +315,8 @@ struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inv
 
 	if (answer.reason == MS_REASON_NONE)
 		return decision;
-	decision.verdict = mode_for(policy, flow, answer.reason) == MS_MODE_AUDIT ? MS_AUDIT : MS_DENY;
+	decision.verdict =
+		mode_for(policy, flow, answer.reason) == MS_MODE_AUDIT ? MS_AUDIT : MS_DENY;
 	if (arena)
 		decision.nearest = ms_nearest_miss(policy, flow, answer.reason, answer.by, arena);
 	return decision;

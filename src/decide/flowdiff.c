@@ -2,12 +2,14 @@
 /*
  * Flow diff, theory of operation.
  *
- * Two matrices that were asked the same questions differ where the reach of a flow differs. Flows are taken pair by
- * pair of ends; all outside addresses count as one end. Within a pair the plane of ports and addresses is cut at every
- * boundary of both sides; each piece then has one reach before and one after. Pieces that differ in the same way are
- * joined again. So names play no part: a net that keeps its name and changes its addresses shows as what it is.
+ * Two matrices that were asked the same questions differ where the reach of a flow differs. Flows
+ * are taken pair by pair of ends; all outside addresses count as one end. Within a pair the plane
+ * of ports and addresses is cut at every boundary of both sides; each piece then has one reach
+ * before and one after. Pieces that differ in the same way are joined again. So names play no part:
+ * a net that keeps its name and changes its addresses shows as what it is.
  *
- * Where nothing is written, modes decide: a change of a mode stands beside the flows, as it opens everything at once.
+ * Where nothing is written, modes decide: a change of a mode stands beside the flows, as it opens
+ * everything at once.
  */
 #include "microseg/matrix.h"
 
@@ -100,7 +102,8 @@ static int side_init(struct differ *d, struct side *side, const struct ms_matrix
 	return 0;
 }
 
-/* Sets n to the flows of one pair, the first of both sides. Returns false when there is none left. */
+/* Sets n to the flows of one pair, the first of both sides. Returns false when there is none left.
+ */
 static bool next_pair(struct differ *d)
 {
 	struct side *from = &d->sides[0], *to = &d->sides[1];
@@ -129,18 +132,22 @@ static bool next_pair(struct differ *d)
 }
 
 /* The end of @flow that is a net, or NULL. */
-static const struct ms_matrix_end *net_end(const struct ms_matrix *matrix, const struct ms_matrix_flow *flow)
+static const struct ms_matrix_end *net_end(const struct ms_matrix *matrix,
+					   const struct ms_matrix_flow *flow)
 {
-	const struct ms_matrix_end *src = &matrix->ends.items[flow->src], *dst = &matrix->ends.items[flow->dst];
+	const struct ms_matrix_end *src = &matrix->ends.items[flow->src],
+				   *dst = &matrix->ends.items[flow->dst];
 
 	if (src->kind == MS_PARTY_NET)
 		return src;
 	return dst->kind == MS_PARTY_NET ? dst : NULL;
 }
 
-static bool flows_equal(const struct differ *d, const struct ms_matrix_flow *a, const struct ms_matrix_flow *b)
+static bool flows_equal(const struct differ *d, const struct ms_matrix_flow *a,
+			const struct ms_matrix_flow *b)
 {
-	const struct ms_matrix_end *left = net_end(d->sides[0].matrix, a), *right = net_end(d->sides[1].matrix, b);
+	const struct ms_matrix_end *left = net_end(d->sides[0].matrix, a),
+				   *right = net_end(d->sides[1].matrix, b);
 
 	return ms_ports_compare(&a->ports, &b->ports) == 0 && reach_of(a) == reach_of(b) &&
 	       (!left || matrix_ranges_equal(&left->ranges, &right->ranges));
@@ -164,7 +171,8 @@ static bool pair_unchanged(const struct differ *d)
 /* Flows of one side that cover the ports at hand. */
 typedef MS_VEC(const struct ms_matrix_flow *) flow_vec;
 
-static const struct ms_matrix_flow *find_flow(const struct side *side, const flow_vec *flows, const struct ms_addr *addr)
+static const struct ms_matrix_flow *find_flow(const struct side *side, const flow_vec *flows,
+					      const struct ms_addr *addr)
 {
 	for (size_t i = 0; i < flows->n_items; i++) {
 		const struct ms_matrix_end *net = net_end(side->matrix, flows->items[i]);
@@ -237,16 +245,19 @@ static int cut_ports(struct differ *d, piece_vec *pieces)
 
 	for (size_t i = 0; i < 2; i++)
 		for (size_t j = 0; j < d->sides[i].n && r == 0; j++) {
-			const struct ms_ports *ports = &d->sides[i].flows[d->sides[i].at + j]->ports;
+			const struct ms_ports *ports =
+				&d->sides[i].flows[d->sides[i].at + j]->ports;
 
 			r = ms_avec_push(d->arena, &cuts, CUT(ports->proto, ports->first));
 			if (r == 0)
-				r = ms_avec_push(d->arena, &cuts, CUT(ports->proto, ports->last + 1u));
+				r = ms_avec_push(d->arena, &cuts,
+						 CUT(ports->proto, ports->last + 1u));
 		}
 	ms_vec_sort(&cuts, compare_cuts);
 	for (size_t i = 0; i + 1 < cuts.n_items && r == 0; i++) {
 		uint32_t first = cuts.items[i], next = cuts.items[i + 1];
-		struct ms_ports ports = {(uint8_t)(first >> 17), (uint16_t)first, (uint16_t)(next - 1)};
+		struct ms_ports ports = {(uint8_t)(first >> 17), (uint16_t)first,
+					 (uint16_t)(next - 1)};
 
 		if (first != next && first >> 17 == next >> 17)
 			r = cut_addrs(d, &ports, pieces);
@@ -256,7 +267,8 @@ static int cut_ports(struct differ *d, piece_vec *pieces)
 
 /* Joining. */
 
-/* The flow that says what a change is called and where it is written: of a gain the new one, of a loss the old one. */
+/* The flow that says what a change is called and where it is written: of a gain the new one, of a
+ * loss the old one. */
 static const struct ms_matrix_flow *spokesman(const struct piece *piece)
 {
 	return piece->flows[reach_of(piece->flows[1]) > reach_of(piece->flows[0])];
@@ -333,8 +345,10 @@ static void join_ports(piece_vec *pieces)
 		const struct piece *piece = &pieces->items[i];
 		struct piece *last = n ? &pieces->items[n - 1] : NULL;
 
-		if (last && compare_speakers(last, piece) == 0 && last->ports.proto == piece->ports.proto &&
-		    last->ports.last + 1u == piece->ports.first && matrix_ranges_equal(&last->ranges, &piece->ranges))
+		if (last && compare_speakers(last, piece) == 0 &&
+		    last->ports.proto == piece->ports.proto &&
+		    last->ports.last + 1u == piece->ports.first &&
+		    matrix_ranges_equal(&last->ranges, &piece->ranges))
 			last->ports.last = piece->ports.last;
 		else
 			pieces->items[n++] = *piece;
@@ -344,7 +358,8 @@ static void join_ports(piece_vec *pieces)
 
 /* Changes. */
 
-static const char *name_net(struct differ *d, const struct ms_matrix_end *end, const ms_range_vec *ranges)
+static const char *name_net(struct differ *d, const struct ms_matrix_end *end,
+			    const ms_range_vec *ranges)
 {
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	ms_prefix_vec prefixes = {0}, holes = {0};
@@ -358,7 +373,8 @@ static const char *name_net(struct differ *d, const struct ms_matrix_end *end, c
 		matrix_prefixes_print(&prefixes, "net:", &text);
 	} else {
 		ms_str_add(&text, end->name);
-		matrix_prefixes_print(&holes, strstr(end->name, " except ") ? ", " : " except ", &text);
+		matrix_prefixes_print(&holes, strstr(end->name, " except ") ? ", " : " except ",
+				      &text);
 	}
 	return text.failed ? NULL : ms_arena_strdup(d->diff->arena, text.text);
 }
@@ -432,7 +448,8 @@ static int compare_changes(const void *left, const void *right)
 	return r ? r : (int)a->now - (int)b->now;
 }
 
-static int diff_matrices(struct ms_flow_diff *diff, const struct ms_matrix *from, const struct ms_matrix *to)
+static int diff_matrices(struct ms_flow_diff *diff, const struct ms_matrix *from,
+			 const struct ms_matrix *to)
 {
 	struct differ d = {.diff = diff};
 	int r = side_init(&d, &d.sides[0], from);
@@ -450,8 +467,8 @@ static int diff_matrices(struct ms_flow_diff *diff, const struct ms_matrix *from
 	return r;
 }
 
-int ms_flow_diff_make(const struct ms_matrix_view *from, const struct ms_matrix_view *to, time_t now,
-		      struct ms_flow_diff *ret_diff)
+int ms_flow_diff_make(const struct ms_matrix_view *from, const struct ms_matrix_view *to,
+		      time_t now, struct ms_flow_diff *ret_diff)
 {
 	_cleanup_(ms_matrix_freep) struct ms_matrix *before = NULL, *after = NULL;
 	_cleanup_(ms_flow_diff_fini) struct ms_flow_diff diff = {.arena = ms_arena_new()};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Modes that differ: of environments, of services that have another than their environment, of the unidentified.
+ * Modes that differ: of environments, of services that have another than their environment, of the
+ * unidentified.
  */
 #include "flowdiff.h"
 
@@ -24,18 +25,18 @@ static enum ms_mode service_mode(const struct ms_policy *policy, const char *env
 /* Is anything audited outside of @env? The fence between two that are audited refuses nothing. */
 static bool audits_beyond(const struct ms_policy *policy, const char *env)
 {
-	ms_vec_each(const struct ms_env, other, &policy->envs)
+	ms_vec_each (const struct ms_env, other, &policy->envs)
 		if (other->mode == MS_MODE_AUDIT && strcmp(other->name, env) != 0)
 			return true;
-	ms_vec_each(const struct ms_service, service, &policy->services)
+	ms_vec_each (const struct ms_service, service, &policy->services)
 		if (service->mode == MS_MODE_AUDIT && strcmp(service->env, env) != 0)
 			return true;
 	return false;
 }
 
 /* Adds a change of @env, or of its service @name. */
-static int add_mode(struct ms_flow_diff *diff, const struct ms_policy *to, const char *env, const char *name,
-		    enum ms_mode was, enum ms_mode now)
+static int add_mode(struct ms_flow_diff *diff, const struct ms_policy *to, const char *env,
+		    const char *name, enum ms_mode was, enum ms_mode now)
 {
 	struct ms_mode_change change = {.env = env, .was = was, .now = now};
 
@@ -51,15 +52,16 @@ static int add_mode(struct ms_flow_diff *diff, const struct ms_policy *to, const
 	return ms_avec_push(diff->arena, &diff->modes, change);
 }
 
-static int add_env(struct ms_flow_diff *diff, const struct ms_policy *from, const struct ms_policy *to,
-		   const struct ms_env *env)
+static int add_env(struct ms_flow_diff *diff, const struct ms_policy *from,
+		   const struct ms_policy *to, const struct ms_env *env)
 {
-	return add_mode(diff, to, env->name, "*", env_mode(from, env->name), env_mode(to, env->name));
+	return add_mode(diff, to, env->name, "*", env_mode(from, env->name),
+			env_mode(to, env->name));
 }
 
 /* A service that goes the way of its environment is said with it. */
-static int add_service(struct ms_flow_diff *diff, const struct ms_policy *from, const struct ms_policy *to,
-		       const struct ms_service *service)
+static int add_service(struct ms_flow_diff *diff, const struct ms_policy *from,
+		       const struct ms_policy *to, const struct ms_service *service)
 {
 	enum ms_mode was = service_mode(from, service->env, service->name);
 	enum ms_mode now = service_mode(to, service->env, service->name);
@@ -76,7 +78,8 @@ static int compare_modes(const void *left, const void *right)
 	return strcmp(a->who, b->who);
 }
 
-int ms_flow_diff_modes(const struct ms_policy *from, const struct ms_policy *to, struct ms_flow_diff *diff)
+int ms_flow_diff_modes(const struct ms_policy *from, const struct ms_policy *to,
+		       struct ms_flow_diff *diff)
 {
 	int r = add_mode(diff, to, NULL, "unidentified", from->unidentified, to->unidentified);
 

@@ -13,11 +13,12 @@ static bool texts_equal(const char *a, const char *b)
 
 bool ms_addr_is_special(const struct ms_addr *addr)
 {
-	return ms_addr_is_multicast(addr) || ms_addr_is_link_local(addr) || ms_addr_is_loopback(addr) ||
-	       ms_addr_is_unspecified(addr);
+	return ms_addr_is_multicast(addr) || ms_addr_is_link_local(addr) ||
+	       ms_addr_is_loopback(addr) || ms_addr_is_unspecified(addr);
 }
 
-const struct ms_service *ms_party_document(const struct ms_policy *policy, const struct ms_party *party)
+const struct ms_service *ms_party_document(const struct ms_policy *policy,
+					   const struct ms_party *party)
 {
 	if (party->kind != MS_PARTY_SERVICE)
 		return NULL;
@@ -33,20 +34,23 @@ static bool service_covers(const struct ms_peer *peer, const struct ms_party *pa
 	return !peer->service || strcmp(peer->service, party->service) == 0;
 }
 
-bool ms_peer_covers(const struct ms_peer *peer, const struct ms_service *own, const struct ms_party *party)
+bool ms_peer_covers(const struct ms_peer *peer, const struct ms_service *own,
+		    const struct ms_party *party)
 {
 	switch (peer->kind) {
 	case MS_PEER_SERVICE:
 		return service_covers(peer, party);
 	case MS_PEER_SELF:
-		return own && party->kind == MS_PARTY_SERVICE && texts_equal(own->env, party->env) &&
-		       texts_equal(own->name, party->service);
+		return own && party->kind == MS_PARTY_SERVICE &&
+		       texts_equal(own->env, party->env) && texts_equal(own->name, party->service);
 	case MS_PEER_HOST:
 		return party->kind == MS_PARTY_HOST;
 	case MS_PEER_NODE:
-		return party->kind == MS_PARTY_NODE && (!peer->node || texts_equal(peer->node, party->node));
+		return party->kind == MS_PARTY_NODE &&
+		       (!peer->node || texts_equal(peer->node, party->node));
 	case MS_PEER_NET:
-		return party->kind == MS_PARTY_NET && party->has_addr && !ms_addr_is_special(&party->addr) &&
+		return party->kind == MS_PARTY_NET && party->has_addr &&
+		       !ms_addr_is_special(&party->addr) &&
 		       ms_ranges_contain(&peer->ranges, &party->addr);
 	}
 	return false;
@@ -54,26 +58,27 @@ bool ms_peer_covers(const struct ms_peer *peer, const struct ms_service *own, co
 
 bool ms_ports_vec_cover(const ms_ports_vec *ports, uint8_t proto, uint16_t port)
 {
-	ms_vec_each(const struct ms_ports, entry, ports)
+	ms_vec_each (const struct ms_ports, entry, ports)
 		if (ms_ports_cover(entry, proto, port))
 			return true;
 	return false;
 }
 
 /*
- * For a refusal the wide reading is the safe one: a `never` to 169.254.169.254 means it, although no CIDR of a grant
- * covers a link-local address, and one to a CIDR means the nodes in it too.
+ * For a refusal the wide reading is the safe one: a `never` to 169.254.169.254 means it, although
+ * no CIDR of a grant covers a link-local address, and one to a CIDR means the nodes in it too.
  */
 static bool never_covers(const struct ms_peer *peer, const struct ms_party *party)
 {
-	if (peer->kind == MS_PEER_NET && (party->kind == MS_PARTY_NET || party->kind == MS_PARTY_NODE))
+	if (peer->kind == MS_PEER_NET &&
+	    (party->kind == MS_PARTY_NET || party->kind == MS_PARTY_NODE))
 		return party->has_addr && ms_ranges_contain(&peer->ranges, &party->addr);
 	return ms_peer_covers(peer, NULL, party);
 }
 
 const struct ms_never *ms_find_never(const struct ms_policy *policy, const struct ms_flow *flow)
 {
-	ms_vec_each(const struct ms_never, never, &policy->nevers) {
+	ms_vec_each (const struct ms_never, never, &policy->nevers) {
 		bool from = never->any_source ? ms_party_is_endpoint(&flow->src)
 					      : never_covers(&never->from, &flow->src);
 		bool ports = never->ports.n_items == 0 ||
@@ -85,9 +90,10 @@ const struct ms_never *ms_find_never(const struct ms_policy *policy, const struc
 	return NULL;
 }
 
-const struct ms_crossing *ms_find_crossing(const struct ms_policy *policy, const struct ms_flow *flow, time_t now)
+const struct ms_crossing *ms_find_crossing(const struct ms_policy *policy,
+					   const struct ms_flow *flow, time_t now)
 {
-	ms_vec_each(const struct ms_crossing, crossing, &policy->crossings) {
+	ms_vec_each (const struct ms_crossing, crossing, &policy->crossings) {
 		if (crossing->until && now >= crossing->until)
 			continue;
 		if (ms_peer_covers(&crossing->from, NULL, &flow->src) &&
@@ -101,7 +107,8 @@ const struct ms_crossing *ms_find_crossing(const struct ms_policy *policy, const
 /* Does a grant have to say `published` for this flow? */
 static bool asks_published(const struct ms_flow *flow)
 {
-	return flow->published && (flow->src.kind == MS_PARTY_NET || flow->src.kind == MS_PARTY_NODE);
+	return flow->published &&
+	       (flow->src.kind == MS_PARTY_NET || flow->src.kind == MS_PARTY_NODE);
 }
 
 const struct ms_grant *ms_find_allow(const struct ms_policy *policy, const struct ms_flow *flow)
@@ -110,7 +117,7 @@ const struct ms_grant *ms_find_allow(const struct ms_policy *policy, const struc
 
 	if (!provider)
 		return NULL;
-	ms_vec_each(const struct ms_grant, grant, &provider->allow) {
+	ms_vec_each (const struct ms_grant, grant, &provider->allow) {
 		if (asks_published(flow) && !grant->published)
 			continue;
 		if (ms_peer_covers(&grant->peer, provider, &flow->src) &&
@@ -126,18 +133,19 @@ const struct ms_grant *ms_find_need(const struct ms_policy *policy, const struct
 
 	if (!consumer)
 		return NULL;
-	ms_vec_each(const struct ms_grant, grant, &consumer->needs)
+	ms_vec_each (const struct ms_grant, grant, &consumer->needs)
 		if (ms_peer_covers(&grant->peer, consumer, &flow->dst) &&
 		    ms_ports_vec_cover(&grant->ports, flow->proto, flow->port))
 			return grant;
 	return NULL;
 }
 
-const struct ms_exception *ms_find_exception(const struct ms_policy *policy, const struct ms_flow *flow, time_t now)
+const struct ms_exception *ms_find_exception(const struct ms_policy *policy,
+					     const struct ms_flow *flow, time_t now)
 {
 	if (asks_published(flow))
 		return NULL;
-	ms_vec_each(const struct ms_exception, exception, &policy->exceptions)
+	ms_vec_each (const struct ms_exception, exception, &policy->exceptions)
 		if (now < exception->until && ms_peer_covers(&exception->from, NULL, &flow->src) &&
 		    ms_peer_covers(&exception->to, NULL, &flow->dst) &&
 		    ms_ports_vec_cover(&exception->ports, flow->proto, flow->port))
@@ -147,7 +155,7 @@ const struct ms_exception *ms_find_exception(const struct ms_policy *policy, con
 
 static bool addrs_hold(const ms_addr_vec *addrs, const struct ms_addr *addr)
 {
-	ms_vec_each(const struct ms_addr, item, addrs)
+	ms_vec_each (const struct ms_addr, item, addrs)
 		if (ms_addr_equal(item, addr))
 			return true;
 	return false;
@@ -156,7 +164,7 @@ static bool addrs_hold(const ms_addr_vec *addrs, const struct ms_addr *addr)
 /* "The host" without an address is asked for: is any resolver an address of the host? */
 static bool any_is_host(const ms_addr_vec *addrs, const struct ms_inventory *inventory)
 {
-	ms_vec_each(const struct ms_addr, addr, addrs)
+	ms_vec_each (const struct ms_addr, addr, addrs)
 		if (inventory && ms_inventory_is_host(inventory, addr))
 			return true;
 	return false;
@@ -173,7 +181,8 @@ static bool link_holds(const struct ms_inventory *inventory, const struct ms_end
 	return dst->has_addr ? addrs_hold(&link->addrs, &dst->addr) : link->addrs.n_items > 0;
 }
 
-/* The host's addresses on the source's own bridge; of any of its replicas when only the identity is known. */
+/* The host's addresses on the source's own bridge; of any of its replicas when only the identity is
+ * known. */
 static bool is_gateway(const struct ms_inventory *inventory, const struct ms_flow *flow)
 {
 	const struct ms_party *src = &flow->src;
@@ -182,14 +191,16 @@ static bool is_gateway(const struct ms_inventory *inventory, const struct ms_flo
 		return false;
 	if (src->endpoint)
 		return link_holds(inventory, src->endpoint, &flow->dst);
-	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints)
-		if (texts_equal(endpoint->env, src->env) && texts_equal(endpoint->service, src->service) &&
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
+		if (texts_equal(endpoint->env, src->env) &&
+		    texts_equal(endpoint->service, src->service) &&
 		    link_holds(inventory, endpoint, &flow->dst))
 			return true;
 	return false;
 }
 
-const struct ms_env *ms_find_resolver(const struct ms_policy *policy, const struct ms_inventory *inventory,
+const struct ms_env *ms_find_resolver(const struct ms_policy *policy,
+				      const struct ms_inventory *inventory,
 				      const struct ms_flow *flow)
 {
 	if (flow->src.kind != MS_PARTY_SERVICE || flow->port != DNS_PORT ||
@@ -203,7 +214,8 @@ const struct ms_env *ms_find_resolver(const struct ms_policy *policy, const stru
 		return env;
 	if (flow->dst.has_addr)
 		return addrs_hold(&env->resolvers, &flow->dst.addr) ? env : NULL;
-	return flow->dst.kind == MS_PARTY_HOST && any_is_host(&env->resolvers, inventory) ? env : NULL;
+	return flow->dst.kind == MS_PARTY_HOST && any_is_host(&env->resolvers, inventory) ? env
+											  : NULL;
 }
 
 const struct ms_env *ms_find_two_key(const struct ms_policy *policy, const struct ms_flow *flow)

@@ -2,14 +2,16 @@
 /*
  * Matrix, theory of operation.
  *
- * The matrix is the oracle, asked about everything that could be answered with more than a refusal. Between two
- * boundaries of what is written about a pair of ends the answer can't change, so one question for each such interval
- * is enough (matrix_ask.c). Pairs that no line names are refused: they are never asked about, which keeps the work in
- * proportion to what was written and not to the square of the services (matrix_pairs.c). Outside addresses are
- * split by the ranges that occur, and put together again under the name of the line that covers them (matrix_net.c).
+ * The matrix is the oracle, asked about everything that could be answered with more than a refusal.
+ * Between two boundaries of what is written about a pair of ends the answer can't change, so one
+ * question for each such interval is enough (matrix_ask.c). Pairs that no line names are refused:
+ * they are never asked about, which keeps the work in proportion to what was written and not to the
+ * square of the services (matrix_pairs.c). Outside addresses are split by the ranges that occur,
+ * and put together again under the name of the line that covers them (matrix_net.c).
  *
- * Each question goes to a copy of the policy in which only the lines about this pair stand. Leaving out a line that
- * covers neither end changes no answer; the tests hold the matrix against the oracle and the whole policy.
+ * Each question goes to a copy of the policy in which only the lines about this pair stand. Leaving
+ * out a line that covers neither end changes no answer; the tests hold the matrix against the
+ * oracle and the whole policy.
  *
  * What it never does: decide anything itself.
  */
@@ -49,10 +51,12 @@ uint32_t matrix_add_end(struct matrix_work *work, struct ms_matrix_end end)
 	return (uint32_t)(work->matrix->ends.n_items - 1);
 }
 
-void matrix_add_flows(struct matrix_work *work, uint32_t src, uint32_t dst, const matrix_pieces *pieces)
+void matrix_add_flows(struct matrix_work *work, uint32_t src, uint32_t dst,
+		      const matrix_pieces *pieces)
 {
-	ms_vec_each(const struct matrix_piece, piece, pieces) {
-		struct ms_matrix_flow flow = {src, dst, piece->ports, piece->verdict, piece->published, piece->policy};
+	ms_vec_each (const struct matrix_piece, piece, pieces) {
+		struct ms_matrix_flow flow = {
+			src, dst, piece->ports, piece->verdict, piece->published, piece->policy};
 
 		if (ms_avec_push(work->matrix->arena, &work->matrix->flows, flow) < 0)
 			work->failed = true;
@@ -61,10 +65,11 @@ void matrix_add_flows(struct matrix_work *work, uint32_t src, uint32_t dst, cons
 
 static void add_identity_ends(struct matrix_work *work)
 {
-	ms_vec_each(const struct matrix_identity, identity, &work->identities) {
+	ms_vec_each (const struct matrix_identity, identity, &work->identities) {
 		struct ms_matrix_end end = {
 			.kind = MS_PARTY_SERVICE,
-			.name = ms_arena_printf(work->matrix->arena, "%s/%s", identity->env, identity->service),
+			.name = ms_arena_printf(work->matrix->arena, "%s/%s", identity->env,
+						identity->service),
 			.env = identity->env,
 			.service = identity->service,
 			.mode = identity->mode,
@@ -99,7 +104,8 @@ static int settle_ends(struct matrix_work *work)
 	uint32_t n_ends = (uint32_t)matrix->ends.n_items;
 	uint32_t *order = ms_arena_alloc(work->arena, (n_ends + 1) * sizeof(*order));
 	uint32_t *place = ms_arena_alloc(work->arena, (n_ends + 1) * sizeof(*place));
-	struct ms_matrix_end *sorted = ms_arena_alloc(matrix->arena, (n_ends + 1) * sizeof(*sorted));
+	struct ms_matrix_end *sorted =
+		ms_arena_alloc(matrix->arena, (n_ends + 1) * sizeof(*sorted));
 	uint32_t n_sorted = 0;
 
 	if (!order || !place || !sorted)
@@ -114,7 +120,7 @@ static int settle_ends(struct matrix_work *work)
 	}
 	matrix->ends.items = sorted;
 	matrix->ends.n_items = matrix->ends.n_room = n_sorted;
-	ms_vec_each(struct ms_matrix_flow, flow, &matrix->flows) {
+	ms_vec_each (struct ms_matrix_flow, flow, &matrix->flows) {
 		flow->src = place[flow->src];
 		flow->dst = place[flow->dst];
 	}

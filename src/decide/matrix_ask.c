@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ask: one pair of ends, and the oracle's answer for every interval of the ports that some line names.
+ * Ask: one pair of ends, and the oracle's answer for every interval of the ports that some line
+ * names.
  */
 #include "matrix_work.h"
 
@@ -11,7 +12,8 @@
 
 #define DNS_PORT 53
 
-static struct ms_ports dns_items[] = {{IPPROTO_TCP, DNS_PORT, DNS_PORT}, {IPPROTO_UDP, DNS_PORT, DNS_PORT}};
+static struct ms_ports dns_items[] = {{IPPROTO_TCP, DNS_PORT, DNS_PORT},
+				      {IPPROTO_UDP, DNS_PORT, DNS_PORT}};
 const ms_ports_vec matrix_dns_ports = {.items = dns_items, .n_items = 2};
 
 /* Where what no policy writes begins and ends: names, DHCP, MLD, router and neighbour messages. */
@@ -59,7 +61,8 @@ static void reset_policy(struct matrix_ask *ask)
 	ask->policy = narrow;
 }
 
-static int compare_identity_endpoint(const struct matrix_identity *identity, const struct ms_endpoint *endpoint)
+static int compare_identity_endpoint(const struct matrix_identity *identity,
+				     const struct ms_endpoint *endpoint)
 {
 	int r = strcmp(identity->env, endpoint->env);
 
@@ -93,8 +96,8 @@ static void reset_inventory(struct matrix_ask *ask)
 	ask->inventory.endpoints.n_items = high - low;
 }
 
-void matrix_ask_begin(struct matrix_ask *ask, const struct matrix_identity *src, const struct matrix_identity *dst,
-		      const struct ms_party *outside)
+void matrix_ask_begin(struct matrix_ask *ask, const struct matrix_identity *src,
+		      const struct matrix_identity *dst, const struct ms_party *outside)
 {
 	ask->src = src;
 	ask->dst = dst;
@@ -112,7 +115,7 @@ void matrix_ask_begin(struct matrix_ask *ask, const struct matrix_identity *src,
 
 void matrix_ask_take_cuts(struct matrix_ask *ask, const ms_ports_vec *ports)
 {
-	ms_vec_each(const struct ms_ports, entry, ports) {
+	ms_vec_each (const struct ms_ports, entry, ports) {
 		push(ask, &ask->cuts, (struct matrix_cut){entry->proto, entry->first});
 		push(ask, &ask->cuts, (struct matrix_cut){entry->proto, entry->last + 1u});
 	}
@@ -120,13 +123,14 @@ void matrix_ask_take_cuts(struct matrix_ask *ask, const ms_ports_vec *ports)
 
 void matrix_ask_take_ports(struct matrix_ask *ask, const ms_ports_vec *ports, size_t side)
 {
-	ms_vec_each(const struct ms_ports, entry, ports)
+	ms_vec_each (const struct ms_ports, entry, ports)
 		push(ask, &ask->concerned, *entry);
 	if (side == 0)
 		matrix_ask_take_cuts(ask, ports);
 }
 
-void matrix_ask_take_grant(struct matrix_ask *ask, bool need, const struct ms_grant *grant, size_t side)
+void matrix_ask_take_grant(struct matrix_ask *ask, bool need, const struct ms_grant *grant,
+			   size_t side)
 {
 	matrix_ask_take_ports(ask, &grant->ports, side);
 	if (side > 0)
@@ -147,7 +151,7 @@ static bool never_may_cover(const struct ms_peer *peer, const struct ms_party *p
 
 static void take_nevers(struct matrix_ask *ask)
 {
-	ms_vec_each(const struct ms_never, never, &ask->work->sides[0].policy->nevers) {
+	ms_vec_each (const struct ms_never, never, &ask->work->sides[0].policy->nevers) {
 		bool from = never->any_source ? ms_party_is_endpoint(&ask->flow.src)
 					      : never_may_cover(&never->from, &ask->flow.src);
 
@@ -161,7 +165,8 @@ static void take_nevers(struct matrix_ask *ask)
 /* What has run out is no line any more. */
 static void take_crossings(struct matrix_ask *ask, size_t side)
 {
-	ms_vec_each(const struct ms_crossing, crossing, &ask->work->sides[side].policy->crossings) {
+	ms_vec_each (const struct ms_crossing, crossing,
+		     &ask->work->sides[side].policy->crossings) {
 		if ((crossing->until && ask->work->now >= crossing->until) ||
 		    !ms_peer_covers(&crossing->from, NULL, &ask->flow.src) ||
 		    !ms_peer_covers(&crossing->to, NULL, &ask->flow.dst))
@@ -174,7 +179,8 @@ static void take_crossings(struct matrix_ask *ask, size_t side)
 
 static void take_exceptions(struct matrix_ask *ask, size_t side)
 {
-	ms_vec_each(const struct ms_exception, exception, &ask->work->sides[side].policy->exceptions) {
+	ms_vec_each (const struct ms_exception, exception,
+		     &ask->work->sides[side].policy->exceptions) {
 		if (ask->work->now >= exception->until ||
 		    !ms_peer_covers(&exception->from, NULL, &ask->flow.src) ||
 		    !ms_peer_covers(&exception->to, NULL, &ask->flow.dst))
@@ -194,7 +200,8 @@ void matrix_ask_take_common(struct matrix_ask *ask)
 	}
 }
 
-/* The lines found, in the order in which they stand in the document: the first that covers is the one named. */
+/* The lines found, in the order in which they stand in the document: the first that covers is the
+ * one named. */
 static int compare_grants(const void *left, const void *right)
 {
 	const struct ms_grant *a = *(const struct ms_grant *const *)left;
@@ -203,8 +210,8 @@ static int compare_grants(const void *left, const void *right)
 	return (a > b) - (a < b);
 }
 
-static void put_service(struct matrix_ask *ask, struct ms_service *slot, const struct ms_service *doc, bool consumer,
-			bool provider)
+static void put_service(struct matrix_ask *ask, struct ms_service *slot,
+			const struct ms_service *doc, bool consumer, bool provider)
 {
 	struct ms_service narrow = *doc;
 
@@ -233,7 +240,8 @@ static void build_policy(struct matrix_ask *ask)
 	ms_vec_sort(&ask->needs, compare_grants);
 	for (size_t i = 0; i < 2; i++)
 		if (docs[i])
-			put_service(ask, &ask->services[n++], docs[i], docs[i] == consumer, docs[i] == provider);
+			put_service(ask, &ask->services[n++], docs[i], docs[i] == consumer,
+				    docs[i] == provider);
 	ask->policy.services.items = ask->services;
 	ask->policy.services.n_items = n;
 }
@@ -254,15 +262,17 @@ static struct ms_flow flow_at(const struct matrix_ask *ask, uint8_t proto, uint1
 
 	flow.proto = proto;
 	flow.port = port;
-	if (port != DNS_PORT || !ask->src || !ask->dst || (proto != IPPROTO_UDP && proto != IPPROTO_TCP))
+	if (port != DNS_PORT || !ask->src || !ask->dst ||
+	    (proto != IPPROTO_UDP && proto != IPPROTO_TCP))
 		return flow;
-	ms_vec_each(const struct matrix_resolver, resolver, &ask->work->resolvers) {
+	ms_vec_each (const struct matrix_resolver, resolver, &ask->work->resolvers) {
 		const struct ms_party *party = &resolver->party;
 
 		if (resolver->side > 0 || strcmp(resolver->env->name, ask->src->env) != 0 ||
 		    party->kind != MS_PARTY_SERVICE)
 			continue;
-		if (strcmp(party->env, flow.dst.env) == 0 && strcmp(party->service, flow.dst.service) == 0) {
+		if (strcmp(party->env, flow.dst.env) == 0 &&
+		    strcmp(party->service, flow.dst.service) == 0) {
 			flow.dst = *party;
 			break;
 		}
@@ -272,30 +282,33 @@ static struct ms_flow flow_at(const struct matrix_ask *ask, uint8_t proto, uint1
 
 static struct ms_decision decide(const struct matrix_ask *ask, const struct ms_flow *flow)
 {
-	const struct ms_inventory *inventory = ask->work->sides[0].inventory ? &ask->inventory : NULL;
+	const struct ms_inventory *inventory =
+		ask->work->sides[0].inventory ? &ask->inventory : NULL;
 
 	return ms_decide(&ask->policy, inventory, flow, ask->work->now, NULL);
 }
 
 static const struct ms_node *find_node(const struct matrix_ask *ask, const char *name)
 {
-	ms_vec_each(const struct ms_node, node, &ask->policy.nodes)
+	ms_vec_each (const struct ms_node, node, &ask->policy.nodes)
 		if (name && strcmp(node->name, name) == 0)
 			return node;
 	return NULL;
 }
 
-/* A node may have several addresses, and lines may name one of them: what any of them may do, the node may. */
+/* A node may have several addresses, and lines may name one of them: what any of them may do, the
+ * node may. */
 static struct ms_decision decide_any(const struct matrix_ask *ask, struct ms_flow flow)
 {
 	struct ms_party *outside = ask->src ? &flow.dst : &flow.src;
-	const struct ms_node *node = outside->kind == MS_PARTY_NODE ? find_node(ask, outside->node) : NULL;
+	const struct ms_node *node =
+		outside->kind == MS_PARTY_NODE ? find_node(ask, outside->node) : NULL;
 	struct ms_decision best = {.verdict = MS_DENY};
 
 	if (!node || node->addrs.n_items == 0)
 		return decide(ask, &flow);
 	outside->has_addr = true;
-	ms_vec_each(const struct ms_addr, addr, &node->addrs) {
+	ms_vec_each (const struct ms_addr, addr, &node->addrs) {
 		outside->addr = *addr;
 		struct ms_decision decision = decide(ask, &flow);
 		if (addr == node->addrs.items || decision.verdict < best.verdict)
@@ -304,7 +317,8 @@ static struct ms_decision decide_any(const struct matrix_ask *ask, struct ms_flo
 	return best;
 }
 
-static struct matrix_piece ask_once(const struct matrix_ask *ask, uint8_t proto, uint16_t first, uint16_t last)
+static struct matrix_piece ask_once(const struct matrix_ask *ask, uint8_t proto, uint16_t first,
+				    uint16_t last)
 {
 	struct ms_flow flow = flow_at(ask, proto, first);
 	struct ms_decision decision = decide_any(ask, flow);
@@ -312,7 +326,8 @@ static struct matrix_piece ask_once(const struct matrix_ask *ask, uint8_t proto,
 
 	if (decision.policy)
 		piece.policy = *decision.policy;
-	if (decision.verdict == MS_ALLOW && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE)) {
+	if (decision.verdict == MS_ALLOW &&
+	    (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE)) {
 		flow.published = true;
 		piece.published = decide_any(ask, flow).verdict == MS_ALLOW;
 	}
@@ -321,11 +336,13 @@ static struct matrix_piece ask_once(const struct matrix_ask *ask, uint8_t proto,
 
 static bool same_answer(const struct matrix_piece *a, const struct matrix_piece *b)
 {
-	return a->verdict == b->verdict && a->published == b->published && a->policy.file == b->policy.file &&
-	       a->policy.line == b->policy.line && a->policy.column == b->policy.column;
+	return a->verdict == b->verdict && a->published == b->published &&
+	       a->policy.file == b->policy.file && a->policy.line == b->policy.line &&
+	       a->policy.column == b->policy.column;
 }
 
-static void add_piece(struct matrix_ask *ask, bool merge, const struct matrix_piece *piece, matrix_pieces *pieces)
+static void add_piece(struct matrix_ask *ask, bool merge, const struct matrix_piece *piece,
+		      matrix_pieces *pieces)
 {
 	struct matrix_piece *last = pieces->n_items ? &pieces->items[pieces->n_items - 1] : NULL;
 
@@ -345,8 +362,9 @@ static uint32_t next_cut(const struct matrix_ask *ask, uint8_t proto, uint32_t p
 
 	while (*at < ask->cuts.n_items && compare_cuts(&ask->cuts.items[*at], &here) <= 0)
 		(*at)++;
-	return *at < ask->cuts.n_items && ask->cuts.items[*at].proto == proto ? ask->cuts.items[*at].port
-									       : UINT32_MAX;
+	return *at < ask->cuts.n_items && ask->cuts.items[*at].proto == proto
+		       ? ask->cuts.items[*at].port
+		       : UINT32_MAX;
 }
 
 void matrix_ask_run(struct matrix_ask *ask, bool merge, matrix_pieces *pieces)
@@ -358,7 +376,7 @@ void matrix_ask_run(struct matrix_ask *ask, bool merge, matrix_pieces *pieces)
 	build_policy(ask);
 	ms_ports_normalize(&ask->concerned);
 	ms_vec_sort(&ask->cuts, compare_cuts);
-	ms_vec_each(const struct ms_ports, range, &ask->concerned)
+	ms_vec_each (const struct ms_ports, range, &ask->concerned)
 		for (uint32_t first = range->first; first <= range->last;) {
 			uint32_t next = next_cut(ask, range->proto, first, &at);
 			uint32_t last = next > range->last ? range->last : next - 1;

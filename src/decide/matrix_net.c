@@ -2,10 +2,11 @@
 /*
  * Net: flows between an identity and outside addresses.
  *
- * The lines about nets of one identity in one direction cut the address space into zones; inside a zone the same lines
- * cover every address, and zones that the same lines cover are one class and get one question. The answers are then put
- * together the other way round: for each interval of ports and each answer the addresses that get it, named after the
- * first line that covers them: "net:dba", and what is missing from it, "net:dba except 10.8.0.9/32".
+ * The lines about nets of one identity in one direction cut the address space into zones; inside a
+ * zone the same lines cover every address, and zones that the same lines cover are one class and
+ * get one question. The answers are then put together the other way round: for each interval of
+ * ports and each answer the addresses that get it, named after the first line that covers them:
+ * "net:dba", and what is missing from it, "net:dba except 10.8.0.9/32".
  */
 #include "matrix_work.h"
 
@@ -72,11 +73,17 @@ struct net_work {
 static void add_grants(struct net_work *net, size_t side)
 {
 	const struct matrix_identity *identity = &net->work->identities.items[net->identity];
-	const matrix_grants *grants = net->egress ? &identity->needs[side].outside : &identity->allow[side].outside;
+	const matrix_grants *grants =
+		net->egress ? &identity->needs[side].outside : &identity->allow[side].outside;
 
 	for (size_t i = 0; i < grants->n_items; i++) {
 		const struct ms_grant *grant = grants->items[i];
-		struct entry entry = {&grant->peer.ranges, &grant->ports, grant->peer.net_name, side, grant, false};
+		struct entry entry = {&grant->peer.ranges,
+				      &grant->ports,
+				      grant->peer.net_name,
+				      side,
+				      grant,
+				      false};
 
 		if (grant->peer.kind == MS_PEER_NET)
 			push(net, &net->entries, entry);
@@ -87,10 +94,12 @@ static void add_exceptions(struct net_work *net, size_t side)
 {
 	const struct ms_party own = matrix_party(&net->work->identities.items[net->identity]);
 
-	ms_vec_each(const struct ms_exception, exception, &net->work->sides[side].policy->exceptions) {
+	ms_vec_each (const struct ms_exception, exception,
+		     &net->work->sides[side].policy->exceptions) {
 		const struct ms_peer *here = net->egress ? &exception->from : &exception->to;
 		const struct ms_peer *there = net->egress ? &exception->to : &exception->from;
-		struct entry entry = {&there->ranges, &exception->ports, there->net_name, side, NULL, false};
+		struct entry entry = {
+			&there->ranges, &exception->ports, there->net_name, side, NULL, false};
 
 		if (there->kind == MS_PEER_NET && net->work->now < exception->until &&
 		    ms_peer_covers(here, NULL, &own))
@@ -102,7 +111,7 @@ static void add_resolvers(struct net_work *net, size_t side)
 {
 	const char *env = net->work->identities.items[net->identity].env;
 
-	ms_vec_each(const struct matrix_resolver, resolver, &net->work->resolvers) {
+	ms_vec_each (const struct matrix_resolver, resolver, &net->work->resolvers) {
 		char text[MS_ADDR_TEXT_SIZE + 4];
 		struct ms_prefix prefix;
 
@@ -120,7 +129,7 @@ static void add_nevers(struct net_work *net)
 {
 	const struct ms_party own = matrix_party(&net->work->identities.items[net->identity]);
 
-	ms_vec_each(const struct ms_never, never, &net->work->sides[0].policy->nevers) {
+	ms_vec_each (const struct ms_never, never, &net->work->sides[0].policy->nevers) {
 		const struct ms_peer *here = net->egress ? &never->from : &never->to;
 		const struct ms_peer *there = net->egress ? &never->to : &never->from;
 		bool covers = net->egress && never->any_source;
@@ -137,7 +146,7 @@ static void add_nevers(struct net_work *net)
 
 static void find_starts(struct net_work *net)
 {
-	ms_vec_each(const struct entry, entry, &net->entries)
+	ms_vec_each (const struct entry, entry, &net->entries)
 		if (matrix_starts_add(net->arena, entry->ranges, &net->starts) < 0)
 			net->work->failed = true;
 	matrix_starts_settle(&net->starts);
@@ -170,7 +179,7 @@ static int compare_cells(const void *left, const void *right)
 static void find_cells(struct net_work *net)
 {
 	for (uint32_t i = 0; i < net->entries.n_items; i++)
-		ms_vec_each(const struct ms_range, range, net->entries.items[i].ranges)
+		ms_vec_each (const struct ms_range, range, net->entries.items[i].ranges)
 			for (uint32_t zone = find_start(net, &range->first);
 			     zone < net->starts.n_items &&
 			     ms_addr_compare(&net->starts.items[zone], &range->last) <= 0;
@@ -208,7 +217,8 @@ static void find_zones(struct net_work *net)
 
 		while (i + n < net->cells.n_items && cells[n].zone == cells->zone)
 			n++;
-		push(net, &net->zones, (struct zone){cells, n, matrix_zone(&net->starts, cells->zone)});
+		push(net, &net->zones,
+		     (struct zone){cells, n, matrix_zone(&net->starts, cells->zone)});
 		i += n;
 	}
 	ms_vec_sort(&net->zones, compare_zones);
@@ -226,15 +236,17 @@ static void take_entry(struct matrix_ask *ask, const struct entry *entry, bool n
 		matrix_ask_take_ports(ask, entry->ports, entry->side);
 }
 
-/* Every class is cut at the same ports, so that equal answers of different classes can be put together. */
+/* Every class is cut at the same ports, so that equal answers of different classes can be put
+ * together. */
 static void take_cuts(struct net_work *net)
 {
-	ms_vec_each(const struct entry, entry, &net->entries)
+	ms_vec_each (const struct entry, entry, &net->entries)
 		matrix_ask_take_cuts(net->ask, entry->ports);
 }
 
 /* The cell's line is named after unless it refuses; of several the first. */
-static uint32_t find_namer(const struct net_work *net, const struct zone *zone, const struct ms_ports *ports)
+static uint32_t find_namer(const struct net_work *net, const struct zone *zone,
+			   const struct ms_ports *ports)
 {
 	for (size_t i = 0; i < zone->n_cells; i++) {
 		const struct entry *entry = &net->entries.items[zone->cells[i].entry];
@@ -249,7 +261,8 @@ static void ask_class(struct net_work *net, size_t first, size_t n_zones)
 {
 	const struct matrix_identity *who = &net->work->identities.items[net->identity];
 	const struct zone *zone = &net->zones.items[first];
-	const struct ms_party outside = {.kind = MS_PARTY_NET, .has_addr = true, .addr = zone->range.first};
+	const struct ms_party outside = {
+		.kind = MS_PARTY_NET, .has_addr = true, .addr = zone->range.first};
 	matrix_pieces pieces = {0};
 
 	matrix_ask_begin(net->ask, net->egress ? who : NULL, net->egress ? NULL : who, &outside);
@@ -258,10 +271,11 @@ static void ask_class(struct net_work *net, size_t first, size_t n_zones)
 	matrix_ask_take_common(net->ask);
 	take_cuts(net);
 	matrix_ask_run(net->ask, false, &pieces);
-	ms_vec_each(const struct matrix_piece, piece, &pieces) {
+	ms_vec_each (const struct matrix_piece, piece, &pieces) {
 		uint32_t namer = find_namer(net, zone, &piece->ports);
 
-		push(net, &net->rows, (struct row){*piece, namer, (uint32_t)first, (uint32_t)n_zones});
+		push(net, &net->rows,
+		     (struct row){*piece, namer, (uint32_t)first, (uint32_t)n_zones});
 	}
 	ms_vec_fini(&pieces);
 }
@@ -312,20 +326,23 @@ static int compare_rows(const void *left, const void *right)
 }
 
 /* All zones of rows that give one answer for one interval of ports. */
-static void collect_ranges(struct net_work *net, const struct row *rows, size_t n_rows, ms_range_vec *ret_ranges)
+static void collect_ranges(struct net_work *net, const struct row *rows, size_t n_rows,
+			   ms_range_vec *ret_ranges)
 {
 	const ms_prefix_vec none = {0};
 	ms_prefix_vec prefixes = {0};
 
 	for (size_t i = 0; i < n_rows; i++)
 		for (uint32_t j = 0; j < rows[i].n_zones; j++)
-			if (ms_range_split(net->arena, &net->zones.items[rows[i].zone + j].range, &prefixes) < 0)
+			if (ms_range_split(net->arena, &net->zones.items[rows[i].zone + j].range,
+					   &prefixes) < 0)
 				net->work->failed = true;
 	if (ms_ranges_build(net->work->matrix->arena, &prefixes, &none, ret_ranges) < 0)
 		net->work->failed = true;
 }
 
-static const char *name_net(struct net_work *net, const struct entry *entry, const ms_range_vec *ranges)
+static const char *name_net(struct net_work *net, const struct entry *entry,
+			    const ms_range_vec *ranges)
 {
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	ms_prefix_vec holes = {0};
@@ -333,7 +350,8 @@ static const char *name_net(struct net_work *net, const struct entry *entry, con
 	if (matrix_ranges_missing(net->arena, entry->ranges, ranges, &holes) < 0)
 		return NULL;
 	ms_str_addf(&text, "net:%s", entry->name ? entry->name : "");
-	matrix_prefixes_print(&holes, entry->name && strstr(entry->name, " except ") ? ", " : " except ", &text);
+	matrix_prefixes_print(
+		&holes, entry->name && strstr(entry->name, " except ") ? ", " : " except ", &text);
 	return text.failed ? NULL : ms_arena_strdup(net->work->matrix->arena, text.text);
 }
 
@@ -345,14 +363,17 @@ static void add_flow(struct net_work *net, const struct row *row, const ms_range
 
 	end.name = name_net(net, &net->entries.items[row->namer], ranges);
 	uint32_t outside = matrix_add_end(net->work, end);
-	matrix_add_flows(net->work, net->egress ? net->identity : outside, net->egress ? outside : net->identity, &one);
+	matrix_add_flows(net->work, net->egress ? net->identity : outside,
+			 net->egress ? outside : net->identity, &one);
 }
 
-static bool continues(const struct row *last, const ms_range_vec *last_ranges, const struct row *next,
-		      const ms_range_vec *ranges)
+static bool continues(const struct row *last, const ms_range_vec *last_ranges,
+		      const struct row *next, const ms_range_vec *ranges)
 {
-	return compare_keys(last, next) == 0 && last->piece.ports.proto == next->piece.ports.proto &&
-	       last->piece.ports.last + 1u == next->piece.ports.first && matrix_ranges_equal(last_ranges, ranges);
+	return compare_keys(last, next) == 0 &&
+	       last->piece.ports.proto == next->piece.ports.proto &&
+	       last->piece.ports.last + 1u == next->piece.ports.first &&
+	       matrix_ranges_equal(last_ranges, ranges);
 }
 
 static void add_flows(struct net_work *net)
@@ -387,7 +408,11 @@ static void add_flows(struct net_work *net)
 void matrix_ask_nets(struct matrix_ask *ask, uint32_t identity, bool egress)
 {
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
-	struct net_work net = {.ask = ask, .work = ask->work, .arena = arena, .egress = egress, .identity = identity};
+	struct net_work net = {.ask = ask,
+			       .work = ask->work,
+			       .arena = arena,
+			       .egress = egress,
+			       .identity = identity};
 
 	if (!arena) {
 		ask->work->failed = true;

@@ -21,8 +21,10 @@ static bool holds_resolver(const struct matrix_ask *ask, const struct matrix_res
 /* Of an identity that has no endpoint on this node it is not known where its gateway would be. */
 static void take_gateway(struct matrix_ask *ask)
 {
-	for (size_t side = 0; ask->inventory.endpoints.n_items && side < ask->work->n_sides; side++) {
-		const struct ms_env *env = ms_policy_env(ask->work->sides[side].policy, ask->src->env);
+	for (size_t side = 0; ask->inventory.endpoints.n_items && side < ask->work->n_sides;
+	     side++) {
+		const struct ms_env *env =
+			ms_policy_env(ask->work->sides[side].policy, ask->src->env);
 
 		if (env && env->gateway_resolver)
 			matrix_ask_take_ports(ask, &matrix_dns_ports, side);
@@ -31,7 +33,7 @@ static void take_gateway(struct matrix_ask *ask)
 
 static void take_resolvers(struct matrix_ask *ask)
 {
-	ms_vec_each(const struct matrix_resolver, resolver, &ask->work->resolvers)
+	ms_vec_each (const struct matrix_resolver, resolver, &ask->work->resolvers)
 		if (holds_resolver(ask, resolver))
 			matrix_ask_take_ports(ask, &matrix_dns_ports, resolver->side);
 	if (ask->flow.dst.kind == MS_PARTY_HOST)
@@ -43,15 +45,18 @@ static void take_grants(struct matrix_ask *ask, const struct ms_party *outside)
 	const struct matrix_identity *identity = ask->src ? ask->src : ask->dst;
 
 	for (size_t side = 0; side < ask->work->n_sides; side++) {
-		const struct matrix_index *index = ask->src ? &identity->needs[side] : &identity->allow[side];
+		const struct matrix_index *index =
+			ask->src ? &identity->needs[side] : &identity->allow[side];
 
 		for (size_t i = 0; i < index->outside.n_items; i++)
 			if (ms_peer_covers(&index->outside.items[i]->peer, NULL, outside))
-				matrix_ask_take_grant(ask, ask->src != NULL, index->outside.items[i], side);
+				matrix_ask_take_grant(ask, ask->src != NULL,
+						      index->outside.items[i], side);
 	}
 }
 
-static void ask_end(struct matrix_ask *ask, uint32_t identity, const struct ms_party *outside, uint32_t end, bool egress)
+static void ask_end(struct matrix_ask *ask, uint32_t identity, const struct ms_party *outside,
+		    uint32_t end, bool egress)
 {
 	const struct matrix_identity *who = &ask->work->identities.items[identity];
 	matrix_pieces pieces = {0};
@@ -90,8 +95,10 @@ void matrix_ask_outside(struct matrix_work *work)
 	_cleanup_(matrix_ask_fini) struct matrix_ask ask = {.work = work};
 	const struct ms_party host = {.kind = MS_PARTY_HOST};
 
-	ask_ends(&ask, &host, matrix_add_end(work, (struct ms_matrix_end){.kind = MS_PARTY_HOST, .name = "host"}));
-	ms_vec_each(const char *, node, &work->nodes) {
+	ask_ends(&ask, &host,
+		 matrix_add_end(work,
+				(struct ms_matrix_end){.kind = MS_PARTY_HOST, .name = "host"}));
+	ms_vec_each (const char *, node, &work->nodes) {
 		const struct ms_party party = {.kind = MS_PARTY_NODE, .node = *node};
 
 		ask_ends(&ask, &party, add_node_end(work, *node));

@@ -2,9 +2,10 @@
 /*
  * Pairs: flows between identities.
  *
- * Which pairs are worth a question: those that a line names. A line that names every service of an environment names
- * as many pairs as there are services; where the provider enforces two keys it is still the other key that decides,
- * and only pairs that have some of it are taken. So a pair that comes out refused was named by somebody.
+ * Which pairs are worth a question: those that a line names. A line that names every service of an
+ * environment names as many pairs as there are services; where the provider enforces two keys it is
+ * still the other key that decides, and only pairs that have some of it are taken. So a pair that
+ * comes out refused was named by somebody.
  */
 #include "matrix_work.h"
 
@@ -13,7 +14,8 @@
 #include "grants.h"
 #include "microseg/cleanup.h"
 
-static void index_grant(struct matrix_work *work, struct matrix_index *index, const struct ms_grant *grant)
+static void index_grant(struct matrix_work *work, struct matrix_index *index,
+			const struct ms_grant *grant)
 {
 	switch (grant->peer.kind) {
 	case MS_PEER_SERVICE:
@@ -44,15 +46,15 @@ static int compare_named(const void *left, const void *right)
 
 void matrix_index_grants(struct matrix_work *work)
 {
-	ms_vec_each(struct matrix_identity, identity, &work->identities)
+	ms_vec_each (struct matrix_identity, identity, &work->identities)
 		for (size_t side = 0; side < work->n_sides; side++) {
 			const struct ms_service *doc = identity->docs[side];
 
 			if (!doc)
 				continue;
-			ms_vec_each(const struct ms_grant, grant, &doc->allow)
+			ms_vec_each (const struct ms_grant, grant, &doc->allow)
 				index_grant(work, &identity->allow[side], grant);
-			ms_vec_each(const struct ms_grant, grant, &doc->needs)
+			ms_vec_each (const struct ms_grant, grant, &doc->needs)
 				index_grant(work, &identity->needs[side], grant);
 			ms_vec_sort(&identity->allow[side].named, compare_named);
 			ms_vec_sort(&identity->needs[side].named, compare_named);
@@ -66,8 +68,8 @@ static void add_pair(struct matrix_work *work, size_t src, size_t dst)
 	matrix_push(work, &work->pairs, (uint64_t)dst << 32 | src);
 }
 
-static void add_pairs(struct matrix_work *work, const struct ms_peer *from, const struct ms_peer *to,
-		      bool audited_only)
+static void add_pairs(struct matrix_work *work, const struct ms_peer *from,
+		      const struct ms_peer *to, bool audited_only)
 {
 	size_t first_src, end_src, first_dst, end_dst;
 
@@ -82,7 +84,8 @@ static void add_pairs(struct matrix_work *work, const struct ms_peer *from, cons
 }
 
 /* Pairs that one document names, in its allow (@need false) or its needs. */
-static void add_named(struct matrix_work *work, const struct matrix_index *index, size_t own, bool need)
+static void add_named(struct matrix_work *work, const struct matrix_index *index, size_t own,
+		      bool need)
 {
 	for (size_t i = 0; i < index->named.n_items; i++) {
 		size_t first, end;
@@ -105,7 +108,8 @@ static bool has_wild_needs(const struct matrix_work *work, const struct matrix_i
 static bool wild_allow_counts(const struct matrix_work *work, const struct matrix_identity *src,
 			      const struct matrix_identity *dst)
 {
-	return dst->mode == MS_MODE_AUDIT || !(src->two_key || dst->two_key) || has_wild_needs(work, src);
+	return dst->mode == MS_MODE_AUDIT || !(src->two_key || dst->two_key) ||
+	       has_wild_needs(work, src);
 }
 
 static void add_wild_allow(struct matrix_work *work, const struct matrix_index *index, size_t dst)
@@ -142,8 +146,9 @@ static void add_wild_needs(struct matrix_work *work, const struct matrix_index *
 static void add_resolver_pairs(struct matrix_work *work, const struct matrix_resolver *resolver)
 {
 	const struct ms_peer env = {.kind = MS_PEER_SERVICE, .env = resolver->env->name};
-	const struct ms_peer holder = {
-		.kind = MS_PEER_SERVICE, .env = resolver->party.env, .service = resolver->party.service};
+	const struct ms_peer holder = {.kind = MS_PEER_SERVICE,
+				       .env = resolver->party.env,
+				       .service = resolver->party.service};
 
 	if (resolver->party.kind == MS_PARTY_SERVICE)
 		add_pairs(work, &env, &holder, false);
@@ -161,9 +166,9 @@ static void add_side(struct matrix_work *work, size_t side)
 		add_wild_allow(work, &identity->allow[side], i);
 		add_wild_needs(work, &identity->needs[side], i);
 	}
-	ms_vec_each(const struct ms_crossing, crossing, &policy->crossings)
+	ms_vec_each (const struct ms_crossing, crossing, &policy->crossings)
 		add_pairs(work, &crossing->from, &crossing->to, true);
-	ms_vec_each(const struct ms_exception, exception, &policy->exceptions)
+	ms_vec_each (const struct ms_exception, exception, &policy->exceptions)
 		add_pairs(work, &exception->from, &exception->to, false);
 }
 
@@ -180,7 +185,7 @@ void matrix_find_pairs(struct matrix_work *work)
 
 	for (size_t side = 0; side < work->n_sides; side++)
 		add_side(work, side);
-	ms_vec_each(const struct matrix_resolver, resolver, &work->resolvers)
+	ms_vec_each (const struct matrix_resolver, resolver, &work->resolvers)
 		add_resolver_pairs(work, resolver);
 	ms_vec_sort(&work->pairs, compare_pairs);
 	for (size_t i = 0; i < work->pairs.n_items; i++)
@@ -192,8 +197,9 @@ void matrix_find_pairs(struct matrix_work *work)
 /* Questions. */
 
 /* Takes the lines of @index that name @peer. */
-static void take_index(struct matrix_ask *ask, const struct matrix_index *index, bool need, size_t side,
-		       const struct ms_service *own, const struct matrix_identity *peer)
+static void take_index(struct matrix_ask *ask, const struct matrix_index *index, bool need,
+		       size_t side, const struct ms_service *own,
+		       const struct matrix_identity *peer)
 {
 	const struct ms_party party = matrix_party(peer);
 	size_t low = 0, high = index->named.n_items;
@@ -210,7 +216,9 @@ static void take_index(struct matrix_ask *ask, const struct matrix_index *index,
 		else
 			high = middle;
 	}
-	for (; low < index->named.n_items && ms_peer_covers(&index->named.items[low]->peer, own, &party); low++)
+	for (; low < index->named.n_items &&
+	       ms_peer_covers(&index->named.items[low]->peer, own, &party);
+	     low++)
 		matrix_ask_take_grant(ask, need, index->named.items[low], side);
 	for (size_t i = 0; i < index->wild.n_items; i++)
 		if (ms_peer_covers(&index->wild.items[i]->peer, own, &party))
@@ -219,8 +227,9 @@ static void take_index(struct matrix_ask *ask, const struct matrix_index *index,
 
 static void take_resolvers(struct matrix_ask *ask)
 {
-	ms_vec_each(const struct matrix_resolver, resolver, &ask->work->resolvers)
-		if (resolver->party.kind == MS_PARTY_SERVICE && strcmp(resolver->env->name, ask->src->env) == 0 &&
+	ms_vec_each (const struct matrix_resolver, resolver, &ask->work->resolvers)
+		if (resolver->party.kind == MS_PARTY_SERVICE &&
+		    strcmp(resolver->env->name, ask->src->env) == 0 &&
 		    strcmp(resolver->party.env, ask->dst->env) == 0 &&
 		    strcmp(resolver->party.service, ask->dst->service) == 0)
 			matrix_ask_take_ports(ask, &matrix_dns_ports, resolver->side);
@@ -233,7 +242,8 @@ static void ask_pair(struct matrix_ask *ask, uint32_t src, uint32_t dst, matrix_
 
 	matrix_ask_begin(ask, consumer, provider, NULL);
 	for (size_t side = 0; side < ask->work->n_sides; side++) {
-		take_index(ask, &provider->allow[side], false, side, provider->docs[side], consumer);
+		take_index(ask, &provider->allow[side], false, side, provider->docs[side],
+			   consumer);
 		take_index(ask, &consumer->needs[side], true, side, consumer->docs[side], provider);
 	}
 	take_resolvers(ask);
@@ -249,6 +259,7 @@ void matrix_ask_pairs(struct matrix_work *work)
 	matrix_pieces pieces = {0};
 
 	for (size_t i = 0; i < work->pairs.n_items && !work->failed; i++)
-		ask_pair(&ask, (uint32_t)work->pairs.items[i], (uint32_t)(work->pairs.items[i] >> 32), &pieces);
+		ask_pair(&ask, (uint32_t)work->pairs.items[i],
+			 (uint32_t)(work->pairs.items[i] >> 32), &pieces);
 	ms_vec_fini(&pieces);
 }

@@ -24,14 +24,14 @@ bool matrix_ranges_equal(const ms_range_vec *a, const ms_range_vec *b)
 
 int matrix_ranges_split(struct ms_arena *arena, const ms_range_vec *ranges, ms_prefix_vec *prefixes)
 {
-	ms_vec_each(const struct ms_range, range, ranges)
+	ms_vec_each (const struct ms_range, range, ranges)
 		if (ms_range_split(arena, range, prefixes) < 0)
 			return -ENOMEM;
 	return 0;
 }
 
-int matrix_ranges_missing(struct ms_arena *arena, const ms_range_vec *whole, const ms_range_vec *part,
-			  ms_prefix_vec *ret_prefixes)
+int matrix_ranges_missing(struct ms_arena *arena, const ms_range_vec *whole,
+			  const ms_range_vec *part, ms_prefix_vec *ret_prefixes)
 {
 	ms_prefix_vec all = {0}, holes = {0}, left = {0};
 	ms_range_vec ranges = {0};
@@ -52,7 +52,7 @@ void matrix_prefixes_print(const ms_prefix_vec *prefixes, const char *before, st
 {
 	char text[MS_ADDR_TEXT_SIZE + 4];
 
-	ms_vec_each(const struct ms_prefix, prefix, prefixes) {
+	ms_vec_each (const struct ms_prefix, prefix, prefixes) {
 		ms_str_add(out, prefix == prefixes->items ? before : ", ");
 		ms_str_add(out, ms_prefix_format(prefix, text));
 	}

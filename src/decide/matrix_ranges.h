@@ -10,10 +10,11 @@ bool matrix_ranges_equal(const ms_range_vec *a, const ms_range_vec *b);
 /** Orders by addresses, the shorter one of two that begin alike first. */
 int matrix_ranges_compare(const ms_range_vec *a, const ms_range_vec *b);
 /** What @whole covers and @part does not, as prefixes. Returns 0 or -ENOMEM. */
-int matrix_ranges_missing(struct ms_arena *arena, const ms_range_vec *whole, const ms_range_vec *part,
-			  ms_prefix_vec *ret_prefixes);
+int matrix_ranges_missing(struct ms_arena *arena, const ms_range_vec *whole,
+			  const ms_range_vec *part, ms_prefix_vec *ret_prefixes);
 /** Appends @ranges as prefixes. Returns 0 or -ENOMEM. */
-int matrix_ranges_split(struct ms_arena *arena, const ms_range_vec *ranges, ms_prefix_vec *prefixes);
+int matrix_ranges_split(struct ms_arena *arena, const ms_range_vec *ranges,
+			ms_prefix_vec *prefixes);
 /** Appends ", 10.0.0.0/8, …" to @out; the first one follows @before instead. */
 void matrix_prefixes_print(const ms_prefix_vec *prefixes, const char *before, struct ms_str *out);
 

@@ -2,8 +2,8 @@
 /*
  * Who: the ends that flows can have, out of policies and inventories.
  *
- * An identity is what has a document, what an endpoint bears, and what a line names: a service without a document may
- * be a peer, and its containers may come later.
+ * An identity is what has a document, what an endpoint bears, and what a line names: a service
+ * without a document may be a peer, and its containers may come later.
  */
 #include "matrix_work.h"
 
@@ -22,13 +22,15 @@ static int compare_identities(const void *left, const void *right)
 
 struct ms_party matrix_party(const struct matrix_identity *identity)
 {
-	return (struct ms_party){.kind = MS_PARTY_SERVICE, .env = identity->env, .service = identity->service};
+	return (struct ms_party){
+		.kind = MS_PARTY_SERVICE, .env = identity->env, .service = identity->service};
 }
 
 static void add_identity(struct matrix_work *work, const char *env, const char *service)
 {
 	if (env && service && ms_policy_env(work->sides[0].policy, env))
-		matrix_push(work, &work->identities, (struct matrix_identity){.env = env, .service = service});
+		matrix_push(work, &work->identities,
+			    (struct matrix_identity){.env = env, .service = service});
 }
 
 static void add_peer(struct matrix_work *work, const struct ms_peer *peer)
@@ -39,18 +41,18 @@ static void add_peer(struct matrix_work *work, const struct ms_peer *peer)
 
 static void add_policy(struct matrix_work *work, const struct ms_policy *policy)
 {
-	ms_vec_each(const struct ms_service, service, &policy->services) {
+	ms_vec_each (const struct ms_service, service, &policy->services) {
 		add_identity(work, service->env, service->name);
-		ms_vec_each(const struct ms_grant, grant, &service->allow)
+		ms_vec_each (const struct ms_grant, grant, &service->allow)
 			add_peer(work, &grant->peer);
-		ms_vec_each(const struct ms_grant, grant, &service->needs)
+		ms_vec_each (const struct ms_grant, grant, &service->needs)
 			add_peer(work, &grant->peer);
 	}
-	ms_vec_each(const struct ms_crossing, crossing, &policy->crossings) {
+	ms_vec_each (const struct ms_crossing, crossing, &policy->crossings) {
 		add_peer(work, &crossing->from);
 		add_peer(work, &crossing->to);
 	}
-	ms_vec_each(const struct ms_exception, exception, &policy->exceptions) {
+	ms_vec_each (const struct ms_exception, exception, &policy->exceptions) {
 		add_peer(work, &exception->from);
 		add_peer(work, &exception->to);
 	}
@@ -61,7 +63,8 @@ static void describe(const struct matrix_work *work, struct matrix_identity *ide
 	const struct ms_env *env = ms_policy_env(work->sides[0].policy, identity->env);
 
 	for (size_t i = 0; i < work->n_sides; i++)
-		identity->docs[i] = ms_policy_service(work->sides[i].policy, identity->env, identity->service);
+		identity->docs[i] =
+			ms_policy_service(work->sides[i].policy, identity->env, identity->service);
 	identity->mode = identity->docs[0] ? identity->docs[0]->mode : env->mode;
 	identity->two_key = env->two_key;
 }
@@ -80,7 +83,7 @@ static void add_endpoints(struct matrix_work *work, size_t side)
 
 	if (!inventory)
 		return;
-	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints) {
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints) {
 		if (endpoint->state != MS_ENDPOINT_IDENTIFIED)
 			continue;
 		add_identity(work, endpoint->env, endpoint->service);
@@ -106,7 +109,7 @@ void matrix_find_identities(struct matrix_work *work)
 			work->identities.items[n++] = *identity;
 	}
 	work->identities.n_items = n;
-	ms_vec_each(struct matrix_identity, identity, &work->identities)
+	ms_vec_each (struct matrix_identity, identity, &work->identities)
 		describe(work, identity);
 }
 
@@ -130,7 +133,8 @@ static size_t lower_bound(const struct matrix_work *work, const char *env, const
 	return low;
 }
 
-void matrix_scope(const struct matrix_work *work, const struct ms_peer *peer, size_t *ret_first, size_t *ret_end)
+void matrix_scope(const struct matrix_work *work, const struct ms_peer *peer, size_t *ret_first,
+		  size_t *ret_end)
 {
 	*ret_first = *ret_end = 0;
 	if (peer->kind != MS_PEER_SERVICE)
@@ -148,7 +152,8 @@ void matrix_scope(const struct matrix_work *work, const struct ms_peer *peer, si
 	if (*ret_first < work->identities.n_items) {
 		const struct matrix_identity *identity = &work->identities.items[*ret_first];
 
-		*ret_end += strcmp(identity->env, peer->env) == 0 && strcmp(identity->service, peer->service) == 0;
+		*ret_end += strcmp(identity->env, peer->env) == 0 &&
+			    strcmp(identity->service, peer->service) == 0;
 	}
 }
 
@@ -168,36 +173,37 @@ static void add_node(struct matrix_work *work, const struct ms_peer *peer)
 }
 
 /* A refusal of addresses names the nodes that have them. */
-static void add_nodes_of_net(struct matrix_work *work, const struct ms_policy *policy, const struct ms_peer *peer)
+static void add_nodes_of_net(struct matrix_work *work, const struct ms_policy *policy,
+			     const struct ms_peer *peer)
 {
 	if (peer->kind != MS_PEER_NET)
 		return;
-	ms_vec_each(const struct ms_node, node, &policy->nodes)
-		ms_vec_each(const struct ms_addr, addr, &node->addrs)
+	ms_vec_each (const struct ms_node, node, &policy->nodes)
+		ms_vec_each (const struct ms_addr, addr, &node->addrs)
 			if (ms_ranges_contain(&peer->ranges, addr))
 				matrix_push(work, &work->nodes, node->name);
 }
 
 static void add_nodes(struct matrix_work *work, const struct ms_policy *policy)
 {
-	ms_vec_each(const struct ms_service, service, &policy->services) {
-		ms_vec_each(const struct ms_grant, grant, &service->allow)
+	ms_vec_each (const struct ms_service, service, &policy->services) {
+		ms_vec_each (const struct ms_grant, grant, &service->allow)
 			add_node(work, &grant->peer);
-		ms_vec_each(const struct ms_grant, grant, &service->needs)
+		ms_vec_each (const struct ms_grant, grant, &service->needs)
 			add_node(work, &grant->peer);
 	}
-	ms_vec_each(const struct ms_exception, exception, &policy->exceptions) {
+	ms_vec_each (const struct ms_exception, exception, &policy->exceptions) {
 		add_node(work, &exception->from);
 		add_node(work, &exception->to);
 	}
-	ms_vec_each(const struct ms_never, never, &policy->nevers) {
+	ms_vec_each (const struct ms_never, never, &policy->nevers) {
 		add_node(work, &never->from);
 		add_node(work, &never->to);
 		add_nodes_of_net(work, policy, &never->from);
 		add_nodes_of_net(work, policy, &never->to);
 	}
-	ms_vec_each(const struct ms_env, env, &policy->envs)
-		ms_vec_each(const struct ms_addr, addr, &env->resolvers) {
+	ms_vec_each (const struct ms_env, env, &policy->envs)
+		ms_vec_each (const struct ms_addr, addr, &env->resolvers) {
 			struct ms_party party = ms_party_of_addr(policy, NULL, addr, false);
 
 			if (party.kind == MS_PARTY_NODE)
@@ -225,13 +231,14 @@ void matrix_find_resolvers(struct matrix_work *work)
 	const struct ms_matrix_view *judge = &work->sides[0];
 
 	for (size_t side = 0; side < work->n_sides; side++)
-		ms_vec_each(const struct ms_env, env, &work->sides[side].policy->envs)
-			ms_vec_each(const struct ms_addr, addr, &env->resolvers) {
+		ms_vec_each (const struct ms_env, env, &work->sides[side].policy->envs)
+			ms_vec_each (const struct ms_addr, addr, &env->resolvers) {
 				struct matrix_resolver resolver = {.env = env, .side = side};
 
 				if (ms_addr_is_special(addr))
 					continue;
-				resolver.party = ms_party_of_addr(judge->policy, judge->inventory, addr, false);
+				resolver.party = ms_party_of_addr(judge->policy, judge->inventory,
+								  addr, false);
 				matrix_push(work, &resolver.range, (struct ms_range){*addr, *addr});
 				matrix_push(work, &work->resolvers, resolver);
 			}

@@ -2,8 +2,9 @@
 /*
  * Nearest: what exactly would have to be written where, so that a refused flow were allowed.
  *
- * It says the first obstacle, with its place, and then the ones behind it, so that one edit is not followed by a second
- * refusal. What it proposes can be pasted. It never proposes anything wider than the flow that was asked about.
+ * It says the first obstacle, with its place, and then the ones behind it, so that one edit is not
+ * followed by a second refusal. What it proposes can be pasted. It never proposes anything wider
+ * than the flow that was asked about.
  */
 #include "nearest.h"
 
@@ -42,7 +43,8 @@ static void add_addr(struct ms_str *out, const struct ms_party *party)
 {
 	char text[MS_ADDR_TEXT_SIZE];
 
-	ms_str_add(out, party->has_addr ? ms_addr_format(&party->addr, text) : "an unknown address");
+	ms_str_add(out,
+		   party->has_addr ? ms_addr_format(&party->addr, text) : "an unknown address");
 }
 
 static void add_port(const struct miss *miss)
@@ -79,14 +81,16 @@ static void add_party(struct ms_str *out, const struct ms_party *party)
 }
 
 /* A party as it is written in the document of a service of @env. */
-static void add_peer_of(struct ms_str *out, const struct ms_party *party, const char *env, const char *service)
+static void add_peer_of(struct ms_str *out, const struct ms_party *party, const char *env,
+			const char *service)
 {
 	switch (party->kind) {
 	case MS_PARTY_SERVICE:
 		if (strcmp(party->env, env) != 0)
 			ms_str_addf(out, "%s/%s", party->env, party->service);
 		else
-			ms_str_add(out, strcmp(party->service, service) == 0 ? "self" : party->service);
+			ms_str_add(out,
+				   strcmp(party->service, service) == 0 ? "self" : party->service);
 		break;
 	case MS_PARTY_UNIDENTIFIED:
 		break;
@@ -129,7 +133,8 @@ static void add_need(const struct miss *miss)
 }
 
 /* A peer of an existing grant, in the words of the policy. */
-static void add_granted_peer(struct ms_str *out, const struct ms_peer *peer, const struct ms_service *own)
+static void add_granted_peer(struct ms_str *out, const struct ms_peer *peer,
+			     const struct ms_service *own)
 {
 	switch (peer->kind) {
 	case MS_PEER_SERVICE:
@@ -152,8 +157,10 @@ static void add_granted_peer(struct ms_str *out, const struct ms_peer *peer, con
 	}
 }
 
-/* "orders-api and metrics": whom @grants let at this port. Returns the first such grant, or NULL. */
-static const struct ms_grant *add_peers_at_port(const struct miss *miss, const struct ms_service *own,
+/* "orders-api and metrics": whom @grants let at this port. Returns the first such grant, or NULL.
+ */
+static const struct ms_grant *add_peers_at_port(const struct miss *miss,
+						const struct ms_service *own,
 						const struct ms_grant *grants, size_t n_grants)
 {
 	const struct ms_grant *first = NULL;
@@ -183,8 +190,8 @@ static bool any_at_port(const struct miss *miss, const struct ms_grant *grants, 
 }
 
 /* The first of @grants for this peer, whatever its ports. */
-static const struct ms_grant *grant_for(const struct ms_grant *grants, size_t n_grants, const struct ms_service *own,
-					const struct ms_party *party)
+static const struct ms_grant *grant_for(const struct ms_grant *grants, size_t n_grants,
+					const struct ms_service *own, const struct ms_party *party)
 {
 	for (size_t i = 0; i < n_grants; i++)
 		if (ms_peer_covers(&grants[i].peer, own, party))
@@ -205,9 +212,12 @@ static void add_ports(struct ms_str *out, const ms_ports_vec *ports)
 /* Who has no document owns nothing to add a grant to. */
 static void say_no_document(const struct miss *miss, const struct ms_party *party, bool provider)
 {
-	ms_str_addf(miss->out, "%s/%s has no Service document, so it %s nothing; write one (kind: Service, service: %s, "
-			       "env: %s) with ",
-		    party->env, party->service, provider ? "allows" : "may call", party->service, party->env);
+	ms_str_addf(
+		miss->out,
+		"%s/%s has no Service document, so it %s nothing; write one (kind: Service, service: %s, "
+		"env: %s) with ",
+		party->env, party->service, provider ? "allows" : "may call", party->service,
+		party->env);
 	if (provider)
 		add_allow(miss);
 	else
@@ -228,7 +238,8 @@ static bool say_unpublished(const struct miss *miss)
 	ms_str_add(miss->out, " reach ");
 	add_port(miss);
 	add_place(miss->out, &grant->at);
-	ms_str_add(miss->out, ", but not through a published port; add to that grant: published: true");
+	ms_str_add(miss->out,
+		   ", but not through a published port; add to that grant: published: true");
 	return true;
 }
 
@@ -257,7 +268,8 @@ static void say_allow_missing(const struct miss *miss)
 		at = &same_peer->at;
 	} else {
 		add_port(miss);
-		ms_str_add(miss->out, any_at_port(miss, grants, n_grants) ? " from " : " from nobody");
+		ms_str_add(miss->out,
+			   any_at_port(miss, grants, n_grants) ? " from " : " from nobody");
 		const struct ms_grant *first = add_peers_at_port(miss, provider, grants, n_grants);
 		if (first)
 			ms_str_add(miss->out, " only");
@@ -278,8 +290,10 @@ static void say_resolvers(const struct miss *miss)
 
 	if (!env || flow->port != 53 || (flow->proto != IPPROTO_UDP && flow->proto != IPPROTO_TCP))
 		return;
-	ms_str_addf(miss->out, "; if it resolves names for %s, name it under the environment's resolvers instead",
-		    env->name);
+	ms_str_addf(
+		miss->out,
+		"; if it resolves names for %s, name it under the environment's resolvers instead",
+		env->name);
 	add_place(miss->out, &env->at);
 }
 
@@ -311,14 +325,16 @@ static void say_need_missing(const struct miss *miss)
 }
 
 /* What stands behind the first obstacle: named with its file, to be written as well. */
-static void also(const struct miss *miss, const struct ms_service *document, const struct ms_party *party, bool provider)
+static void also(const struct miss *miss, const struct ms_service *document,
+		 const struct ms_party *party, bool provider)
 {
 	ms_str_add(miss->out, ", and ");
 	if (document)
 		add_file(miss->out, &document->at);
 	else
 		ms_str_addf(miss->out, "a Service document of %s/%s", party->env, party->service);
-	ms_str_add(miss->out, provider ? " would also have to allow it" : " would also have to say ");
+	ms_str_add(miss->out,
+		   provider ? " would also have to allow it" : " would also have to say ");
 	if (!provider)
 		add_need(miss);
 }
@@ -337,7 +353,9 @@ static void miss_no_grant_east_west(const struct miss *miss)
 		return;
 	}
 	if (!lacks_need(miss)) { /* both keys are there: only the addresses are left */
-		ms_str_add(miss->out, "link-local addresses never pass between endpoints; use their other addresses");
+		ms_str_add(
+			miss->out,
+			"link-local addresses never pass between endpoints; use their other addresses");
 		return;
 	}
 
@@ -355,9 +373,12 @@ static void miss_no_grant(const struct miss *miss)
 
 	if (src->kind == MS_PARTY_SERVICE && dst->kind == MS_PARTY_SERVICE) {
 		miss_no_grant_east_west(miss);
-	} else if (outside->kind == MS_PARTY_NET && outside->has_addr && ms_addr_is_special(&outside->addr)) {
+	} else if (outside->kind == MS_PARTY_NET && outside->has_addr &&
+		   ms_addr_is_special(&outside->addr)) {
 		add_addr(miss->out, outside);
-		ms_str_add(miss->out, " is a multicast, broadcast, link-local or loopback address: no grant covers those");
+		ms_str_add(
+			miss->out,
+			" is a multicast, broadcast, link-local or loopback address: no grant covers those");
 	} else if (outside == dst) {
 		say_need_missing(miss);
 	} else {
@@ -368,7 +389,7 @@ static void miss_no_grant(const struct miss *miss)
 /* A crossing for these ends that ended, or that covers other ports: the line to look at first. */
 static const struct ms_crossing *close_crossing(const struct miss *miss)
 {
-	ms_vec_each(const struct ms_crossing, crossing, &miss->policy->crossings)
+	ms_vec_each (const struct ms_crossing, crossing, &miss->policy->crossings)
 		if (ms_peer_covers(&crossing->from, NULL, &miss->flow->src) &&
 		    ms_peer_covers(&crossing->to, NULL, &miss->flow->dst))
 			return crossing;
@@ -381,18 +402,21 @@ static void miss_fence(const struct miss *miss)
 	const struct ms_crossing *close = close_crossing(miss);
 	struct ms_str *out = miss->out;
 
-	ms_str_addf(out, "%s/%s and %s/%s live in different environments and no crossing lifts the fence %s|%s for ",
-		    src->env, src->service, dst->env, dst->service, src->env, dst->env);
+	ms_str_addf(
+		out,
+		"%s/%s and %s/%s live in different environments and no crossing lifts the fence %s|%s for ",
+		src->env, src->service, dst->env, dst->service, src->env, dst->env);
 	add_port(miss);
 	if (close) {
 		bool ended = ms_ports_vec_cover(&close->ports, miss->flow->proto, miss->flow->port);
 
-		ms_str_addf(out, " (%s:%u %s)", close->at.file ? close->at.file : "?", close->at.line,
-			    ended ? "ended" : "covers other ports");
+		ms_str_addf(out, " (%s:%u %s)", close->at.file ? close->at.file : "?",
+			    close->at.line, ended ? "ended" : "covers other ports");
 	} else {
 		add_place(out, &(struct ms_origin){.file = miss->policy->environments_at.file});
 	}
-	ms_str_addf(out, "; a crossing {from: %s/%s, to: %s/%s, ports: [", src->env, src->service, dst->env, dst->service);
+	ms_str_addf(out, "; a crossing {from: %s/%s, to: %s/%s, ports: [", src->env, src->service,
+		    dst->env, dst->service);
 	add_port(miss);
 	ms_str_add(out, "]} would");
 	if (!ms_find_allow(miss->policy, miss->flow))
@@ -434,7 +458,9 @@ static void miss_never(const struct miss *miss, const struct ms_origin *by)
 	add_port(miss);
 	if (never && never->reason)
 		ms_str_addf(miss->out, " (%s)", never->reason);
-	ms_str_add(miss->out, "; it beats every grant, crossing and exception, so only that rule itself can change it");
+	ms_str_add(
+		miss->out,
+		"; it beats every grant, crossing and exception, so only that rule itself can change it");
 }
 
 /* Cuts at a character's start, so that the text stays valid UTF-8. */
@@ -452,8 +478,9 @@ static const char *keep(struct ms_arena *arena, const struct ms_str *text)
 	return ms_arena_printf(arena, "%.*s…", (int)len, text->text);
 }
 
-const char *ms_nearest_miss(const struct ms_policy *policy, const struct ms_flow *flow, enum ms_reason reason,
-			    const struct ms_origin *by, struct ms_arena *arena)
+const char *ms_nearest_miss(const struct ms_policy *policy, const struct ms_flow *flow,
+			    enum ms_reason reason, const struct ms_origin *by,
+			    struct ms_arena *arena)
 {
 	_cleanup_(ms_str_fini) struct ms_str out = {0};
 	const struct miss miss = {

@@ -5,7 +5,7 @@
 
 static bool holds(const struct ms_endpoint *endpoint, const struct ms_addr *addr)
 {
-	ms_vec_each(const struct ms_addr, held, &endpoint->addrs)
+	ms_vec_each (const struct ms_addr, held, &endpoint->addrs)
 		if (ms_addr_equal(held, addr))
 			return true;
 	return false;
@@ -13,7 +13,7 @@ static bool holds(const struct ms_endpoint *endpoint, const struct ms_addr *addr
 
 static const struct ms_addr *first_global_addr(const struct ms_endpoint *endpoint)
 {
-	ms_vec_each(const struct ms_addr, addr, &endpoint->addrs)
+	ms_vec_each (const struct ms_addr, addr, &endpoint->addrs)
 		if (!ms_addr_is_special(addr))
 			return addr;
 	return NULL;
@@ -36,9 +36,10 @@ struct ms_party ms_party_of_endpoint(const struct ms_endpoint *endpoint)
 	return party;
 }
 
-/* An address held by several endpoints identifies none of them, but it is an endpoint's all the same. */
-static struct ms_party party_of_holders(const struct ms_inventory *inventory, const struct ms_addr *addr,
-					bool *ret_found)
+/* An address held by several endpoints identifies none of them, but it is an endpoint's all the
+ * same. */
+static struct ms_party party_of_holders(const struct ms_inventory *inventory,
+					const struct ms_addr *addr, bool *ret_found)
 {
 	const struct ms_endpoint *only = ms_inventory_by_addr(inventory, addr);
 	struct ms_party party = {.kind = MS_PARTY_UNIDENTIFIED};
@@ -47,7 +48,7 @@ static struct ms_party party_of_holders(const struct ms_inventory *inventory, co
 	if (only)
 		party = ms_party_of_endpoint(only);
 	else
-		ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints)
+		ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
 			*ret_found = *ret_found || holds(endpoint, addr);
 	party.has_addr = true;
 	party.addr = *addr;
@@ -56,20 +57,22 @@ static struct ms_party party_of_holders(const struct ms_inventory *inventory, co
 
 static const struct ms_node *find_node(const struct ms_policy *policy, const struct ms_addr *addr)
 {
-	ms_vec_each(const struct ms_node, node, &policy->nodes)
-		ms_vec_each(const struct ms_addr, held, &node->addrs)
+	ms_vec_each (const struct ms_node, node, &policy->nodes)
+		ms_vec_each (const struct ms_addr, held, &node->addrs)
 			if (ms_addr_equal(held, addr))
 				return node;
 	return NULL;
 }
 
 /*
- * Multicast, broadcast, link-local and loopback addresses that nobody holds come out as MS_PARTY_NET too, also behind
- * a managed interface: no range of a grant covers them, so the decision refuses them with no-grant. Another node never
- * lies behind a managed interface: what has its address there is nobody we know.
+ * Multicast, broadcast, link-local and loopback addresses that nobody holds come out as
+ * MS_PARTY_NET too, also behind a managed interface: no range of a grant covers them, so the
+ * decision refuses them with no-grant. Another node never lies behind a managed interface: what has
+ * its address there is nobody we know.
  */
-struct ms_party ms_party_of_addr(const struct ms_policy *policy, const struct ms_inventory *inventory,
-				 const struct ms_addr *addr, bool managed)
+struct ms_party ms_party_of_addr(const struct ms_policy *policy,
+				 const struct ms_inventory *inventory, const struct ms_addr *addr,
+				 bool managed)
 {
 	bool found = false;
 	struct ms_party party = {0};

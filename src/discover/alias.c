@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* The next word of *@text that is key=value with a key; false at the end. */
-static bool next_label(const char **text, const char **ret_word, size_t *ret_len, size_t *ret_key_len)
+static bool next_label(const char **text, const char **ret_word, size_t *ret_len,
+		       size_t *ret_key_len)
 {
 	static const char blanks[] = " \t\n\r\v\f";
 
@@ -36,7 +37,7 @@ bool ms_alias_has_labels(const char *alias)
 
 static bool has_label(const struct ms_workload *workload, const char *name)
 {
-	ms_vec_each(struct ms_label, label, &workload->labels)
+	ms_vec_each (struct ms_label, label, &workload->labels)
 		if (strcmp(label->name, name) == 0)
 			return true;
 	return false;
@@ -49,8 +50,9 @@ int ms_alias_labels(struct ms_arena *arena, const char *alias, struct ms_workloa
 	int n = 0;
 
 	while (next_label(&alias, &word, &len, &key_len)) {
-		struct ms_label label = {.name = ms_arena_strndup(arena, word, key_len),
-					 .value = ms_arena_strndup(arena, word + key_len + 1, len - key_len - 1)};
+		struct ms_label label = {
+			.name = ms_arena_strndup(arena, word, key_len),
+			.value = ms_arena_strndup(arena, word + key_len + 1, len - key_len - 1)};
 
 		if (!label.name || !label.value)
 			return -ENOMEM;

@@ -8,9 +8,9 @@
 #include "microseg/inventory.h"
 
 /**
- * Appends the words of @alias of the form key=value to the labels of @workload, in @arena; other words mean nothing,
- * and a key that is there already keeps its value.
- * Returns the number of labels added, or -ENOMEM.
+ * Appends the words of @alias of the form key=value to the labels of @workload, in @arena; other
+ * words mean nothing, and a key that is there already keeps its value. Returns the number of labels
+ * added, or -ENOMEM.
  */
 int ms_alias_labels(struct ms_arena *arena, const char *alias, struct ms_workload *workload);
 /** Does @alias hold any label? */

@@ -13,12 +13,12 @@ void ms_workload_facts_fini(struct ms_workload_facts *facts)
 	free(facts->image);
 	free(facts->joined);
 	free(facts->started_at);
-	ms_vec_each(struct ms_workload_label, label, &facts->labels) {
+	ms_vec_each (struct ms_workload_label, label, &facts->labels) {
 		free(label->name);
 		free(label->value);
 	}
 	ms_vec_fini(&facts->labels);
-	ms_vec_each(struct ms_attachment, attachment, &facts->attachments)
+	ms_vec_each (struct ms_attachment, attachment, &facts->attachments)
 		free(attachment->network);
 	ms_vec_fini(&facts->attachments);
 	*facts = (struct ms_workload_facts){0};
@@ -32,9 +32,9 @@ static void claim_free(struct ms_claim *claim)
 
 void ms_claims_fini(struct ms_claims *claims)
 {
-	ms_vec_each(struct ms_claim *, claim, &claims->live)
+	ms_vec_each (struct ms_claim *, claim, &claims->live)
 		claim_free(*claim);
-	ms_vec_each(struct ms_claim *, claim, &claims->kept)
+	ms_vec_each (struct ms_claim *, claim, &claims->kept)
 		claim_free(*claim);
 	ms_vec_fini(&claims->live);
 	ms_vec_fini(&claims->kept);
@@ -68,7 +68,8 @@ struct ms_claim *ms_claims_find(const struct ms_claims *claims, const char *id)
 static void remove_at(ms_claims_vec *list, size_t at)
 {
 	list->n_items--;
-	memmove(list->items + at, list->items + at + 1, (list->n_items - at) * sizeof(*list->items));
+	memmove(list->items + at, list->items + at + 1,
+		(list->n_items - at) * sizeof(*list->items));
 }
 
 /* Takes the claim out of the live ones; it goes on naming what was there at @seq. */
@@ -127,7 +128,8 @@ static bool attachments_equal(const struct ms_workload_facts *a, const struct ms
 	if (a->attachments.n_items != b->attachments.n_items)
 		return false;
 	for (size_t i = 0; i < a->attachments.n_items; i++) {
-		const struct ms_attachment *x = &a->attachments.items[i], *y = &b->attachments.items[i];
+		const struct ms_attachment *x = &a->attachments.items[i],
+					   *y = &b->attachments.items[i];
 
 		if (strcmp(x->network, y->network) != 0 || ms_mac_compare(&x->mac, &y->mac) != 0 ||
 		    !ms_addr_equal(&x->ip, &y->ip) || !ms_addr_equal(&x->ip6, &y->ip6))
@@ -138,18 +140,22 @@ static bool attachments_equal(const struct ms_workload_facts *a, const struct ms
 
 static bool facts_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
 {
-	return strcmp(a->name, b->name) == 0 && strcmp(a->image, b->image) == 0 && a->mode == b->mode &&
-	       !a->joined == !b->joined && (!a->joined || strcmp(a->joined, b->joined) == 0) &&
-	       a->pid == b->pid && strcmp(a->started_at, b->started_at) == 0 && labels_equal(a, b) &&
+	return strcmp(a->name, b->name) == 0 && strcmp(a->image, b->image) == 0 &&
+	       a->mode == b->mode && !a->joined == !b->joined &&
+	       (!a->joined || strcmp(a->joined, b->joined) == 0) && a->pid == b->pid &&
+	       strcmp(a->started_at, b->started_at) == 0 && labels_equal(a, b) &&
 	       attachments_equal(a, b);
 }
 
-static bool is_as_before(const struct ms_claim *claim, const struct ms_workload_facts *facts, int32_t nsid)
+static bool is_as_before(const struct ms_claim *claim, const struct ms_workload_facts *facts,
+			 int32_t nsid)
 {
-	return claim && claim->nsid == nsid && claim->until_seq == UINT64_MAX && facts_equal(&claim->facts, facts);
+	return claim && claim->nsid == nsid && claim->until_seq == UINT64_MAX &&
+	       facts_equal(&claim->facts, facts);
 }
 
-int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid, uint64_t seq)
+int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid,
+		  uint64_t seq)
 {
 	_cleanup_(ms_workload_facts_fini) struct ms_workload_facts taken = *facts;
 	struct ms_claim *claim = ms_claims_find(claims, taken.id);
@@ -206,7 +212,7 @@ bool ms_claims_nsid_gone(struct ms_claims *claims, int32_t nsid)
 {
 	bool found = false;
 
-	ms_vec_each(struct ms_claim *, claim, &claims->live) {
+	ms_vec_each (struct ms_claim *, claim, &claims->live) {
 		if ((*claim)->nsid != nsid)
 			continue;
 		(*claim)->nsid = -1;
@@ -224,7 +230,7 @@ bool ms_claims_nsid_gone(struct ms_claims *claims, int32_t nsid)
 
 void ms_claims_doubt(struct ms_claims *claims, uint64_t seq)
 {
-	ms_vec_each(struct ms_claim *, claim, &claims->live)
+	ms_vec_each (struct ms_claim *, claim, &claims->live)
 		if ((*claim)->until_seq > seq)
 			(*claim)->until_seq = seq;
 }
@@ -241,7 +247,8 @@ void ms_claims_prune(struct ms_claims *claims, const struct ms_links *links)
 
 static int compare_claims(const void *a, const void *b)
 {
-	const struct ms_claim *x = *(const struct ms_claim *const *)a, *y = *(const struct ms_claim *const *)b;
+	const struct ms_claim *x = *(const struct ms_claim *const *)a,
+			      *y = *(const struct ms_claim *const *)b;
 
 	if (x->nsid != y->nsid)
 		return x->nsid < y->nsid ? -1 : 1;
@@ -253,10 +260,10 @@ int ms_claims_sorted(const struct ms_claims *claims, ms_claim_vec *list)
 {
 	int r = 0;
 
-	ms_vec_each(struct ms_claim *, claim, &claims->live)
+	ms_vec_each (struct ms_claim *, claim, &claims->live)
 		if (r == 0)
 			r = ms_vec_push(list, *claim);
-	ms_vec_each(struct ms_claim *, claim, &claims->kept)
+	ms_vec_each (struct ms_claim *, claim, &claims->kept)
 		if (r == 0)
 			r = ms_vec_push(list, *claim);
 	ms_vec_sort(list, compare_claims);
@@ -267,7 +274,7 @@ int ms_claims_unplaced(const struct ms_claims *claims, ms_claim_vec *list)
 {
 	int r = 0;
 
-	ms_vec_each(struct ms_claim *, claim, &claims->live)
+	ms_vec_each (struct ms_claim *, claim, &claims->live)
 		if (r == 0 && (*claim)->nsid < 0)
 			r = ms_vec_push(list, *claim);
 	return r;

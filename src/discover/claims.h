@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Claims: what a source of names (an engine, the named namespaces) said of workloads, and which network namespace each
- * of them lives in.
+ * Claims: what a source of names (an engine, the named namespaces) said of workloads, and which
+ * network namespace each of them lives in.
  *
- * Namespaces are known by id, and the kernel gives the id of a dead one to the next. So a claim that its source no
- * longer vouches for (gone, or unsure after lost events) goes on naming the endpoints that were there while it held,
- * told by their serial number, and never a later one. That is how an endpoint keeps its identity for as long as its
- * interface and namespace live, and a reused id inherits nothing.
+ * Namespaces are known by id, and the kernel gives the id of a dead one to the next. So a claim
+ * that its source no longer vouches for (gone, or unsure after lost events) goes on naming the
+ * endpoints that were there while it held, told by their serial number, and never a later one. That
+ * is how an endpoint keeps its identity for as long as its interface and namespace live, and a
+ * reused id inherits nothing.
  */
 #pragma once
 
@@ -30,7 +31,7 @@ enum ms_network_mode {
 /** One network that the engine says a container is on. */
 struct ms_attachment {
 	char *network;
-	struct ms_mac mac; /* zero when unknown */
+	struct ms_mac mac;	/* zero when unknown */
 	struct ms_addr ip, ip6; /* MS_IP_NONE when unknown */
 };
 
@@ -55,8 +56,9 @@ void ms_workload_facts_fini(struct ms_workload_facts *facts);
 
 struct ms_claim {
 	struct ms_workload_facts facts;
-	int32_t nsid;	     /* -1: its namespace has no id here, so no veth leads to it */
-	uint64_t until_seq;  /* names endpoints up to this serial number; UINT64_MAX while its source vouches for it */
+	int32_t nsid;	    /* -1: its namespace has no id here, so no veth leads to it */
+	uint64_t until_seq; /* names endpoints up to this serial number; UINT64_MAX while its source
+			       vouches for it */
 };
 
 typedef MS_VEC(struct ms_claim *) ms_claims_vec;
@@ -64,8 +66,8 @@ typedef MS_VEC(struct ms_claim *) ms_claims_vec;
 /** All claims of one source. */
 struct ms_claims {
 	const char *runtime; /* "docker", "podman", "netns"; static text */
-	ms_claims_vec live; /* sorted by id, which is unique */
-	ms_claims_vec kept; /* no longer vouched for */
+	ms_claims_vec live;  /* sorted by id, which is unique */
+	ms_claims_vec kept;  /* no longer vouched for */
 };
 
 void ms_claims_fini(struct ms_claims *claims);
@@ -73,12 +75,14 @@ void ms_claims_fini(struct ms_claims *claims);
 struct ms_claim *ms_claims_find(const struct ms_claims *claims, const char *id);
 
 /**
- * Records that its source vouches for @facts living in @nsid, from @seq on where that differs from before. Takes the
- * content of @facts over and empties it, also on failure. Returns 1 when anything differs from before, 0 when not;
- * -E2BIG beyond MS_MAX_WORKLOADS; -ENOMEM.
+ * Records that its source vouches for @facts living in @nsid, from @seq on where that differs from
+ * before. Takes the content of @facts over and empties it, also on failure. Returns 1 when anything
+ * differs from before, 0 when not; -E2BIG beyond MS_MAX_WORKLOADS; -ENOMEM.
  */
-int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid, uint64_t seq);
-/** The source says that @id is gone. Endpoints up to @seq keep it. Returns whether there was such a claim. */
+int ms_claims_put(struct ms_claims *claims, struct ms_workload_facts *facts, int32_t nsid,
+		  uint64_t seq);
+/** The source says that @id is gone. Endpoints up to @seq keep it. Returns whether there was such a
+ * claim. */
 bool ms_claims_drop(struct ms_claims *claims, const char *id, uint64_t seq);
 /** Drops every live claim that @keep does not want. Returns whether there was one. */
 bool ms_claims_drop_unless(struct ms_claims *claims, bool (*keep)(const char *id, void *userdata),
@@ -91,11 +95,13 @@ void ms_claims_doubt(struct ms_claims *claims, uint64_t seq);
 void ms_claims_prune(struct ms_claims *claims, const struct ms_links *links);
 
 typedef MS_VEC(const struct ms_claim *) ms_claim_vec;
-/** Appends all claims, live and kept, sorted by namespace, then name, then id. Returns 0 or -ENOMEM. */
+/** Appends all claims, live and kept, sorted by namespace, then name, then id. Returns 0 or
+ * -ENOMEM. */
 int ms_claims_sorted(const struct ms_claims *claims, ms_claim_vec *list);
 /** Live claims without a namespace id, whose processes may be in a namespace that gets one. */
 int ms_claims_unplaced(const struct ms_claims *claims, ms_claim_vec *list);
 static inline bool ms_claim_names(const struct ms_claim *claim, const struct ms_link *link)
 {
-	return claim->nsid >= 0 && claim->nsid == link->view.peer_nsid && link->seen_seq <= claim->until_seq;
+	return claim->nsid >= 0 && claim->nsid == link->view.peer_nsid &&
+	       link->seen_seq <= claim->until_seq;
 }

@@ -13,12 +13,13 @@
 
 void ms_id_vec_fini(ms_id_vec *ids)
 {
-	ms_vec_each(char *, id, ids)
+	ms_vec_each (char *, id, ids)
 		free(*id);
 	ms_vec_fini(ids);
 }
 
-/* jansson refuses bad UTF-8, NUL in texts, what follows the document, and more than 2048 levels by itself. */
+/* jansson refuses bad UTF-8, NUL in texts, what follows the document, and more than 2048 levels by
+ * itself. */
 static json_t *load(const char *text, size_t len)
 {
 	return json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -26,7 +27,8 @@ static json_t *load(const char *text, size_t len)
 
 static bool id_is_valid(const char *id)
 {
-	return id && strlen(id) == MS_CONTAINER_ID_SIZE - 1 && strspn(id, "0123456789abcdef") == strlen(id);
+	return id && strlen(id) == MS_CONTAINER_ID_SIZE - 1 &&
+	       strspn(id, "0123456789abcdef") == strlen(id);
 }
 
 /* The text at object.name; "" when absent or null; NULL when it is something else. */
@@ -42,7 +44,8 @@ static bool names_podman(const json_t *version)
 	const json_t *component;
 	size_t i;
 
-	json_array_foreach (json_object_get(version, "Components"), i, component) {
+	json_array_foreach(json_object_get(version, "Components"), i, component)
+	{
 		const char *name = get_text(component, "Name");
 
 		if (name && strcasestr(name, "podman"))
@@ -79,7 +82,8 @@ int ms_container_list_parse(const char *text, size_t len, ms_id_vec *ret_ids)
 		return -EINVAL;
 	if (json_array_size(root) > MS_MAX_WORKLOADS)
 		return -E2BIG;
-	json_array_foreach (root, i, item) {
+	json_array_foreach(root, i, item)
+	{
 		const char *id = get_text(item, "Id");
 
 		if (!id_is_valid(id))
@@ -116,7 +120,8 @@ static int copy_text(struct budget *budget, const char *text, char **ret_copy)
 	return 0;
 }
 
-static int parse_labels(const json_t *labels, struct budget *budget, struct ms_workload_facts *facts)
+static int parse_labels(const json_t *labels, struct budget *budget,
+			struct ms_workload_facts *facts)
 {
 	const char *name;
 	json_t *value;
@@ -127,7 +132,8 @@ static int parse_labels(const json_t *labels, struct budget *budget, struct ms_w
 		return -EINVAL;
 	if (json_object_size(labels) > MS_MAX_WORKLOAD_LABELS)
 		return -E2BIG;
-	json_object_foreach ((json_t *)labels, name, value) {
+	json_object_foreach((json_t *)labels, name, value)
+	{
 		int r = ms_vec_push(&facts->labels, ((struct ms_workload_label){0}));
 
 		if (r < 0)
@@ -157,7 +163,8 @@ static void parse_attachment(const json_t *network, struct ms_attachment *attach
 		attachment->ip6 = (struct ms_addr){0};
 }
 
-static int parse_networks(const json_t *networks, struct budget *budget, struct ms_workload_facts *facts)
+static int parse_networks(const json_t *networks, struct budget *budget,
+			  struct ms_workload_facts *facts)
 {
 	const char *name;
 	json_t *network;
@@ -168,12 +175,14 @@ static int parse_networks(const json_t *networks, struct budget *budget, struct 
 		return -EINVAL;
 	if (json_object_size(networks) > MS_MAX_ATTACHMENTS)
 		return -E2BIG;
-	json_object_foreach ((json_t *)networks, name, network) {
+	json_object_foreach((json_t *)networks, name, network)
+	{
 		int r = ms_vec_push(&facts->attachments, ((struct ms_attachment){0}));
 
 		if (r < 0)
 			return r;
-		struct ms_attachment *attachment = &facts->attachments.items[facts->attachments.n_items - 1];
+		struct ms_attachment *attachment =
+			&facts->attachments.items[facts->attachments.n_items - 1];
 		r = copy_text(budget, name, &attachment->network);
 		if (r < 0)
 			return r;
@@ -201,7 +210,8 @@ static int parse_mode(const char *mode, struct budget *budget, struct ms_workloa
 
 static int parse_state(const json_t *state, struct budget *budget, struct ms_workload_facts *facts)
 {
-	const json_t *running = json_object_get(state, "Running"), *pid = json_object_get(state, "Pid");
+	const json_t *running = json_object_get(state, "Running"),
+		     *pid = json_object_get(state, "Pid");
 
 	if (!json_is_boolean(running) || !json_is_integer(pid) || json_integer_value(pid) < 0 ||
 	    json_integer_value(pid) > MAX_PID)
@@ -228,10 +238,12 @@ static int parse_container(const json_t *root, struct ms_workload_facts *facts)
 	if (r == 0)
 		r = parse_state(json_object_get(root, "State"), &budget, facts);
 	if (r == 0)
-		r = parse_mode(get_text(json_object_get(root, "HostConfig"), "NetworkMode"), &budget, facts);
+		r = parse_mode(get_text(json_object_get(root, "HostConfig"), "NetworkMode"),
+			       &budget, facts);
 	if (r == 0)
-		r = parse_networks(json_object_get(json_object_get(root, "NetworkSettings"), "Networks"),
-				   &budget, facts);
+		r = parse_networks(
+			json_object_get(json_object_get(root, "NetworkSettings"), "Networks"),
+			&budget, facts);
 	return r;
 }
 
@@ -252,10 +264,11 @@ int ms_container_parse(const char *text, size_t len, struct ms_workload_facts *r
 
 static bool action_matters(const char *action)
 {
-	/* "exec_create: sh", "health_status: healthy" and their like come often and change nothing that we read. */
-	static const char *const actions[] = {"create",	 "start",   "restart", "stop",	  "kill",    "die",
-					      "died",	 "destroy", "remove",  "rename",  "update",  "pause",
-					      "unpause", "connect", "oom",     "disconnect"};
+	/* "exec_create: sh", "health_status: healthy" and their like come often and change nothing
+	 * that we read. */
+	static const char *const actions[] = {
+		"create", "start",  "restart", "stop",	"kill",	   "die",     "died", "destroy",
+		"remove", "rename", "update",  "pause", "unpause", "connect", "oom",  "disconnect"};
 
 	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
 		if (strcmp(action, actions[i]) == 0)

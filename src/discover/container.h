@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Container: what the Docker API says, read strictly. Docker and Podman's compatible socket differ in details only.
- * Pure: bytes in, values out.
+ * Container: what the Docker API says, read strictly. Docker and Podman's compatible socket differ
+ * in details only. Pure: bytes in, values out.
  */
 #pragma once
 
@@ -30,7 +30,7 @@ int ms_container_list_parse(const char *text, size_t len, ms_id_vec *ret_ids);
 int ms_container_parse(const char *text, size_t len, struct ms_workload_facts *ret_facts);
 
 /**
- * One line of GET /events. Returns 0 and the id of the container to look at again, or 1 when the event changes
- * nothing that we read.
+ * One line of GET /events. Returns 0 and the id of the container to look at again, or 1 when the
+ * event changes nothing that we read.
  */
 int ms_engine_event_parse(const char *text, size_t len, char ret_id[MS_CONTAINER_ID_SIZE]);

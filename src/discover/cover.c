@@ -18,7 +18,7 @@ struct judge {
 
 static bool matches(const ms_text_vec *patterns, const char *name)
 {
-	ms_vec_each(const char *, pattern, patterns)
+	ms_vec_each (const char *, pattern, patterns)
 		if (ms_glob_match(*pattern, name))
 			return true;
 	return false;
@@ -26,7 +26,7 @@ static bool matches(const ms_text_vec *patterns, const char *name)
 
 static bool is_named(const struct judge *judge, const struct ms_link *link)
 {
-	ms_vec_each(const char *, name, judge->rules->named)
+	ms_vec_each (const char *, name, judge->rules->named)
 		if (strcmp(*name, link->view.name) == 0)
 			return true;
 	return false;
@@ -49,7 +49,8 @@ static bool is_ignored(const struct judge *judge, const struct ms_link *link)
 
 static int compare_ifindex(const void *ifindex, const void *item)
 {
-	uint32_t a = *(const uint32_t *)ifindex, b = ((const struct ms_covered *)item)->link->view.ifindex;
+	uint32_t a = *(const uint32_t *)ifindex,
+		 b = ((const struct ms_covered *)item)->link->view.ifindex;
 
 	return a < b ? -1 : a > b;
 }
@@ -71,7 +72,7 @@ static int skip(struct ms_covered *covered, const char *reason)
 /* The first port that is neither a veth nor named by the operator; NULL when there is none. */
 static const struct ms_link *foreign_port(const struct judge *judge, const struct ms_link *bridge)
 {
-	ms_vec_each(struct ms_link *, item, &judge->links->list)
+	ms_vec_each (struct ms_link *, item, &judge->links->list)
 		if ((*item)->view.master == bridge->view.ifindex && !is_kind(*item, "veth") &&
 		    !is_named(judge, *item))
 			return *item;
@@ -91,7 +92,8 @@ static int judge_bridge(struct judge *judge, struct ms_covered *covered)
 
 		if (foreign)
 			return skip(covered,
-				    ms_arena_printf(judge->arena, "its port %s is not a veth; " ONLY_WHEN_NAMED,
+				    ms_arena_printf(judge->arena,
+						    "its port %s is not a veth; " ONLY_WHEN_NAMED,
 						    foreign->view.name));
 		if (bridge->default_route)
 			return skip(covered, "it carries the default route; " ONLY_WHEN_NAMED);
@@ -100,10 +102,12 @@ static int judge_bridge(struct judge *judge, struct ms_covered *covered)
 	return 0;
 }
 
-/* A veth with both ends in this namespace leads to nobody; a container's veth looks like that while it is made. */
+/* A veth with both ends in this namespace leads to nobody; a container's veth looks like that while
+ * it is made. */
 static int judge_inner_veth(struct judge *judge, struct ms_covered *covered)
 {
-	uint64_t young_until = covered->link->seen_at_start ? 0 : covered->link->seen_ms + MS_COVER_YOUNG_MS;
+	uint64_t young_until =
+		covered->link->seen_at_start ? 0 : covered->link->seen_ms + MS_COVER_YOUNG_MS;
 
 	if (judge->now_ms >= young_until)
 		return skip(covered, "both its ends are in this namespace");
@@ -113,7 +117,8 @@ static int judge_inner_veth(struct judge *judge, struct ms_covered *covered)
 	return 0;
 }
 
-static int judge_port(struct judge *judge, struct ms_covered *covered, const struct ms_covered *master)
+static int judge_port(struct judge *judge, struct ms_covered *covered,
+		      const struct ms_covered *master)
 {
 	if (master && master->cover == MS_COVER_SKIPPED) {
 		covered->cover = MS_COVER_SKIPPED; /* for its bridge's reason */
@@ -122,9 +127,11 @@ static int judge_port(struct judge *judge, struct ms_covered *covered, const str
 	if (!master || master->cover != MS_COVER_BRIDGE) {
 		if (!is_wanted(judge, covered->link))
 			return 0;
-		return skip(covered,
-			    ms_arena_printf(judge->arena, "it is a port of %s, which no managed pattern matches",
-					    master ? master->link->view.name : "an unknown interface"));
+		return skip(
+			covered,
+			ms_arena_printf(judge->arena,
+					"it is a port of %s, which no managed pattern matches",
+					master ? master->link->view.name : "an unknown interface"));
 	}
 	if (!covered->link->view.peer_foreign)
 		return judge_inner_veth(judge, covered);
@@ -147,14 +154,16 @@ static int judge_routed(struct judge *judge, struct ms_covered *covered)
 static int judge_veth(struct judge *judge, struct ms_covered *covered)
 {
 	const struct ms_link *link = covered->link;
-	const struct ms_covered *master = link->view.master ? covered_of(judge, link->view.master) : NULL;
+	const struct ms_covered *master =
+		link->view.master ? covered_of(judge, link->view.master) : NULL;
 	bool of_managed = master && master->cover == MS_COVER_BRIDGE;
 
 	if (!is_wanted(judge, link) && !of_managed)
 		return 0;
 	if (is_ignored(judge, link))
 		return skip(covered, "the configuration ignores it");
-	return link->view.master ? judge_port(judge, covered, master) : judge_routed(judge, covered);
+	return link->view.master ? judge_port(judge, covered, master)
+				 : judge_routed(judge, covered);
 }
 
 static int judge_other(struct judge *judge, struct ms_covered *covered)
@@ -165,12 +174,14 @@ static int judge_other(struct judge *judge, struct ms_covered *covered)
 		return 0;
 	if (is_ignored(judge, covered->link))
 		return skip(covered, "the configuration ignores it");
-	return skip(covered, ms_arena_printf(judge->arena, "it is neither a bridge nor a veth but a %s",
-					     *kind ? kind : "device"));
+	return skip(covered,
+		    ms_arena_printf(judge->arena, "it is neither a bridge nor a veth but a %s",
+				    *kind ? kind : "device"));
 }
 
-int ms_cover_judge(const struct ms_links *links, const struct ms_cover_rules *rules, uint64_t now_ms,
-		   struct ms_arena *arena, ms_covered_vec *ret_covered, uint64_t *ret_undecided_ms)
+int ms_cover_judge(const struct ms_links *links, const struct ms_cover_rules *rules,
+		   uint64_t now_ms, struct ms_arena *arena, ms_covered_vec *ret_covered,
+		   uint64_t *ret_undecided_ms)
 {
 	ms_covered_vec covered = {0};
 	struct judge judge = {links, rules, now_ms, arena, &covered, UINT64_MAX};

@@ -2,20 +2,23 @@
 /*
  * Cover: which interfaces are managed, which are left alone, and why. Pure.
  *
- * Everything that matches a managed pattern is either managed or skipped with a reason; what does not match is nobody's
- * business, but for the veth ports of a managed bridge, which are managed with it whatever they are called.
+ * Everything that matches a managed pattern is either managed or skipped with a reason; what does
+ * not match is nobody's business, but for the veth ports of a managed bridge, which are managed
+ * with it whatever they are called.
  */
 #pragma once
 
 #include "discover/links.h"
 
 enum ms_cover {
-	MS_COVER_NONE,	  /* matches nothing */
-	MS_COVER_BRIDGE,  /* a managed bridge */
-	MS_COVER_PORT,	  /* a veth to another namespace, port of a managed bridge */
-	MS_COVER_ROUTED,  /* a veth to another namespace, routed */
-	MS_COVER_SKIPPED, /* left alone; `reason` says why, and is NULL where its bridge's reason says it */
-	MS_COVER_UNDECIDED, /* being set up: both ends of a young veth are here, or it is down and in no bridge */
+	MS_COVER_NONE,	    /* matches nothing */
+	MS_COVER_BRIDGE,    /* a managed bridge */
+	MS_COVER_PORT,	    /* a veth to another namespace, port of a managed bridge */
+	MS_COVER_ROUTED,    /* a veth to another namespace, routed */
+	MS_COVER_SKIPPED,   /* left alone; `reason` says why, and is NULL where its bridge's reason
+			       says it */
+	MS_COVER_UNDECIDED, /* being set up: both ends of a young veth are here, or it is down and
+			       in no bridge */
 };
 
 struct ms_cover_rules {
@@ -35,8 +38,9 @@ typedef MS_VEC(struct ms_covered) ms_covered_vec;
 
 /**
  * Judges every link, in the order of @links. Reasons live in @arena, the vec on the heap.
- * @ret_undecided_ms: when to judge again because of MS_COVER_UNDECIDED (monotonic), UINT64_MAX when not.
- * Returns 0 or -ENOMEM.
+ * @ret_undecided_ms: when to judge again because of MS_COVER_UNDECIDED (monotonic), UINT64_MAX when
+ * not. Returns 0 or -ENOMEM.
  */
-int ms_cover_judge(const struct ms_links *links, const struct ms_cover_rules *rules, uint64_t now_ms,
-		   struct ms_arena *arena, ms_covered_vec *ret_covered, uint64_t *ret_undecided_ms);
+int ms_cover_judge(const struct ms_links *links, const struct ms_cover_rules *rules,
+		   uint64_t now_ms, struct ms_arena *arena, ms_covered_vec *ret_covered,
+		   uint64_t *ret_undecided_ms);

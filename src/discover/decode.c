@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Decode: rtnetlink messages into the values of links.h. Every length is checked; nothing is asked. */
+/* Decode: rtnetlink messages into the values of links.h. Every length is checked; nothing is asked.
+ */
 #include "discover/links.h"
 
 #include <errno.h>
@@ -15,7 +16,8 @@
 #include <netlink/msg.h>
 
 /* As libnl's nlmsg_parse(), which takes the message as writable but does not write. */
-static int parse(const struct nlmsghdr *message, size_t header_size, struct nlattr **attributes, int max)
+static int parse(const struct nlmsghdr *message, size_t header_size, struct nlattr **attributes,
+		 int max)
 {
 	if (nlmsg_datalen(message) < (int)header_size ||
 	    nlmsg_parse((struct nlmsghdr *)message, (int)header_size, attributes, max, NULL) < 0)
@@ -25,7 +27,8 @@ static int parse(const struct nlmsghdr *message, size_t header_size, struct nlat
 
 static uint32_t get_u32(const struct nlattr *attribute)
 {
-	return attribute && nla_len(attribute) >= (int)sizeof(uint32_t) ? nla_get_u32(attribute) : 0;
+	return attribute && nla_len(attribute) >= (int)sizeof(uint32_t) ? nla_get_u32(attribute)
+									: 0;
 }
 
 static bool get_flag(const struct nlattr *attribute)
@@ -74,7 +77,8 @@ int ms_link_decode(const struct nlmsghdr *message, struct ms_link_view *ret_view
 	if (parse(message, sizeof(struct ifinfomsg), link, IFLA_MAX) < 0)
 		return -EBADMSG;
 	const struct ifinfomsg *header = nlmsg_data(message);
-	/* A bridge port is told of twice; the message of family AF_BRIDGE is about the port, not the link. */
+	/* A bridge port is told of twice; the message of family AF_BRIDGE is about the port, not
+	 * the link. */
 	if (header->ifi_family != AF_UNSPEC)
 		return -ENOMSG;
 	if (header->ifi_index <= 0 || !link[IFLA_IFNAME])
@@ -104,7 +108,8 @@ int ms_addr_decode(const struct nlmsghdr *message, struct ms_addr_view *ret_view
 	const struct ifaddrmsg *header = nlmsg_data(message);
 	if (header->ifa_family != AF_INET && header->ifa_family != AF_INET6)
 		return -ENOMSG;
-	/* IFA_ADDRESS is the other end where there is a point-to-point one; the own address is IFA_LOCAL then. */
+	/* IFA_ADDRESS is the other end where there is a point-to-point one; the own address is
+	 * IFA_LOCAL then. */
 	const struct nlattr *own = addr[IFA_LOCAL] ? addr[IFA_LOCAL] : addr[IFA_ADDRESS];
 	struct ms_addr_view view = {.ifindex = header->ifa_index};
 	if (!own || nla_len(own) != (header->ifa_family == AF_INET ? 4 : 16) ||
@@ -119,7 +124,8 @@ static void decode_nexthops(struct nlattr *multipath, ms_route_fn fn, void *user
 	const struct rtnexthop *hop = nla_data(multipath);
 	int left = nla_len(multipath);
 
-	while (left >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left) {
+	while (left >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) &&
+	       hop->rtnh_len <= left) {
 		if (hop->rtnh_ifindex > 0)
 			fn((uint32_t)hop->rtnh_ifindex, userdata);
 		left -= (int)RTNH_ALIGN(hop->rtnh_len);
@@ -134,8 +140,9 @@ int ms_route_decode(const struct nlmsghdr *message, ms_route_fn fn, void *userda
 	if (parse(message, sizeof(struct rtmsg), route, RTA_MAX) < 0)
 		return -EBADMSG;
 	const struct rtmsg *header = nlmsg_data(message);
-	if ((header->rtm_family != AF_INET && header->rtm_family != AF_INET6) || header->rtm_dst_len != 0 ||
-	    header->rtm_type != RTN_UNICAST || header->rtm_flags & RTM_F_CLONED)
+	if ((header->rtm_family != AF_INET && header->rtm_family != AF_INET6) ||
+	    header->rtm_dst_len != 0 || header->rtm_type != RTN_UNICAST ||
+	    header->rtm_flags & RTM_F_CLONED)
 		return -ENOMSG;
 	uint32_t oif = get_u32(route[RTA_OIF]);
 	if (fn && oif)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Theory of operation. The watch (netlink.c) owns what the kernel shows; each source of names (engine.c, netns.c) owns
- * what it claims; here they are only held together. A snapshot is built from all of it when it is asked for
- * (snapshot.c), and nothing of it is kept.
+ * Theory of operation. The watch (netlink.c) owns what the kernel shows; each source of names
+ * (engine.c, netns.c) owns what it claims; here they are only held together. A snapshot is built
+ * from all of it when it is asked for (snapshot.c), and nothing of it is kept.
  *
- * Whoever learns something calls touch(), which arms a timer of no delay: all that one turn of the loop brings is told
- * of once, at the start of the next turn, and nothing waits longer. Time alone changes a snapshot too (an endpoint stops
- * being pending); every snapshot says when, and a timer waits for that.
+ * Whoever learns something calls touch(), which arms a timer of no delay: all that one turn of the
+ * loop brings is told of once, at the start of the next turn, and nothing waits longer. Time alone
+ * changes a snapshot too (an endpoint stops being pending); every snapshot says when, and a timer
+ * waits for that.
  */
 #include "discover/discover.h"
 
@@ -68,7 +69,7 @@ static uint64_t seq(void *userdata)
 
 static bool engine_may_name(const struct ms_discover *discover)
 {
-	ms_vec_each(struct ms_engine *, engine, &discover->engines) {
+	ms_vec_each (struct ms_engine *, engine, &discover->engines) {
 		enum ms_source_state state = ms_engine_health(*engine).state;
 
 		if (state == MS_SOURCE_OK || state == MS_SOURCE_STARTING)
@@ -77,14 +78,15 @@ static bool engine_may_name(const struct ms_discover *discover)
 	return false;
 }
 
-static int gather_claims(struct ms_discover *discover, const struct ms_claims ***ret_claims, size_t *ret_n_claims)
+static int gather_claims(struct ms_discover *discover, const struct ms_claims ***ret_claims,
+			 size_t *ret_n_claims)
 {
 	size_t n = 0;
 	const struct ms_claims **claims = calloc(discover->engines.n_items + 1, sizeof(*claims));
 
 	if (!claims)
 		return -ENOMEM;
-	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+	ms_vec_each (struct ms_engine *, engine, &discover->engines)
 		claims[n++] = ms_engine_claims(*engine);
 	claims[n++] = ms_netns_claims(discover->netns);
 	*ret_claims = claims;
@@ -97,7 +99,8 @@ static struct ms_cover_rules rules(const struct ms_discover *discover)
 	return (struct ms_cover_rules){&discover->patterns, &discover->named, &discover->ignore};
 }
 
-/* Looks again when time will have changed something: an endpoint stops being pending, a young veth is decided. */
+/* Looks again when time will have changed something: an endpoint stops being pending, a young veth
+ * is decided. */
 static void look_later(struct ms_discover *discover, uint64_t now_ms, uint64_t again_ms)
 {
 	if (again_ms == UINT64_MAX)
@@ -138,22 +141,24 @@ static int list_bridges(struct ms_discover *discover)
 	uint64_t again_ms;
 
 	discover->bridges.n_items = 0;
-	int r = arena ? ms_cover_judge(ms_watch_links(discover->watch), &cover_rules, ms_monotonic_ms(), arena,
-				       &covered, &again_ms)
+	int r = arena ? ms_cover_judge(ms_watch_links(discover->watch), &cover_rules,
+				       ms_monotonic_ms(), arena, &covered, &again_ms)
 		      : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < covered.n_items; i++) {
 		const struct ms_link_view *view = &covered.items[i].link->view;
 
 		if (covered.items[i].cover == MS_COVER_BRIDGE)
 			r = ms_vec_push(&discover->bridges,
-					((struct ms_bridge_state){view->name, view->ifindex, view->nf_call_ip,
-								  view->nf_call_ip6, view->no_ll_learn}));
+					((struct ms_bridge_state){
+						view->name, view->ifindex, view->nf_call_ip,
+						view->nf_call_ip6, view->no_ll_learn}));
 	}
 	ms_vec_fini(&covered);
 	return r;
 }
 
-size_t ms_discover_bridges(const struct ms_discover *discover, const struct ms_bridge_state **ret_bridges)
+size_t ms_discover_bridges(const struct ms_discover *discover,
+			   const struct ms_bridge_state **ret_bridges)
 {
 	*ret_bridges = discover->bridges.items;
 	return discover->bridges.n_items;
@@ -164,11 +169,12 @@ static struct ms_source_health watch_health(const struct ms_discover *discover)
 	const char *error = ms_watch_error(discover->watch);
 	bool gap = ms_watch_n_gaps(discover->watch) > 0;
 
-	return (struct ms_source_health){.name = "netlink",
-					 .state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK,
-					 .detail = error ? error
-						   : gap ? "events were lost and everything listed anew"
-							 : NULL};
+	return (struct ms_source_health){
+		.name = "netlink",
+		.state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK,
+		.detail = error ? error
+			  : gap ? "events were lost and everything listed anew"
+				: NULL};
 }
 
 size_t ms_discover_n_sources(const struct ms_discover *discover)
@@ -198,7 +204,7 @@ static void on_touched(void *userdata)
 	struct ms_discover *discover = userdata;
 	const struct ms_links *links = ms_watch_links(discover->watch);
 
-	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+	ms_vec_each (struct ms_engine *, engine, &discover->engines)
 		ms_claims_prune(ms_engine_claims(*engine), links);
 	ms_claims_prune(ms_netns_claims(discover->netns), links);
 	if (discover->changed_fn)
@@ -207,7 +213,8 @@ static void on_touched(void *userdata)
 
 static void on_watch_changed(void *userdata)
 {
-	list_bridges(userdata); /* without memory there are fewer bridges than there are, until the next change */
+	list_bridges(userdata); /* without memory there are fewer bridges than there are, until the
+				   next change */
 	touch(userdata);
 }
 
@@ -217,12 +224,12 @@ static void on_nsid(int32_t nsid, bool gone, void *userdata)
 
 	if (!gone) {
 		ms_netns_nsid_new(discover->netns);
-		ms_vec_each(struct ms_engine *, engine, &discover->engines)
+		ms_vec_each (struct ms_engine *, engine, &discover->engines)
 			ms_engine_nsid_new(*engine);
 		return;
 	}
 	bool found = ms_claims_nsid_gone(ms_netns_claims(discover->netns), nsid);
-	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+	ms_vec_each (struct ms_engine *, engine, &discover->engines)
 		found |= ms_claims_nsid_gone(ms_engine_claims(*engine), nsid);
 	if (found)
 		touch(discover);
@@ -233,7 +240,7 @@ static void on_gap(void *userdata)
 	struct ms_discover *discover = userdata;
 
 	ms_netns_gap(discover->netns);
-	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+	ms_vec_each (struct ms_engine *, engine, &discover->engines)
 		ms_engine_gap(*engine);
 	touch(discover);
 }
@@ -244,7 +251,7 @@ static int copy_texts(struct ms_arena *arena, const ms_text_vec *from, ms_text_v
 
 	if (!from)
 		return 0;
-	ms_vec_each(const char *, text, from) {
+	ms_vec_each (const char *, text, from) {
 		const char *copy = ms_arena_strdup(arena, *text);
 
 		if (r == 0)
@@ -273,7 +280,8 @@ static int copy_options(struct ms_discover *discover, const struct ms_discover_o
 
 static int add_engine(struct ms_discover *discover, struct ms_loop *loop, const char *path)
 {
-	const struct ms_engine_handler handler = {.changed = touch, .seq = seq, .userdata = discover};
+	const struct ms_engine_handler handler = {
+		.changed = touch, .seq = seq, .userdata = discover};
 	struct ms_engine *engine;
 	int r = ms_engine_new(loop, discover->http, discover->rtnl, path, &handler, &engine);
 
@@ -287,7 +295,8 @@ static int start_sources(struct ms_discover *discover, struct ms_loop *loop,
 {
 	const struct ms_watch_handler watch_handler = {
 		.changed = on_watch_changed, .nsid = on_nsid, .gap = on_gap, .userdata = discover};
-	const struct ms_netns_handler netns_handler = {.changed = touch, .seq = seq, .userdata = discover};
+	const struct ms_netns_handler netns_handler = {
+		.changed = touch, .seq = seq, .userdata = discover};
 
 	int r = ms_rtnl_open(&discover->rtnl);
 	if (r == 0)
@@ -295,7 +304,8 @@ static int start_sources(struct ms_discover *discover, struct ms_loop *loop,
 	if (r == 0)
 		r = list_bridges(discover);
 	if (r == 0)
-		r = ms_netns_new(loop, discover->rtnl, options->netns_dir, &netns_handler, &discover->netns);
+		r = ms_netns_new(loop, discover->rtnl, options->netns_dir, &netns_handler,
+				 &discover->netns);
 	for (size_t i = 0; r == 0 && options->engines && i < options->engines->n_items; i++)
 		r = add_engine(discover, loop, options->engines->items[i]);
 	return r;
@@ -329,7 +339,7 @@ struct ms_discover *ms_discover_free(struct ms_discover *discover)
 {
 	if (!discover)
 		return NULL;
-	ms_vec_each(struct ms_engine *, engine, &discover->engines)
+	ms_vec_each (struct ms_engine *, engine, &discover->engines)
 		ms_engine_free(*engine);
 	ms_vec_fini(&discover->engines);
 	ms_netns_free(discover->netns);

@@ -2,10 +2,11 @@
 /*
  * Discover: what runs on this node, live.
  *
- * Netlink tells of links, bridges, namespaces and addresses; Docker and Podman sockets, named namespaces and interface
- * aliases tell of names and labels. Events are hints, lists are truth: a gap of any kind (ENOBUFS, an interrupted dump, an
- * ended stream) leads to a new list. A source that is missing, hangs or talks nonsense is a health state and changes
- * nothing else. Discovery changes nothing on the host.
+ * Netlink tells of links, bridges, namespaces and addresses; Docker and Podman sockets, named
+ * namespaces and interface aliases tell of names and labels. Events are hints, lists are truth: a
+ * gap of any kind (ENOBUFS, an interrupted dump, an ended stream) leads to a new list. A source
+ * that is missing, hangs or talks nonsense is a health state and changes nothing else. Discovery
+ * changes nothing on the host.
  */
 #pragma once
 
@@ -21,12 +22,14 @@ typedef void (*ms_discover_fn)(void *userdata);
 
 struct ms_discover_options {
 	const ms_text_vec *patterns; /* of managed interfaces */
-	const ms_text_vec *named;    /* interfaces the operator named in full: managed whatever else they carry */
-	const ms_text_vec *ignore;   /* patterns of interfaces never to be managed */
-	const ms_text_vec *engines;  /* paths of engine sockets, e.g. "/run/docker.sock"; empty: none */
-	const char *netns_dir;	     /* "/run/netns" */
-	const char *node;	     /* this node's name */
-	ms_discover_fn changed;	     /* called from the loop when a new snapshot would differ */
+	const ms_text_vec *
+		named; /* interfaces the operator named in full: managed whatever else they carry */
+	const ms_text_vec *ignore; /* patterns of interfaces never to be managed */
+	const ms_text_vec
+		*engines;	/* paths of engine sockets, e.g. "/run/docker.sock"; empty: none */
+	const char *netns_dir;	/* "/run/netns" */
+	const char *node;	/* this node's name */
+	ms_discover_fn changed; /* called from the loop when a new snapshot would differ */
 	void *userdata;
 };
 
@@ -40,7 +43,8 @@ enum ms_source_state {
 const char *ms_source_state_name(enum ms_source_state state);
 
 struct ms_source_health {
-	const char *name; /* "netlink", "docker /run/docker.sock", "netns /run/netns"; lives as long as the source */
+	const char *name; /* "netlink", "docker /run/docker.sock", "netns /run/netns"; lives as long
+			     as the source */
 	enum ms_source_state state;
 	const char *detail; /* version when ok; what is wrong when failed; or NULL */
 };
@@ -62,13 +66,14 @@ int ms_discover_new(struct ms_loop *loop, const struct ms_discover_options *opti
 struct ms_discover *ms_discover_free(struct ms_discover *discover);
 
 /**
- * Has every source answered once, or been given up for absent or failed? Until then a snapshot may lack names.
+ * Has every source answered once, or been given up for absent or failed? Until then a snapshot may
+ * lack names.
  */
 bool ms_discover_settled(const struct ms_discover *discover);
 
 /**
- * Makes a snapshot: canonical, not yet identified. `ready` of an endpoint is true for routed veths and for ports of a
- * bridge whose two netfilter flags are both seen on. Returns 0 or -ENOMEM.
+ * Makes a snapshot: canonical, not yet identified. `ready` of an endpoint is true for routed veths
+ * and for ports of a bridge whose two netfilter flags are both seen on. Returns 0 or -ENOMEM.
  */
 int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret_inventory);
 
@@ -76,4 +81,5 @@ size_t ms_discover_n_sources(const struct ms_discover *discover);
 struct ms_source_health ms_discover_source(const struct ms_discover *discover, size_t index);
 
 /** Managed bridges as last seen. Valid until the next turn of the loop. */
-size_t ms_discover_bridges(const struct ms_discover *discover, const struct ms_bridge_state **ret_bridges);
+size_t ms_discover_bridges(const struct ms_discover *discover,
+			   const struct ms_bridge_state **ret_bridges);

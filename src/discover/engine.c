@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Theory of operation. GET /version tells what speaks there; then the stream of events is opened, asking for those from
- * before the list on, so that none falls between; then containers are listed and looked at one by one (inspect.c). An
- * event only says which container to look at again. A slow list, once a minute, is the truth that events are held
- * against and shows that the engine still answers.
+ * Theory of operation. GET /version tells what speaks there; then the stream of events is opened,
+ * asking for those from before the list on, so that none falls between; then containers are listed
+ * and looked at one by one (inspect.c). An event only says which container to look at again. A slow
+ * list, once a minute, is the truth that events are held against and shows that the engine still
+ * answers.
  *
- * Whatever fails (no socket, silence, nonsense, the end of the stream) ends all calls, sets a health state and starts
- * over after a while. Claims stay as they were: only the engine's own word, a container that is gone, takes one back.
+ * Whatever fails (no socket, silence, nonsense, the end of the stream) ends all calls, sets a
+ * health state and starts over after a while. Claims stay as they were: only the engine's own word,
+ * a container that is gone, takes one back.
  */
 #include "discover/engine.h"
 
@@ -26,10 +28,12 @@
 #define CALL_TIMEOUT_MS 10000 /* a busy Podman takes seconds even for its version */
 #define MAX_EVENT_SIZE ((size_t)1024 * 1024)
 #define MAX_BODY_SIZE ((size_t)16 * 1024 * 1024)
-#define MAX_API_MINOR 44   /* of the versions 1.MINOR that we know */
-#define MIN_API_MINOR 24   /* older ones send other events */
+#define MAX_API_MINOR 44    /* of the versions 1.MINOR that we know */
+#define MIN_API_MINOR 24    /* older ones send other events */
 #define ABSENT_RETRY_MS 500 /* one stat() */
-#define CLOSED_RETRY_MS 2000 /* nobody listens, or nobody answers: an engine that starts is like that for a while */
+#define CLOSED_RETRY_MS                                                                            \
+	2000 /* nobody listens, or nobody answers: an engine that starts is like that for a while  \
+	      */
 #define MIN_BACKOFF_MS 200
 #define MAX_BACKOFF_MS 30000
 #define RELIST_MS 60000
@@ -45,7 +49,7 @@ struct ms_engine {
 	char detail[DETAIL_SIZE];
 	struct ms_engine_version version;
 	uint64_t backoff_ms;
-	struct ms_timer *timer; /* the next try, or the next slow list */
+	struct ms_timer *timer;	   /* the next try, or the next slow list */
 	struct ms_http_call *call; /* version, or list */
 	struct ms_http_call *events;
 	struct ms_claims claims;
@@ -85,7 +89,8 @@ static uint64_t jitter(uint64_t delay_ms)
 	return delay_ms * 3 / 4 + delay_ms * dice / 65536 / 2;
 }
 
-__attribute__((format(printf, 4, 5))) static void fail(struct ms_engine *engine, enum ms_source_state state,
+__attribute__((format(printf, 4, 5))) static void fail(struct ms_engine *engine,
+						       enum ms_source_state state,
 						       uint64_t retry_ms, const char *format, ...)
 {
 	char detail[DETAIL_SIZE];
@@ -115,7 +120,8 @@ static void fail_backing_off(struct ms_engine *engine, const char *what, const c
 }
 
 /* Did the call bring a good answer? When not, the engine has failed. */
-static bool check_answer(struct ms_engine *engine, const char *what, const struct ms_http_answer *answer)
+static bool check_answer(struct ms_engine *engine, const char *what,
+			 const struct ms_http_answer *answer)
 {
 	char status[32];
 
@@ -135,7 +141,8 @@ static bool check_answer(struct ms_engine *engine, const char *what, const struc
 
 static void get(struct ms_engine *engine, const char *path, ms_http_done_fn done)
 {
-	uint64_t timeout_ms = engine->state == MS_SOURCE_STARTING ? FIRST_TIMEOUT_MS : CALL_TIMEOUT_MS;
+	uint64_t timeout_ms =
+		engine->state == MS_SOURCE_STARTING ? FIRST_TIMEOUT_MS : CALL_TIMEOUT_MS;
 
 	engine->call = ms_http_get(engine->http, &(struct ms_http_get){.socket_path = engine->path,
 								       .path = path,
@@ -155,8 +162,10 @@ static void on_inspected(void *userdata)
 
 	if (engine->call || !engine->events)
 		return; /* the list is still to come */
-	snprintf(detail, sizeof(detail), "%s (API 1.%u)%s", engine->version.version, engine->version.api_minor,
-		 ms_inspector_n_unreadable(engine->inspector) ? ", some containers can't be read" : "");
+	snprintf(detail, sizeof(detail), "%s (API 1.%u)%s", engine->version.version,
+		 engine->version.api_minor,
+		 ms_inspector_n_unreadable(engine->inspector) ? ", some containers can't be read"
+							      : "");
 	if (engine->state == MS_SOURCE_OK && strcmp(engine->detail, detail) == 0)
 		return;
 	if (engine->state != MS_SOURCE_OK)
@@ -185,7 +194,8 @@ static bool is_listed(const char *id, void *userdata)
 {
 	const ms_id_vec *ids = userdata;
 
-	return ids->n_items && bsearch(&id, ids->items, ids->n_items, sizeof(*ids->items), compare_ids);
+	return ids->n_items &&
+	       bsearch(&id, ids->items, ids->n_items, sizeof(*ids->items), compare_ids);
 }
 
 static void on_list(const struct ms_http_answer *answer, void *userdata)
@@ -199,13 +209,14 @@ static void on_list(const struct ms_http_answer *answer, void *userdata)
 	int r = ms_container_list_parse(answer->body, answer->len, &ids);
 	if (r < 0) {
 		fail_backing_off(engine, "list of containers",
-				 r == -E2BIG ? "more containers than can be followed" : "not understood");
+				 r == -E2BIG ? "more containers than can be followed"
+					     : "not understood");
 		return;
 	}
 	ms_vec_sort(&ids, compare_ids);
 	if (ms_claims_drop_unless(&engine->claims, is_listed, &ids, seq(engine)))
 		changed(engine);
-	ms_vec_each(char *, id, &ids)
+	ms_vec_each (char *, id, &ids)
 		if (engine->look_at_all || !ms_claims_find(&engine->claims, *id))
 			ms_inspector_look(engine->inspector, *id);
 	engine->look_at_all = false;
@@ -256,12 +267,13 @@ static bool get_events(struct ms_engine *engine)
 	snprintf(path, sizeof(path), "/v1.%u/events?filters=%s&since=%llu.%03llu000000",
 		 engine->version.api_minor, filters, (unsigned long long)since_ms / 1000,
 		 (unsigned long long)since_ms % 1000);
-	engine->events = ms_http_get(engine->http, &(struct ms_http_get){.socket_path = engine->path,
-									 .path = path,
-									 .max_size = MAX_EVENT_SIZE,
-									 .line = on_event,
-									 .done = on_events_end,
-									 .userdata = engine});
+	engine->events =
+		ms_http_get(engine->http, &(struct ms_http_get){.socket_path = engine->path,
+								.path = path,
+								.max_size = MAX_EVENT_SIZE,
+								.line = on_event,
+								.done = on_events_end,
+								.userdata = engine});
 	if (!engine->events)
 		fail_backing_off(engine, "stream of events", "out of memory");
 	return engine->events;
@@ -326,7 +338,7 @@ void ms_engine_nsid_new(struct ms_engine *engine)
 	ms_claim_vec unplaced = {0};
 
 	if (engine->events && ms_claims_unplaced(&engine->claims, &unplaced) == 0)
-		ms_vec_each(const struct ms_claim *, claim, &unplaced)
+		ms_vec_each (const struct ms_claim *, claim, &unplaced)
 			if ((*claim)->facts.pid && (*claim)->facts.mode != MS_NETWORK_HOST)
 				ms_inspector_look(engine->inspector, (*claim)->facts.id);
 	ms_vec_fini(&unplaced);
@@ -344,11 +356,14 @@ static char *name_of(const char *path)
 {
 	char *name = NULL;
 
-	return asprintf(&name, "%s %s", strstr(path, "podman") ? "podman" : "docker", path) < 0 ? NULL : name;
+	return asprintf(&name, "%s %s", strstr(path, "podman") ? "podman" : "docker", path) < 0
+		       ? NULL
+		       : name;
 }
 
-int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rtnl, const char *path,
-		  const struct ms_engine_handler *handler, struct ms_engine **ret_engine)
+int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rtnl,
+		  const char *path, const struct ms_engine_handler *handler,
+		  struct ms_engine **ret_engine)
 {
 	struct ms_engine *engine = calloc(1, sizeof(*engine));
 
@@ -361,16 +376,17 @@ int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rt
 	engine->path = strdup(path);
 	engine->name = name_of(path);
 	engine->timer = ms_loop_timer(loop, on_timer, engine);
-	engine->inspector = ms_inspector_new(&(struct ms_inspector_options){.http = http,
-									    .rtnl = rtnl,
-									    .socket_path = engine->path,
-									    .claims = &engine->claims,
-									    .seq = handler->seq,
-									    .seq_userdata = handler->userdata,
-									    .claim = on_claim,
-									    .idle = on_inspected,
-									    .failed = on_inspect_failed,
-									    .userdata = engine});
+	engine->inspector =
+		ms_inspector_new(&(struct ms_inspector_options){.http = http,
+								.rtnl = rtnl,
+								.socket_path = engine->path,
+								.claims = &engine->claims,
+								.seq = handler->seq,
+								.seq_userdata = handler->userdata,
+								.claim = on_claim,
+								.idle = on_inspected,
+								.failed = on_inspect_failed,
+								.userdata = engine});
 	if (!engine->path || !engine->name || !engine->timer || !engine->inspector) {
 		ms_engine_free(engine);
 		return -ENOMEM;

@@ -17,9 +17,11 @@ struct ms_engine_handler {
 	void *userdata;
 };
 
-/** Starts to follow the engine behind @path. @http and @rtnl stay the caller's. Returns 0 or -ENOMEM. */
-int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rtnl, const char *path,
-		  const struct ms_engine_handler *handler, struct ms_engine **ret_engine);
+/** Starts to follow the engine behind @path. @http and @rtnl stay the caller's. Returns 0 or
+ * -ENOMEM. */
+int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rtnl,
+		  const char *path, const struct ms_engine_handler *handler,
+		  struct ms_engine **ret_engine);
 struct ms_engine *ms_engine_free(struct ms_engine *engine);
 
 struct ms_source_health ms_engine_health(const struct ms_engine *engine);

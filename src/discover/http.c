@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libcurl forbids to start or end a call from within its own callbacks. So what arrives is only stored there; lines and
- * ends are handed out after curl_multi_socket_action() has returned, where everything is allowed. A call that is
- * cancelled while lines are handed out is freed after that.
+ * libcurl forbids to start or end a call from within its own callbacks. So what arrives is only
+ * stored there; lines and ends are handed out after curl_multi_socket_action() has returned, where
+ * everything is allowed. A call that is cancelled while lines are handed out is freed after that.
  */
 #include "discover/http.h"
 
@@ -183,7 +183,8 @@ static void on_timer(void *userdata)
 	act(userdata, CURL_SOCKET_TIMEOUT);
 }
 
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, void *socket_userdata)
+static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *userdata,
+			void *socket_userdata)
 {
 	struct ms_http *http = userdata;
 	struct ms_io *io = socket_userdata;
@@ -193,7 +194,8 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *userdata, 
 	io = NULL;
 	if (what != CURL_POLL_REMOVE && what != CURL_POLL_NONE) {
 		io = ms_loop_io(http->loop, fd,
-				(what & CURL_POLL_IN ? MS_IO_READ : 0) | (what & CURL_POLL_OUT ? MS_IO_WRITE : 0),
+				(what & CURL_POLL_IN ? MS_IO_READ : 0) |
+					(what & CURL_POLL_OUT ? MS_IO_WRITE : 0),
 				on_socket, http);
 		if (!io)
 			return -1;
@@ -277,7 +279,8 @@ static bool set_options(CURL *easy, struct ms_http_call *call, const char *url)
 	       curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, get->socket_path) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK && /* not the environment's */
-	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) ==
+		       CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)get->timeout_ms) == CURLE_OK &&

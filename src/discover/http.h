@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Http: GET requests to unix sockets, on the loop, with a deadline and a limit on everything. A skin over libcurl's
- * multi interface.
+ * Http: GET requests to unix sockets, on the loop, with a deadline and a limit on everything. A
+ * skin over libcurl's multi interface.
  */
 #pragma once
 
@@ -15,7 +15,8 @@ struct ms_http;
 struct ms_http_call;
 
 struct ms_http_answer {
-	int error;	    /* 0; -ETIMEDOUT; -ECONNREFUSED; -EFBIG beyond max_size; -EPROTO and what else may be */
+	int error; /* 0; -ETIMEDOUT; -ECONNREFUSED; -EFBIG beyond max_size; -EPROTO and what else
+		      may be */
 	const char *reason; /* one sentence when error is set */
 	long status;	    /* HTTP status when error is 0 */
 	const char *body;   /* lives during the callback */
@@ -29,10 +30,10 @@ typedef void (*ms_http_line_fn)(const char *line, size_t len, void *userdata);
 
 struct ms_http_get {
 	const char *socket_path;
-	const char *path;	/* "/version" */
-	uint64_t timeout_ms;	/* for the whole call; 0: none (connecting has one of its own) */
-	size_t max_size;	/* bytes of the body, or of one line of a stream */
-	ms_http_line_fn line;	/* NULL: not a stream, the body comes with @done */
+	const char *path;     /* "/version" */
+	uint64_t timeout_ms;  /* for the whole call; 0: none (connecting has one of its own) */
+	size_t max_size;      /* bytes of the body, or of one line of a stream */
+	ms_http_line_fn line; /* NULL: not a stream, the body comes with @done */
 	ms_http_done_fn done;
 	void *userdata;
 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Theory of operation. A container's process id leads to its namespace, and a process id can be that of another
- * process by the time it is used. So it is held by a pidfd, its namespace looked up, the container looked at a second
- * time, and the answer trusted only when the engine still names the same process, started at the same time, and the
- * pidfd has not ended meanwhile. A container that was found so before is not looked up again.
+ * Theory of operation. A container's process id leads to its namespace, and a process id can be
+ * that of another process by the time it is used. So it is held by a pidfd, its namespace looked
+ * up, the container looked at a second time, and the answer trusted only when the engine still
+ * names the same process, started at the same time, and the pidfd has not ended meanwhile. A
+ * container that was found so before is not looked up again.
  */
 #include "discover/inspect.h"
 
@@ -175,9 +176,11 @@ static void claim(struct inspection *inspection, struct ms_workload_facts *facts
 static const struct ms_claim *known_place(const struct inspection *inspection,
 					  const struct ms_workload_facts *facts)
 {
-	const struct ms_claim *known = ms_claims_find(inspection->inspector->options.claims, inspection->id);
+	const struct ms_claim *known =
+		ms_claims_find(inspection->inspector->options.claims, inspection->id);
 
-	if (!known || known->nsid < 0 || known->until_seq != UINT64_MAX || known->facts.pid != facts->pid ||
+	if (!known || known->nsid < 0 || known->until_seq != UINT64_MAX ||
+	    known->facts.pid != facts->pid ||
 	    strcmp(known->facts.started_at, facts->started_at) != 0)
 		return NULL;
 	return known;
@@ -189,7 +192,8 @@ static void look_up(struct inspection *inspection, struct ms_workload_facts *fac
 	int32_t nsid = -1;
 
 	int r = pidfd < 0 ? -errno
-			  : ms_rtnl_nsid_of_pid(inspection->inspector->options.rtnl, facts->pid, &nsid);
+			  : ms_rtnl_nsid_of_pid(inspection->inspector->options.rtnl, facts->pid,
+						&nsid);
 	if (r == -ESRCH) {
 		take_back(inspection);
 		return;
@@ -223,8 +227,8 @@ static bool has_ended(int pidfd)
 
 static void second_look(struct inspection *inspection, struct ms_workload_facts *facts)
 {
-	if (facts->pid == inspection->pid && strcmp(facts->started_at, inspection->started_at) == 0 &&
-	    !has_ended(inspection->pidfd))
+	if (facts->pid == inspection->pid &&
+	    strcmp(facts->started_at, inspection->started_at) == 0 && !has_ended(inspection->pidfd))
 		claim(inspection, facts, inspection->nsid);
 	else
 		try_again(inspection);
@@ -251,12 +255,14 @@ static void on_answer(const struct ms_http_answer *answer, void *userdata)
 	inspection->call = NULL;
 	inspection->inspector->n_in_flight--;
 	if (answer->error == -ETIMEDOUT)
-		try_again(inspection); /* an engine holds back the answer for a container that is being changed */
+		try_again(inspection); /* an engine holds back the answer for a container that is
+					  being changed */
 	else if (answer->error)
 		options->failed(answer, options->userdata);
 	else if (answer->status == 404)
 		take_back(inspection);
-	else if (answer->status != 200 || ms_container_parse(answer->body, answer->len, &facts) < 0 ||
+	else if (answer->status != 200 ||
+		 ms_container_parse(answer->body, answer->len, &facts) < 0 ||
 		 strcmp(facts.id, inspection->id) != 0)
 		unreadable(inspection);
 	else if (facts.pid == 0)
@@ -272,14 +278,16 @@ static bool start(struct inspection *inspection)
 	struct ms_inspector *inspector = inspection->inspector;
 	char path[128];
 
-	snprintf(path, sizeof(path), "/v1.%u/containers/%s/json", inspector->api_minor, inspection->id);
-	inspection->call = ms_http_get(inspector->options.http,
-				       &(struct ms_http_get){.socket_path = inspector->options.socket_path,
-							     .path = path,
-							     .timeout_ms = CALL_TIMEOUT_MS,
-							     .max_size = MAX_BODY_SIZE,
-							     .done = on_answer,
-							     .userdata = inspection});
+	snprintf(path, sizeof(path), "/v1.%u/containers/%s/json", inspector->api_minor,
+		 inspection->id);
+	inspection->call =
+		ms_http_get(inspector->options.http,
+			    &(struct ms_http_get){.socket_path = inspector->options.socket_path,
+						  .path = path,
+						  .timeout_ms = CALL_TIMEOUT_MS,
+						  .max_size = MAX_BODY_SIZE,
+						  .done = on_answer,
+						  .userdata = inspection});
 	if (!inspection->call)
 		return false;
 	inspector->n_in_flight++;
@@ -291,7 +299,8 @@ static void pump(struct ms_inspector *inspector)
 {
 	struct inspection *inspection, *next;
 
-	HASH_ITER(hh, inspector->all, inspection, next) {
+	HASH_ITER(hh, inspector->all, inspection, next)
+	{
 		if (inspector->n_in_flight >= MAX_IN_FLIGHT)
 			return;
 		if (!inspection->call && !start(inspection))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inspect: looks at containers, a few at a time, and turns each into a claim or takes its claim back.
+ * Inspect: looks at containers, a few at a time, and turns each into a claim or takes its claim
+ * back.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ struct ms_inspector_options {
 	void *seq_userdata;
 	void (*claim)(void *userdata); /* a claim was made, changed or dropped */
 	void (*idle)(void *userdata);  /* all that was asked for is done */
-	/* The engine does not work. The inspector goes on only after ms_inspector_stop() and a new start. */
+	/* The engine does not work. The inspector goes on only after ms_inspector_stop() and a new
+	 * start. */
 	void (*failed)(const struct ms_http_answer *answer, void *userdata);
 	void *userdata;
 };

@@ -21,7 +21,7 @@ static void link_free(struct ms_link *link)
 
 void ms_links_fini(struct ms_links *links)
 {
-	ms_vec_each(struct ms_link *, link, &links->list)
+	ms_vec_each (struct ms_link *, link, &links->list)
 		link_free(*link);
 	ms_vec_fini(&links->list);
 }
@@ -73,19 +73,22 @@ static int insert(struct ms_links *links, uint32_t ifindex, struct ms_link **ret
 
 static bool view_equal(const struct ms_link_view *a, const struct ms_link_view *b)
 {
-	return a->ifindex == b->ifindex && strcmp(a->name, b->name) == 0 && strcmp(a->kind, b->kind) == 0 &&
-	       strcmp(a->alias, b->alias) == 0 && a->master == b->master && a->peer == b->peer &&
-	       a->peer_foreign == b->peer_foreign && a->peer_nsid == b->peer_nsid &&
-	       a->up == b->up && ms_mac_compare(&a->mac, &b->mac) == 0 && a->nf_call_ip == b->nf_call_ip &&
+	return a->ifindex == b->ifindex && strcmp(a->name, b->name) == 0 &&
+	       strcmp(a->kind, b->kind) == 0 && strcmp(a->alias, b->alias) == 0 &&
+	       a->master == b->master && a->peer == b->peer && a->peer_foreign == b->peer_foreign &&
+	       a->peer_nsid == b->peer_nsid && a->up == b->up &&
+	       ms_mac_compare(&a->mac, &b->mac) == 0 && a->nf_call_ip == b->nf_call_ip &&
 	       a->nf_call_ip6 == b->nf_call_ip6 && a->no_ll_learn == b->no_ll_learn;
 }
 
 static bool leads_elsewhere(const struct ms_link_view *a, const struct ms_link_view *b)
 {
-	return a->peer != b->peer || a->peer_foreign != b->peer_foreign || a->peer_nsid != b->peer_nsid;
+	return a->peer != b->peer || a->peer_foreign != b->peer_foreign ||
+	       a->peer_nsid != b->peer_nsid;
 }
 
-int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms, bool at_start)
+int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms,
+		   bool at_start)
 {
 	struct ms_link *link = ms_links_find(links, view->ifindex);
 	bool fresh = !link || leads_elsewhere(&link->view, view);
@@ -124,7 +127,7 @@ bool ms_links_remove(struct ms_links *links, uint32_t ifindex)
 
 void ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex)
 {
-	ms_vec_each(struct ms_link *, item, &links->list) {
+	ms_vec_each (struct ms_link *, item, &links->list) {
 		struct ms_link *link = *item;
 
 		if (link->view.peer_foreign && link->view.peer_nsid == nsid &&
@@ -135,7 +138,7 @@ void ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex)
 
 bool ms_links_lead_to(const struct ms_links *links, int32_t nsid)
 {
-	ms_vec_each(struct ms_link *, item, &links->list)
+	ms_vec_each (struct ms_link *, item, &links->list)
 		if ((*item)->view.peer_foreign && (*item)->view.peer_nsid == nsid)
 			return true;
 	return false;
@@ -170,7 +173,8 @@ void ms_addrs_normalize(ms_addr_vec *addrs)
 bool ms_veth_peer_replace(struct ms_veth_peer *peer, struct ms_veth_peer *fresh)
 {
 	bool same = peer->known == fresh->known && ms_mac_compare(&peer->mac, &fresh->mac) == 0 &&
-		    peer->n_left_out == fresh->n_left_out && ms_addrs_equal(&peer->addrs, &fresh->addrs);
+		    peer->n_left_out == fresh->n_left_out &&
+		    ms_addrs_equal(&peer->addrs, &fresh->addrs);
 
 	ms_veth_peer_fini(peer);
 	*peer = *fresh;

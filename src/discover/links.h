@@ -13,10 +13,10 @@
 
 struct nlmsghdr;
 
-#define MS_MAX_LINKS 65536	 /* interfaces of this namespace that are looked at */
-#define MS_MAX_PEER_ADDRS 256	 /* addresses of one endpoint: its namespace may add what it likes */
-#define MS_MAX_HOST_ADDRS 65536	 /* addresses of this namespace */
-#define MS_ALIAS_SIZE 257	 /* IFALIASZ and a NUL */
+#define MS_MAX_LINKS 65536	/* interfaces of this namespace that are looked at */
+#define MS_MAX_PEER_ADDRS 256	/* addresses of one endpoint: its namespace may add what it likes */
+#define MS_MAX_HOST_ADDRS 65536 /* addresses of this namespace */
+#define MS_ALIAS_SIZE 257	/* IFALIASZ and a NUL */
 #define MS_LINK_KIND_SIZE 16
 
 /** As one RTM_NEWLINK message shows a link. */
@@ -25,14 +25,15 @@ struct ms_link_view {
 	char name[MS_IFNAME_SIZE];
 	char kind[MS_LINK_KIND_SIZE]; /* "veth", "bridge"; "" for a device of its own */
 	char alias[MS_ALIAS_SIZE];
-	uint32_t master;     /* 0: none */
-	uint32_t peer;	     /* the other end of a veth, as numbered where it lives; 0: none */
-	bool peer_foreign;   /* the other end lives in another namespace */
-	int32_t peer_nsid;   /* its id; -1 when it has none */
-	bool up;	     /* administratively: a link that is down passes nothing */
+	uint32_t master;   /* 0: none */
+	uint32_t peer;	   /* the other end of a veth, as numbered where it lives; 0: none */
+	bool peer_foreign; /* the other end lives in another namespace */
+	int32_t peer_nsid; /* its id; -1 when it has none */
+	bool up;	   /* administratively: a link that is down passes nothing */
 	struct ms_mac mac;
 	bool nf_call_ip, nf_call_ip6; /* of a bridge */
-	bool no_ll_learn; /* likewise: it learns nothing from frames to its own groups, or cannot be told to */
+	bool no_ll_learn; /* likewise: it learns nothing from frames to its own groups, or cannot be
+			     told to */
 };
 
 /** The container's own interface. */
@@ -65,13 +66,15 @@ void ms_links_fini(struct ms_links *links);
 struct ms_link *ms_links_find(const struct ms_links *links, uint32_t ifindex);
 
 /**
- * Takes over what a message showed. Returns 1 when that changed anything, 0 when not, -ENOMEM, -E2BIG beyond
- * MS_MAX_LINKS.
+ * Takes over what a message showed. Returns 1 when that changed anything, 0 when not, -ENOMEM,
+ * -E2BIG beyond MS_MAX_LINKS.
  */
-int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms, bool at_start);
+int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms,
+		   bool at_start);
 /** Returns whether there was such a link. */
 bool ms_links_remove(struct ms_links *links, uint32_t ifindex);
-/** Marks the far ends in namespace @nsid for a new read: the one numbered @ifindex there, or with 0 all of them. */
+/** Marks the far ends in namespace @nsid for a new read: the one numbered @ifindex there, or with 0
+ * all of them. */
 void ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex);
 /** Does any veth lead to @nsid? */
 bool ms_links_lead_to(const struct ms_links *links, int32_t nsid);
@@ -83,7 +86,8 @@ bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b);
 /** Sorts and drops doubles. */
 void ms_addrs_normalize(ms_addr_vec *addrs);
 
-/** Decodes RTM_NEWLINK or RTM_DELLINK. Returns 0; -ENOMSG when it is not about a link itself; -EBADMSG. */
+/** Decodes RTM_NEWLINK or RTM_DELLINK. Returns 0; -ENOMSG when it is not about a link itself;
+ * -EBADMSG. */
 int ms_link_decode(const struct nlmsghdr *message, struct ms_link_view *ret_view);
 
 struct ms_addr_view {

@@ -48,8 +48,8 @@ static bool remove_unseen(struct ms_links *links, uint64_t generation)
 	return changed;
 }
 
-int ms_list_links(struct ms_rtnl *rtnl, struct ms_links *links, uint64_t generation, uint64_t now_ms,
-		  bool at_start, bool *ret_changed)
+int ms_list_links(struct ms_rtnl *rtnl, struct ms_links *links, uint64_t generation,
+		  uint64_t now_ms, bool at_start, bool *ret_changed)
 {
 	static const struct ifinfomsg header = {.ifi_family = AF_UNSPEC};
 	struct links_list list = {links, generation, now_ms, at_start, false};
@@ -118,14 +118,16 @@ static int hand_out(struct ms_links *links, const host_addr_vec *found, bool *re
 {
 	size_t at = 0;
 
-	ms_vec_each(struct ms_link *, item, &links->list) {
+	ms_vec_each (struct ms_link *, item, &links->list) {
 		struct ms_link *link = *item;
 		ms_addr_vec own = {0};
 		int r = 0;
 
 		while (at < found->n_items && found->items[at].ifindex < link->view.ifindex)
 			at++;
-		for (; r == 0 && at < found->n_items && found->items[at].ifindex == link->view.ifindex; at++)
+		for (; r == 0 && at < found->n_items &&
+		       found->items[at].ifindex == link->view.ifindex;
+		     at++)
 			r = ms_vec_push(&own, found->items[at].addr);
 		if (r < 0) {
 			ms_vec_fini(&own);
@@ -189,7 +191,7 @@ static int dump_routes(struct ms_rtnl *rtnl, uint8_t family, struct routes_list 
 
 static bool contains(const ifindex_vec *oifs, uint32_t ifindex)
 {
-	ms_vec_each(uint32_t, oif, oifs)
+	ms_vec_each (uint32_t, oif, oifs)
 		if (*oif == ifindex)
 			return true;
 	return false;

@@ -7,9 +7,10 @@
 
 /* All return 0; -EINTR when the dump must be repeated; another -errno. */
 
-/** Applies every link of this namespace and removes those that are gone. *@ret_changed becomes true, or stays. */
-int ms_list_links(struct ms_rtnl *rtnl, struct ms_links *links, uint64_t generation, uint64_t now_ms,
-		  bool at_start, bool *ret_changed);
+/** Applies every link of this namespace and removes those that are gone. *@ret_changed becomes
+ * true, or stays. */
+int ms_list_links(struct ms_rtnl *rtnl, struct ms_links *links, uint64_t generation,
+		  uint64_t now_ms, bool at_start, bool *ret_changed);
 /** The same for one link; one that is gone is removed. */
 int ms_list_link(struct ms_rtnl *rtnl, struct ms_links *links, uint32_t ifindex, uint64_t now_ms,
 		 bool *ret_changed);
@@ -17,5 +18,6 @@ int ms_list_link(struct ms_rtnl *rtnl, struct ms_links *links, uint32_t ifindex,
 int ms_list_addrs(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_changed);
 /** Which interfaces carry a default route. */
 int ms_list_routes(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_changed);
-/** MAC and addresses of the far end of @link. A namespace or interface that is gone leaves it unknown. */
+/** MAC and addresses of the far end of @link. A namespace or interface that is gone leaves it
+ * unknown. */
 int ms_list_peer(struct ms_rtnl *rtnl, struct ms_link *link, bool *ret_changed);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Theory of operation. Two sockets: one is subscribed to events of this namespace and, with NETLINK_LISTEN_ALL_NSID, of
- * every namespace that has an id here; the other asks questions (list.c). The subscription stands before the first list,
- * so nothing falls between the two.
+ * Theory of operation. Two sockets: one is subscribed to events of this namespace and, with
+ * NETLINK_LISTEN_ALL_NSID, of every namespace that has an id here; the other asks questions
+ * (list.c). The subscription stands before the first list, so nothing falls between the two.
  *
- * Events about links of this namespace carry the whole link and are applied as they are. All others are hints: they
- * mark what must be read again, and at the end of the turn that is read, once, however many events there were. After a
- * gap (ENOBUFS, a cut message) everything is listed anew; the same happens slowly all the time, against what no event
- * tells. An interrupted dump is repeated at once a few times, then from a timer.
+ * Events about links of this namespace carry the whole link and are applied as they are. All others
+ * are hints: they mark what must be read again, and at the end of the turn that is read, once,
+ * however many events there were. After a gap (ENOBUFS, a cut message) everything is listed anew;
+ * the same happens slowly all the time, against what no event tells. An interrupted dump is
+ * repeated at once a few times, then from a timer.
  *
- * A veth whose far end moves to another namespace sends no event of its own. The far end's RTM_DELLINK tells, and the
- * near end is then read again.
+ * A veth whose far end moves to another namespace sends no event of its own. The far end's
+ * RTM_DELLINK tells, and the near end is then read again.
  *
  * Owns the links. Never changes anything in the kernel.
  */
@@ -76,14 +77,14 @@ static int list_all(struct ms_watch *watch)
 		return r;
 	watch->list_stale = false;
 	watch->addrs_stale = watch->routes_stale = watch->peers_stale = true;
-	ms_vec_each(struct ms_link *, link, &watch->links.list)
+	ms_vec_each (struct ms_link *, link, &watch->links.list)
 		(*link)->peer_stale = (*link)->view.peer_foreign && (*link)->view.peer_nsid >= 0;
 	return 0;
 }
 
 static int list_peers(struct ms_watch *watch)
 {
-	ms_vec_each(struct ms_link *, link, &watch->links.list) {
+	ms_vec_each (struct ms_link *, link, &watch->links.list) {
 		if (!(*link)->peer_stale)
 			continue;
 		int r = ms_list_peer(watch->rtnl, *link, &watch->changed);
@@ -172,7 +173,8 @@ static void note_gap(struct ms_watch *watch)
 
 static void read_again(struct ms_watch *watch, uint32_t ifindex)
 {
-	if (ms_list_link(watch->rtnl, &watch->links, ifindex, ms_monotonic_ms(), &watch->changed) < 0)
+	if (ms_list_link(watch->rtnl, &watch->links, ifindex, ms_monotonic_ms(), &watch->changed) <
+	    0)
 		watch->list_stale = true;
 	watch->peers_stale = true;
 }
@@ -196,7 +198,8 @@ static void on_own_link(struct ms_watch *watch, const struct nlmsghdr *message)
 		return;
 	}
 	watch->changed |= ms_links_remove(&watch->links, view.ifindex);
-	const struct ms_link *near = view.peer_foreign ? NULL : ms_links_find(&watch->links, view.peer);
+	const struct ms_link *near =
+		view.peer_foreign ? NULL : ms_links_find(&watch->links, view.peer);
 	if (near && near->view.peer == view.ifindex)
 		read_again(watch, view.peer);
 }
@@ -213,14 +216,14 @@ static void on_foreign_link(struct ms_watch *watch, int32_t nsid, const struct n
 		watch->peers_stale = true;
 		return;
 	}
-	ms_vec_each(struct ms_link *, item, &watch->links.list) {
+	ms_vec_each (struct ms_link *, item, &watch->links.list) {
 		const struct ms_link_view *own = &(*item)->view;
 
 		if (own->peer_foreign && own->peer_nsid == nsid && own->peer == view.ifindex &&
 		    ms_vec_push(&near, own->ifindex) < 0)
 			watch->list_stale = true;
 	}
-	ms_vec_each(uint32_t, ifindex, &near)
+	ms_vec_each (uint32_t, ifindex, &near)
 		read_again(watch, *ifindex);
 	ms_vec_fini(&near);
 }
@@ -258,7 +261,8 @@ static void on_nsid(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr 
 	int32_t subject;
 
 	if (nsid < 0 && ms_nsid_decode(message, &subject) == 0)
-		watch->handler.nsid(subject, message->nlmsg_type == RTM_DELNSID, watch->handler.userdata);
+		watch->handler.nsid(subject, message->nlmsg_type == RTM_DELNSID,
+				    watch->handler.userdata);
 }
 
 static void on_event(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr *message)
@@ -267,9 +271,9 @@ static void on_event(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr
 		uint16_t type;
 		void (*fn)(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr *message);
 	} handlers[] = {
-		{RTM_NEWLINK, on_link},	  {RTM_DELLINK, on_link},   {RTM_NEWADDR, on_addr},
-		{RTM_DELADDR, on_addr},	  {RTM_NEWROUTE, on_route}, {RTM_DELROUTE, on_route},
-		{RTM_NEWNSID, on_nsid},	  {RTM_DELNSID, on_nsid},
+		{RTM_NEWLINK, on_link}, {RTM_DELLINK, on_link},	  {RTM_NEWADDR, on_addr},
+		{RTM_DELADDR, on_addr}, {RTM_NEWROUTE, on_route}, {RTM_DELROUTE, on_route},
+		{RTM_NEWNSID, on_nsid}, {RTM_DELNSID, on_nsid},
 	};
 
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
@@ -343,8 +347,9 @@ static int subscribe(struct ms_watch *watch, struct ms_loop *loop)
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0 ||
 	    setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on)) < 0)
 		return -errno;
-	if (nl_socket_add_memberships(watch->events, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-				      RTNLGRP_NSID, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_NONE) < 0)
+	if (nl_socket_add_memberships(watch->events, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+				      RTNLGRP_IPV6_IFADDR, RTNLGRP_NSID, RTNLGRP_IPV4_ROUTE,
+				      RTNLGRP_IPV6_ROUTE, RTNLGRP_NONE) < 0)
 		return -EPERM;
 	watch->io = ms_loop_io(loop, fd, MS_IO_READ, on_readable, watch);
 	watch->timer = ms_loop_timer(loop, on_timer, watch);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Theory of operation. inotify tells of names that come and go. A name first appears as an empty file and becomes a
- * namespace by a mount, which inotify does not tell of; but the namespace matters only once a veth leads to it, and then
- * it gets an id here, which netlink does tell of. So names without an id are asked again whenever a namespace gets one,
- * and shortly after they appeared, for the namespace that had its id before its name.
+ * Theory of operation. inotify tells of names that come and go. A name first appears as an empty
+ * file and becomes a namespace by a mount, which inotify does not tell of; but the namespace
+ * matters only once a veth leads to it, and then it gets an id here, which netlink does tell of. So
+ * names without an id are asked again whenever a namespace gets one, and shortly after they
+ * appeared, for the namespace that had its id before its name.
  */
 #include "discover/netns.h"
 
@@ -18,7 +19,7 @@
 
 #include "microseg/cleanup.h"
 
-#define RETRY_MS 2000	/* while the directory does not exist */
+#define RETRY_MS 2000	   /* while the directory does not exist */
 #define FIRST_SETTLE_MS 20 /* then twice as long each time */
 #define MAX_SETTLE_MS 2000
 
@@ -27,7 +28,7 @@ struct ms_netns {
 	struct ms_netns_handler handler;
 	char *dir;
 	char *name;
-	int fd; /* inotify */
+	int fd;	   /* inotify */
 	int watch; /* -1: not watching */
 	struct ms_io *io;
 	struct ms_timer *timer;
@@ -41,7 +42,8 @@ MS_DEFINE_CLEANUP(DIR *, closedir)
 
 struct ms_source_health ms_netns_health(const struct ms_netns *netns)
 {
-	return (struct ms_source_health){.name = netns->name, .state = netns->state, .detail = netns->detail};
+	return (struct ms_source_health){
+		.name = netns->name, .state = netns->state, .detail = netns->detail};
 }
 
 struct ms_claims *ms_netns_claims(struct ms_netns *netns)
@@ -121,10 +123,12 @@ static void scan(struct ms_netns *netns)
 
 	if (!dir) {
 		bool absent = errno == ENOENT;
-		const char *detail = absent ? "the directory does not exist" : strerrordesc_np(errno);
+		const char *detail =
+			absent ? "the directory does not exist" : strerrordesc_np(errno);
 
 		if (absent)
-			changed |= ms_claims_drop_unless(&netns->claims, exists_not, NULL, seq(netns));
+			changed |=
+				ms_claims_drop_unless(&netns->claims, exists_not, NULL, seq(netns));
 		changed |= set_health(netns, absent ? MS_SOURCE_ABSENT : MS_SOURCE_FAILED, detail);
 		if (changed)
 			netns->handler.changed(netns->handler.userdata);
@@ -149,9 +153,10 @@ static void scan(struct ms_netns *netns)
 static void watch_dir(struct ms_netns *netns)
 {
 	if (netns->watch < 0)
-		netns->watch = inotify_add_watch(netns->fd, netns->dir,
-						 IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
-							 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+		netns->watch =
+			inotify_add_watch(netns->fd, netns->dir,
+					  IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO |
+						  IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
 }
 
 static void unwatch_dir(struct ms_netns *netns)
@@ -190,7 +195,8 @@ static void note(struct ms_netns *netns, const struct inotify_event *event)
 			unwatch_dir(netns);
 		return;
 	}
-	/* A name that came back may be another namespace, so what comes and what goes both end the old one. */
+	/* A name that came back may be another namespace, so what comes and what goes both end the
+	 * old one. */
 	if (event->len && event->wd == netns->watch)
 		ms_claims_drop(&netns->claims, event->name, seq(netns));
 	if (event->mask & IN_Q_OVERFLOW)
@@ -205,7 +211,8 @@ static void on_inotify(int fd, void *userdata)
 
 	while ((size = read(fd, events, sizeof(events))) > 0)
 		for (ssize_t at = 0; at < size;) {
-			const struct inotify_event *event = (const struct inotify_event *)(events + at);
+			const struct inotify_event *event =
+				(const struct inotify_event *)(events + at);
 
 			note(netns, event);
 			at += (ssize_t)(sizeof(*event) + event->len);
@@ -244,7 +251,8 @@ int ms_netns_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const char *dir,
 	int r = netns->fd < 0 ? -errno : 0;
 	netns->io = r == 0 ? ms_loop_io(loop, netns->fd, MS_IO_READ, on_inotify, netns) : NULL;
 	netns->timer = ms_loop_timer(loop, on_timer, netns);
-	if (r == 0 && (asprintf(&netns->name, "netns %s", dir) < 0 || !netns->dir || !netns->io || !netns->timer))
+	if (r == 0 && (asprintf(&netns->name, "netns %s", dir) < 0 || !netns->dir || !netns->io ||
+		       !netns->timer))
 		r = -ENOMEM;
 	if (r < 0) {
 		ms_netns_free(netns);

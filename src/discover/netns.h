@@ -16,7 +16,8 @@ struct ms_netns_handler {
 	void *userdata;
 };
 
-/** Follows directory @dir, which need not exist yet. @rtnl stays the caller's. Returns 0 or -errno. */
+/** Follows directory @dir, which need not exist yet. @rtnl stays the caller's. Returns 0 or -errno.
+ */
 int ms_netns_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const char *dir,
 		 const struct ms_netns_handler *handler, struct ms_netns **ret_netns);
 struct ms_netns *ms_netns_free(struct ms_netns *netns);

@@ -95,7 +95,8 @@ static int read_answer(struct ms_rtnl *rtnl, struct answer *answer)
 	int failed = 0;
 
 	while (!answer->done) {
-		ssize_t size = recv(nl_socket_get_fd(rtnl->socket), rtnl->answer, sizeof(rtnl->answer), 0);
+		ssize_t size =
+			recv(nl_socket_get_fd(rtnl->socket), rtnl->answer, sizeof(rtnl->answer), 0);
 
 		if (size < 0 && errno == EINTR)
 			continue;
@@ -107,7 +108,8 @@ static int read_answer(struct ms_rtnl *rtnl, struct answer *answer)
 			int r = read_one(answer, message);
 
 			if (r < 0 && !failed)
-				failed = r; /* read on to the end all the same: the next request starts clean */
+				failed = r; /* read on to the end all the same: the next request
+					       starts clean */
 		}
 	}
 	if (!failed && answer->interrupted)
@@ -118,9 +120,7 @@ static int read_answer(struct ms_rtnl *rtnl, struct answer *answer)
 int ms_rtnl_request(struct ms_rtnl *rtnl, struct nl_msg *message, ms_rtnl_fn fn, void *userdata)
 {
 	struct nlmsghdr *header = nlmsg_hdr(message);
-	struct answer answer = {.sequence = ++rtnl->sequence,
-				.fn = fn,
-				.userdata = userdata};
+	struct answer answer = {.sequence = ++rtnl->sequence, .fn = fn, .userdata = userdata};
 
 	header->nlmsg_seq = answer.sequence;
 	header->nlmsg_flags |= NLM_F_REQUEST;
@@ -130,7 +130,8 @@ int ms_rtnl_request(struct ms_rtnl *rtnl, struct nl_msg *message, ms_rtnl_fn fn,
 	return read_answer(rtnl, &answer);
 }
 
-struct nl_msg *ms_rtnl_message(uint16_t type, uint16_t flags, const void *header, size_t header_size)
+struct nl_msg *ms_rtnl_message(uint16_t type, uint16_t flags, const void *header,
+			       size_t header_size)
 {
 	struct nl_msg *message = nlmsg_alloc_simple(type, flags);
 
@@ -143,7 +144,8 @@ struct nl_msg *ms_rtnl_message(uint16_t type, uint16_t flags, const void *header
 
 static int read_nsid(const struct nlmsghdr *message, void *userdata)
 {
-	const struct nlattr *nsid = nlmsg_find_attr((struct nlmsghdr *)message, sizeof(struct rtgenmsg), NETNSA_NSID);
+	const struct nlattr *nsid =
+		nlmsg_find_attr((struct nlmsghdr *)message, sizeof(struct rtgenmsg), NETNSA_NSID);
 	int32_t *ret_nsid = userdata;
 
 	if (!nsid || nla_len(nsid) < (int)sizeof(int32_t))

@@ -39,7 +39,8 @@ static int add_text(struct build *build, ms_text_vec *texts, const char *text)
 
 static int add_uncovered(struct build *build, const char *what, const char *reason)
 {
-	struct ms_uncovered uncovered = {.what = what, .reason = ms_arena_strdup(build->arena, reason)};
+	struct ms_uncovered uncovered = {.what = what,
+					 .reason = ms_arena_strdup(build->arena, reason)};
 
 	if (!uncovered.what || !uncovered.reason)
 		return -ENOMEM;
@@ -54,15 +55,17 @@ static int add_skipped(struct build *build, const struct ms_covered *covered)
 
 	if (r < 0 || !covered->reason)
 		return r;
-	return add_uncovered(build,
-			     ms_arena_printf(build->arena, "%s %s", bridge ? "bridge" : "interface", view->name),
-			     covered->reason);
+	return add_uncovered(
+		build,
+		ms_arena_printf(build->arena, "%s %s", bridge ? "bridge" : "interface", view->name),
+		covered->reason);
 }
 
 static int add_link(struct build *build, const struct ms_covered *covered)
 {
-	struct ms_managed_link link = {.name = ms_arena_strdup(build->arena, covered->link->view.name),
-				       .bridge = covered->cover == MS_COVER_BRIDGE};
+	struct ms_managed_link link = {
+		.name = ms_arena_strdup(build->arena, covered->link->view.name),
+		.bridge = covered->cover == MS_COVER_BRIDGE};
 
 	if (!link.name)
 		return -ENOMEM;
@@ -70,7 +73,8 @@ static int add_link(struct build *build, const struct ms_covered *covered)
 	if (r == 0)
 		r = ms_avec_push(build->arena, &build->inventory->links, link);
 	if (r == 0 && !ms_mac_is_zero(&covered->link->view.mac))
-		r = ms_avec_push(build->arena, &build->inventory->host_macs, covered->link->view.mac);
+		r = ms_avec_push(build->arena, &build->inventory->host_macs,
+				 covered->link->view.mac);
 	return r;
 }
 
@@ -79,21 +83,22 @@ static int compare_labels(const void *a, const void *b)
 	return strcmp(((const struct ms_label *)a)->name, ((const struct ms_label *)b)->name);
 }
 
-/* Does the engine say that this network is the one behind this interface? By MAC, else by address. */
+/* Does the engine say that this network is the one behind this interface? By MAC, else by address.
+ */
 static bool is_attachment(const struct ms_attachment *attachment, const struct ms_veth_peer *peer)
 {
 	if (!ms_mac_is_zero(&attachment->mac) && !ms_mac_is_zero(&peer->mac))
 		return ms_mac_compare(&attachment->mac, &peer->mac) == 0;
-	ms_vec_each(struct ms_addr, addr, &peer->addrs)
+	ms_vec_each (struct ms_addr, addr, &peer->addrs)
 		if (ms_addr_equal(addr, &attachment->ip) || ms_addr_equal(addr, &attachment->ip6))
 			return true;
 	return false;
 }
 
-static int name_network(struct build *build, const struct ms_claim *claim, const struct ms_link *link,
-			struct ms_endpoint *endpoint)
+static int name_network(struct build *build, const struct ms_claim *claim,
+			const struct ms_link *link, struct ms_endpoint *endpoint)
 {
-	ms_vec_each(struct ms_attachment, attachment, &claim->facts.attachments) {
+	ms_vec_each (struct ms_attachment, attachment, &claim->facts.attachments) {
 		if (!is_attachment(attachment, &link->peer))
 			continue;
 		endpoint->network = ms_arena_strdup(build->arena, attachment->network);
@@ -107,14 +112,15 @@ static int add_workload(struct build *build, const char *runtime, const struct m
 {
 	const struct ms_workload_facts *facts = &claim->facts;
 	bool container = strcmp(runtime, "netns") != 0;
-	struct ms_workload workload = {.name = ms_arena_strdup(build->arena, facts->name),
-				       .id = ms_arena_strdup(build->arena, container ? facts->id : ""),
-				       .runtime = runtime,
-				       .image = ms_arena_strdup(build->arena, facts->image)};
+	struct ms_workload workload = {
+		.name = ms_arena_strdup(build->arena, facts->name),
+		.id = ms_arena_strdup(build->arena, container ? facts->id : ""),
+		.runtime = runtime,
+		.image = ms_arena_strdup(build->arena, facts->image)};
 
 	if (!workload.name || !workload.id || !workload.image)
 		return -ENOMEM;
-	ms_vec_each(struct ms_workload_label, from, &facts->labels) {
+	ms_vec_each (struct ms_workload_label, from, &facts->labels) {
 		struct ms_label label = {.name = ms_arena_strdup(build->arena, from->name),
 					 .value = ms_arena_strdup(build->arena, from->value)};
 
@@ -162,14 +168,15 @@ static int add_claimed(struct build *build, const struct source *source, const s
 	return r;
 }
 
-/* Labels of the alias go to the named namespace, if the endpoint has one, else make a workload of their own. */
+/* Labels of the alias go to the named namespace, if the endpoint has one, else make a workload of
+ * their own. */
 static int add_alias(struct build *build, const struct ms_link *link, struct ms_endpoint *endpoint)
 {
 	struct ms_workload *target = NULL;
 
 	if (!ms_alias_has_labels(link->view.alias))
 		return 0;
-	ms_vec_each(struct ms_workload, workload, &endpoint->workloads)
+	ms_vec_each (struct ms_workload, workload, &endpoint->workloads)
 		if (!target && strcmp(workload->runtime, "netns") == 0)
 			target = workload;
 	if (!target) {
@@ -186,7 +193,8 @@ static int add_alias(struct build *build, const struct ms_link *link, struct ms_
 	return r < 0 ? r : 0;
 }
 
-static int add_workloads(struct build *build, const struct ms_link *link, struct ms_endpoint *endpoint)
+static int add_workloads(struct build *build, const struct ms_link *link,
+			 struct ms_endpoint *endpoint)
 {
 	int r = 0;
 
@@ -195,13 +203,15 @@ static int add_workloads(struct build *build, const struct ms_link *link, struct
 	if (r == 0)
 		r = add_alias(build, link, endpoint);
 	/* The first in canonical order, whatever source it comes from. */
-	ms_vec_each(struct ms_workload, workload, &endpoint->workloads)
-		if (workload == endpoint->workloads.items || strcmp(workload->name, endpoint->name) < 0)
+	ms_vec_each (struct ms_workload, workload, &endpoint->workloads)
+		if (workload == endpoint->workloads.items ||
+		    strcmp(workload->name, endpoint->name) < 0)
 			endpoint->name = workload->name;
 	return r;
 }
 
-static void set_pending(struct build *build, const struct ms_link *link, struct ms_endpoint *endpoint)
+static void set_pending(struct build *build, const struct ms_link *link,
+			struct ms_endpoint *endpoint)
 {
 	uint64_t until_ms = link->seen_ms + MS_PENDING_MS;
 
@@ -231,8 +241,9 @@ static int add_endpoint(struct build *build, const struct ms_covered *covered)
 	if (r == 0)
 		r = add_workloads(build, link, &endpoint);
 	if (r == 0 && link->peer.n_left_out)
-		r = add_uncovered(build, ms_arena_printf(build->arena, "endpoint %s", endpoint.name),
-				  "it has more addresses than are looked at; those beyond pass nothing");
+		r = add_uncovered(
+			build, ms_arena_printf(build->arena, "endpoint %s", endpoint.name),
+			"it has more addresses than are looked at; those beyond pass nothing");
 	set_pending(build, link, &endpoint);
 	return r == 0 ? ms_avec_push(build->arena, &build->inventory->endpoints, endpoint) : r;
 }
@@ -261,8 +272,8 @@ static int add_covered(struct build *build, const struct ms_covered *covered)
 static int add_links(struct build *build)
 {
 	ms_covered_vec covered = {0};
-	int r = ms_cover_judge(build->facts->links, &build->facts->rules, build->facts->now_ms, build->arena,
-			       &covered, &build->again_ms);
+	int r = ms_cover_judge(build->facts->links, &build->facts->rules, build->facts->now_ms,
+			       build->arena, &covered, &build->again_ms);
 
 	for (size_t i = 0; r == 0 && i < covered.n_items; i++)
 		r = add_covered(build, &covered.items[i]);
@@ -274,8 +285,8 @@ static int add_hosts(struct build *build)
 {
 	int r = 0;
 
-	ms_vec_each(struct ms_link *, link, &build->facts->links->list)
-		ms_vec_each(struct ms_addr, addr, &(*link)->addrs)
+	ms_vec_each (struct ms_link *, link, &build->facts->links->list)
+		ms_vec_each (struct ms_addr, addr, &(*link)->addrs)
 			if (r == 0 && !ms_addr_is_loopback(addr))
 				r = ms_avec_push(build->arena, &build->inventory->hosts, *addr);
 	return r;
@@ -296,11 +307,12 @@ static int add_host_containers(struct build *build, const struct ms_claims *clai
 {
 	int r = 0;
 
-	ms_vec_each(struct ms_claim *, claim, &claims->live)
+	ms_vec_each (struct ms_claim *, claim, &claims->live)
 		if (r == 0 && is_on_host(claims, &(*claim)->facts))
-			r = add_uncovered(build,
-					  ms_arena_printf(build->arena, "container %s", (*claim)->facts.name),
-					  "it uses the host's network");
+			r = add_uncovered(
+				build,
+				ms_arena_printf(build->arena, "container %s", (*claim)->facts.name),
+				"it uses the host's network");
 	return r;
 }
 
@@ -308,7 +320,7 @@ static int add_patterns(struct build *build, const ms_text_vec *patterns)
 {
 	int r = 0;
 
-	ms_vec_each(const char *, pattern, patterns)
+	ms_vec_each (const char *, pattern, patterns)
 		if (r == 0)
 			r = add_text(build, &build->inventory->patterns, *pattern);
 	return r;
@@ -361,7 +373,7 @@ int ms_snapshot_build(const struct ms_snapshot_facts *facts, struct ms_inventory
 	build.arena = inventory->arena;
 	inventory->revision = facts->revision;
 	int r = fill(&build);
-	ms_vec_each(struct source, source, &build.sources)
+	ms_vec_each (struct source, source, &build.sources)
 		ms_vec_fini(&source->claims);
 	ms_vec_fini(&build.sources);
 	if (r < 0)

@@ -20,8 +20,8 @@ struct ms_snapshot_facts {
 };
 
 /**
- * Makes the inventory, canonical and not identified. @ret_again_ms: when time alone will change it (monotonic),
- * UINT64_MAX for never. Returns 0 or -ENOMEM.
+ * Makes the inventory, canonical and not identified. @ret_again_ms: when time alone will change it
+ * (monotonic), UINT64_MAX for never. Returns 0 or -ENOMEM.
  */
 int ms_snapshot_build(const struct ms_snapshot_facts *facts, struct ms_inventory **ret_inventory,
 		      uint64_t *ret_again_ms);

@@ -2,10 +2,11 @@
 /*
  * Attribute: names for the addresses of a refused packet, and what would have to change.
  *
- * Verdict and reason are the kernel's: the log prefix of the rule that refused. Everything else is looked up now, in
- * the snapshot at hand. A frame belongs to the endpoint of the port it came in by, whatever address it claims; only
- * without such a port does the source address name anybody. The policy's place and the nearest miss come from the
- * oracle. Names are copied raw: whoever prints them escapes them.
+ * Verdict and reason are the kernel's: the log prefix of the rule that refused. Everything else is
+ * looked up now, in the snapshot at hand. A frame belongs to the endpoint of the port it came in
+ * by, whatever address it claims; only without such a port does the source address name anybody.
+ * The policy's place and the nearest miss come from the oracle. Names are copied raw: whoever
+ * prints them escapes them.
  */
 #include "event/attribute.h"
 
@@ -29,10 +30,10 @@ bool ms_event_is_managed(const struct ms_inventory *inventory, const char *name)
 		return false;
 	if (ms_inventory_link(inventory, name))
 		return true;
-	ms_vec_each(const char *, skipped, &inventory->skipped)
+	ms_vec_each (const char *, skipped, &inventory->skipped)
 		if (strcmp(*skipped, name) == 0)
 			return false;
-	ms_vec_each(const char *, pattern, &inventory->patterns)
+	ms_vec_each (const char *, pattern, &inventory->patterns)
 		if (ms_glob_match(*pattern, name))
 			return true;
 	return false;
@@ -63,11 +64,12 @@ const char *ms_event_identity(const struct ms_party *party, char *text, size_t s
 /* Addresses that are nobody's by themselves: they are neither net nor an unknown container. */
 static bool is_nobody(const struct ms_addr *addr)
 {
-	return ms_addr_is_multicast(addr) || ms_addr_is_link_local(addr) || ms_addr_is_loopback(addr) ||
-	       ms_addr_is_unspecified(addr);
+	return ms_addr_is_multicast(addr) || ms_addr_is_link_local(addr) ||
+	       ms_addr_is_loopback(addr) || ms_addr_is_unspecified(addr);
 }
 
-/* Who holds @addr. Returns false when nobody does and nobody could: then the party is only for the oracle. */
+/* Who holds @addr. Returns false when nobody does and nobody could: then the party is only for the
+ * oracle. */
 static bool find_by_addr(const struct attribution *a, const struct ms_addr *addr, bool managed,
 			 struct ms_party *ret_party)
 {
@@ -78,7 +80,8 @@ static bool find_by_addr(const struct attribution *a, const struct ms_addr *addr
 	return held || !is_nobody(addr);
 }
 
-/* No endpoint is known behind the port. What a spoofed packet claims to be says nothing about its source. */
+/* No endpoint is known behind the port. What a spoofed packet claims to be says nothing about its
+ * source. */
 static void find_source_by_claim(struct attribution *a)
 {
 	const struct ms_packet_record *record = a->record;
@@ -143,7 +146,8 @@ static void recognise_host(struct attribution *a)
 }
 
 /* @interface NULL: that of the endpoint. */
-static void fill_end(struct ms_event_end *end, bool known, const struct ms_party *party, const char *interface)
+static void fill_end(struct ms_event_end *end, bool known, const struct ms_party *party,
+		     const char *interface)
 {
 	const struct ms_endpoint *endpoint = known ? party->endpoint : NULL;
 
@@ -191,8 +195,8 @@ static void fill_packet(const struct ms_packet *packet, struct ms_event *event)
 }
 
 /*
- * A packet does not tell whether the engine translated its destination. Only for sources outside does it matter; the
- * way of asking that gives the kernel's own reason is the right one.
+ * A packet does not tell whether the engine translated its destination. Only for sources outside
+ * does it matter; the way of asking that gives the kernel's own reason is the right one.
  */
 static struct ms_decision ask_oracle(const struct attribution *a, struct ms_arena *arena)
 {
@@ -216,8 +220,8 @@ static struct ms_decision ask_oracle(const struct attribution *a, struct ms_aren
 /* The reasons that the oracle can speak about; the others are told from the packet. */
 static bool is_policy_reason(enum ms_reason reason)
 {
-	return reason == MS_REASON_NEVER || reason == MS_REASON_UNIDENTIFIED || reason == MS_REASON_FENCE ||
-	       reason == MS_REASON_NO_GRANT;
+	return reason == MS_REASON_NEVER || reason == MS_REASON_UNIDENTIFIED ||
+	       reason == MS_REASON_FENCE || reason == MS_REASON_NO_GRANT;
 }
 
 /* The kernel refused what the oracle, asked now, would let pass. */
@@ -259,7 +263,8 @@ static void explain(const struct attribution *a, struct ms_event *event)
 }
 
 int ms_event_attribute(const struct ms_packet_record *record, const struct ms_policy *policy,
-		       const struct ms_inventory *inventory, uint64_t generation, struct ms_event *ret_event)
+		       const struct ms_inventory *inventory, uint64_t generation,
+		       struct ms_event *ret_event)
 {
 	struct attribution a = {.record = record, .policy = policy, .inventory = inventory};
 	int r = ms_log_tag_parse(record->prefix, &a.tag);

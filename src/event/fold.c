@@ -2,13 +2,14 @@
 /*
  * Fold: a flood of one flow becomes one event a second.
  *
- * The first event of a flow is emitted at once; while its window is open further ones are only counted, and the count
- * is emitted when the window ends. A flow that was counted opens a new window, a silent one is forgotten. At any
- * moment the counts emitted and the counts waiting add up to what was added: nothing here is ever dropped, neither
- * when the table is full nor without memory.
+ * The first event of a flow is emitted at once; while its window is open further ones are only
+ * counted, and the count is emitted when the window ends. A flow that was counted opens a new
+ * window, a silent one is forgotten. At any moment the counts emitted and the counts waiting add up
+ * to what was added: nothing here is ever dropped, neither when the table is full nor without
+ * memory.
  *
- * Entries stand in the order in which their windows end, which is the order uthash keeps: a window is opened by
- * inserting, and every window is equally long.
+ * Entries stand in the order in which their windows end, which is the order uthash keeps: a window
+ * is opened by inserting, and every window is equally long.
  */
 #include "microseg/event.h"
 
@@ -22,7 +23,8 @@
 #define HASH_FUNCTION(key, len, value) HASH_FNV(key, len, value)
 #include <uthash.h>
 
-/* What makes two events the same flow. Zeroed before it is filled: it is hashed and compared as bytes. */
+/* What makes two events the same flow. Zeroed before it is filled: it is hashed and compared as
+ * bytes. */
 struct fold_end {
 	char identity[MS_EVENT_TEXT];
 	char endpoint[MS_EVENT_TEXT];
@@ -104,7 +106,8 @@ static void key_make(const struct ms_event *event, struct fold_key *key)
 static void window_open(struct ms_fold *fold, struct fold_entry *entry, uint64_t now_ms)
 {
 	entry->event.count = 0;
-	entry->due_ms = now_ms > UINT64_MAX - MS_FOLD_WINDOW_MS ? UINT64_MAX : now_ms + MS_FOLD_WINDOW_MS;
+	entry->due_ms =
+		now_ms > UINT64_MAX - MS_FOLD_WINDOW_MS ? UINT64_MAX : now_ms + MS_FOLD_WINDOW_MS;
 	entry->hashed = true;
 	HASH_ADD(hh, fold->entries, key, sizeof(entry->key), entry);
 	if (!entry->hashed)
@@ -122,8 +125,8 @@ static bool oldest_emit(struct ms_fold *fold, ms_fold_emit_fn emit, void *userda
 	return true;
 }
 
-void ms_fold_add(struct ms_fold *fold, const struct ms_event *event, uint64_t now_ms, ms_fold_emit_fn emit,
-		 void *userdata)
+void ms_fold_add(struct ms_fold *fold, const struct ms_event *event, uint64_t now_ms,
+		 ms_fold_emit_fn emit, void *userdata)
 {
 	struct fold_key key;
 	struct fold_entry *entry;
@@ -153,8 +156,10 @@ void ms_fold_add(struct ms_fold *fold, const struct ms_event *event, uint64_t no
 
 int64_t ms_fold_flush(struct ms_fold *fold, uint64_t now_ms, ms_fold_emit_fn emit, void *userdata)
 {
-	/* Those that stand here now: windows opened on the way are not due, even at the end of time. */
-	for (unsigned int n = HASH_COUNT(fold->entries); n > 0 && fold->entries->due_ms <= now_ms; n--) {
+	/* Those that stand here now: windows opened on the way are not due, even at the end of
+	 * time. */
+	for (unsigned int n = HASH_COUNT(fold->entries); n > 0 && fold->entries->due_ms <= now_ms;
+	     n--) {
 		struct fold_entry *entry = fold->entries;
 
 		if (!oldest_emit(fold, emit, userdata)) {

@@ -2,8 +2,9 @@
 /*
  * JSON: an event as one line with the fields of SPEC section 6. parse.c reads it back.
  *
- * Every field is always there; what is unknown is null. Texts are escaped with ms_str_add_safe() before they become JSON
- * strings, so that a reader that prints a field raw prints no control byte either.
+ * Every field is always there; what is unknown is null. Texts are escaped with ms_str_add_safe()
+ * before they become JSON strings, so that a reader that prints a field raw prints no control byte
+ * either.
  */
 #include "microseg/event.h"
 
@@ -60,10 +61,10 @@ static json_t *end_json(const struct ms_event_end *end)
 
 	return json_pack("{so so so so so so}", "identity", safe_text(end->identity), "endpoint",
 			 safe_text(end->endpoint), "ip",
-			 end->has_ip ? json_string(ms_addr_format(&end->ip, ip)) : json_null(), "port",
-			 number(end->has_port, end->port), "mac",
-			 end->has_mac ? json_string(ms_mac_format(&end->mac, mac)) : json_null(), "interface",
-			 safe_text(end->interface));
+			 end->has_ip ? json_string(ms_addr_format(&end->ip, ip)) : json_null(),
+			 "port", number(end->has_port, end->port), "mac",
+			 end->has_mac ? json_string(ms_mac_format(&end->mac, mac)) : json_null(),
+			 "interface", safe_text(end->interface));
 }
 
 static json_t *policy_json(const struct ms_event *event)
@@ -86,11 +87,13 @@ static json_t *event_json(const struct ms_event *event)
 
 	return json_pack("{ss ss ss? so so so so so so so so so so}", "time",
 			 ms_event_time_format(event->time_ms, time_text), "verdict",
-			 ms_event_verdict_word(event->verdict), "reason", reason, "count", number(true, event->count),
-			 "proto", proto_json(event), "dport", number(event->has_dport, event->dport), "icmp_type",
-			 number(event->has_icmp_type, event->icmp_type), "src", end_json(&event->src), "dst",
-			 end_json(&event->dst), "policy", policy_json(event), "nearest", safe_text(event->nearest),
-			 "node", safe_text(event->node), "generation", number(true, event->generation));
+			 ms_event_verdict_word(event->verdict), "reason", reason, "count",
+			 number(true, event->count), "proto", proto_json(event), "dport",
+			 number(event->has_dport, event->dport), "icmp_type",
+			 number(event->has_icmp_type, event->icmp_type), "src",
+			 end_json(&event->src), "dst", end_json(&event->dst), "policy",
+			 policy_json(event), "nearest", safe_text(event->nearest), "node",
+			 safe_text(event->node), "generation", number(true, event->generation));
 }
 
 static int add_bytes(const char *bytes, size_t size, void *userdata)

@@ -2,9 +2,9 @@
 /*
  * Packet: what the first bytes of a logged packet say.
  *
- * The bytes are an attacker's and are cut short by the kernel's copy range. Every read goes through one reader that
- * knows how much is left; what cannot be read stays unset and nothing fails. No allocation, no recursion; the
- * walk along IPv6 extension headers has a limit.
+ * The bytes are an attacker's and are cut short by the kernel's copy range. Every read goes through
+ * one reader that knows how much is left; what cannot be read stays unset and nothing fails. No
+ * allocation, no recursion; the walk along IPv6 extension headers has a limit.
  */
 #include "microseg/event.h"
 
@@ -50,7 +50,8 @@ static void set_addr(struct ms_addr *addr, enum ms_ip ip, const uint8_t *bytes)
 	memcpy(addr->bytes, bytes, ip == MS_IP4 ? 4 : 16);
 }
 
-/* @reader stands at the first byte behind the IP header of an unfragmented packet or a first fragment. */
+/* @reader stands at the first byte behind the IP header of an unfragmented packet or a first
+ * fragment. */
 static void decode_transport(struct reader *reader, struct ms_packet *packet)
 {
 	const uint8_t *bytes;

@@ -2,8 +2,9 @@
 /*
  * Parse: an event out of the JSON line that json.c writes.
  *
- * Strict about the type and range of every field that it knows; fields that it does not know are passed over, so an
- * older command reads a newer daemon. The escapes of names are undone: an event survives the way unchanged.
+ * Strict about the type and range of every field that it knows; fields that it does not know are
+ * passed over, so an older command reads a newer daemon. The escapes of names are undone: an event
+ * survives the way unchanged.
  */
 #include "microseg/event.h"
 
@@ -96,22 +97,23 @@ int ms_event_time_parse(const char *text, uint64_t *ret_time_ms)
 		if (form[i] == 'd' ? !digit : text[i] != form[i])
 			return -EINVAL;
 	}
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-		   &tm.tm_min, &tm.tm_sec, &ms) != 7)
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) != 7)
 		return -EINVAL;
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	struct tm same = tm;
 	time_t seconds = timegm(&same);
-	if (seconds < 0 || same.tm_mon != tm.tm_mon || same.tm_mday != tm.tm_mday || same.tm_hour != tm.tm_hour ||
-	    same.tm_min != tm.tm_min || same.tm_sec != tm.tm_sec)
+	if (seconds < 0 || same.tm_mon != tm.tm_mon || same.tm_mday != tm.tm_mday ||
+	    same.tm_hour != tm.tm_hour || same.tm_min != tm.tm_min || same.tm_sec != tm.tm_sec)
 		return -EINVAL; /* timegm() carries a 31st of June over */
 	*ret_time_ms = (uint64_t)seconds * 1000 + (uint64_t)ms;
 	return 0;
 }
 
 /* A number in exactly the form that json.c gives it: @format prints it back. */
-static int read_form(const char *text, int base, unsigned long max, const char *format, unsigned long *ret_value)
+static int read_form(const char *text, int base, unsigned long max, const char *format,
+		     unsigned long *ret_value)
 {
 	char again[16];
 	unsigned long value = strtoul(text, NULL, base);
@@ -186,7 +188,8 @@ static int read_end(const json_t *event, const char *key, struct ms_event_end *e
 	if (read_text(object, "identity", end->identity, sizeof(end->identity)) < 0 ||
 	    read_text(object, "endpoint", end->endpoint, sizeof(end->endpoint)) < 0 ||
 	    read_text(object, "interface", end->interface, sizeof(end->interface)) < 0 ||
-	    read_optional(object, "port", UINT16_MAX, &end->has_port, &port) < 0 || read_addrs(object, end) < 0)
+	    read_optional(object, "port", UINT16_MAX, &end->has_port, &port) < 0 ||
+	    read_addrs(object, end) < 0)
 		return -EINVAL;
 	end->port = (uint16_t)port;
 	return 0;
@@ -213,7 +216,8 @@ static int read_what(const json_t *json, struct ms_event *event)
 	const char *verdict = json_string_value(json_object_get(json, "verdict"));
 	const char *reason = json_string_value(json_object_get(json, "reason"));
 
-	if (!time_text || !verdict || !reason || ms_event_time_parse(time_text, &event->time_ms) < 0)
+	if (!time_text || !verdict || !reason ||
+	    ms_event_time_parse(time_text, &event->time_ms) < 0)
 		return -EINVAL;
 	event->verdict = strcmp(verdict, "audited") == 0 ? MS_AUDIT : MS_DENY;
 	if (strcmp(verdict, ms_event_verdict_word(event->verdict)) != 0)
@@ -243,9 +247,9 @@ int ms_event_parse(const char *json, struct ms_event *ret_event)
 	_cleanup_(json_decrefp) json_t *object = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
 	struct ms_event event = {0};
 
-	if (!json_is_object(object) || read_what(object, &event) < 0 || read_flow(object, &event) < 0 ||
-	    read_end(object, "src", &event.src) < 0 || read_end(object, "dst", &event.dst) < 0 ||
-	    read_policy(object, &event) < 0 ||
+	if (!json_is_object(object) || read_what(object, &event) < 0 ||
+	    read_flow(object, &event) < 0 || read_end(object, "src", &event.src) < 0 ||
+	    read_end(object, "dst", &event.dst) < 0 || read_policy(object, &event) < 0 ||
 	    read_text(object, "nearest", event.nearest, sizeof(event.nearest)) < 0 ||
 	    read_text(object, "node", event.node, sizeof(event.node)) < 0 ||
 	    read_number(object, "generation", INT64_MAX, &event.generation) < 0)

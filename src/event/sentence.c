@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sentence: why a packet was refused that no grant could have allowed, in words for whoever reads the log.
+ * Sentence: why a packet was refused that no grant could have allowed, in words for whoever reads
+ * the log.
  */
 #include "event/attribute.h"
 
@@ -9,9 +10,9 @@
 #include <string.h>
 
 #define ND_ROUTER_ADVERTISEMENT 134
-#define ND_REDIRECT		137
-#define DHCP_SERVER		67
-#define DHCP6_SERVER		547
+#define ND_REDIRECT 137
+#define DHCP_SERVER 67
+#define DHCP6_SERVER 547
 
 static void add_addr(struct ms_str *out, const struct ms_addr *addr)
 {
@@ -41,7 +42,7 @@ static void add_source(const struct attribution *a, struct ms_str *out)
 
 static bool holds(const struct ms_endpoint *endpoint, const struct ms_addr *addr)
 {
-	ms_vec_each(struct ms_addr, own, &endpoint->addrs)
+	ms_vec_each (struct ms_addr, own, &endpoint->addrs)
 		if (ms_addr_equal(own, addr))
 			return true;
 	return false;
@@ -62,7 +63,9 @@ static void add_port_spoof(const struct attribution *a, struct ms_str *out)
 		ms_str_add(out, "the frame claims MAC ");
 		add_mac(out, &record->src_mac);
 	} else {
-		ms_str_add(out, "the frame claims, in an ARP or neighbour discovery message, an address or MAC");
+		ms_str_add(
+			out,
+			"the frame claims, in an ARP or neighbour discovery message, an address or MAC");
 	}
 	ms_str_add(out, ", which ");
 	add_source(a, out);
@@ -83,7 +86,8 @@ static void add_foreign_spoof(const struct attribution *a, struct ms_str *out)
 	ms_str_add(out, "the packet claims ");
 	add_addr(out, &a->packet.src);
 	if (owner) {
-		ms_str_addf(out, ", which %s holds", owner->identity ? owner->identity : "unidentified");
+		ms_str_addf(out, ", which %s holds",
+			    owner->identity ? owner->identity : "unidentified");
 		if (owner->interface[0])
 			ms_str_addf(out, " on %s", owner->interface);
 	} else {
@@ -109,11 +113,13 @@ static void add_unknown_port(const struct attribution *a, struct ms_str *out)
 	if (!port[0])
 		port = a->dst_port;
 	if (ms_inventory_by_interface(a->inventory, port))
-		ms_str_addf(out, "%s was not enforced yet: nothing passes before its rules stand", port);
+		ms_str_addf(out, "%s was not enforced yet: nothing passes before its rules stand",
+			    port);
 	else
-		ms_str_addf(out,
-			    "%s is not identified yet: nothing passes until netlink and an engine named it",
-			    port[0] ? port : "the port");
+		ms_str_addf(
+			out,
+			"%s is not identified yet: nothing passes until netlink and an engine named it",
+			port[0] ? port : "the port");
 }
 
 static void add_ethertype(const struct attribution *a, struct ms_str *out)
@@ -137,10 +143,14 @@ static void add_ethertype(const struct attribution *a, struct ms_str *out)
 	if (what)
 		ms_str_addf(out, "%s never pass from an endpoint, and ", what);
 	else if (packet->ether_type)
-		ms_str_addf(out, "only IPv4, IPv6 and ARP pass from an endpoint, and ether type 0x%04x came from ",
-			    packet->ether_type);
+		ms_str_addf(
+			out,
+			"only IPv4, IPv6 and ARP pass from an endpoint, and ether type 0x%04x came from ",
+			packet->ether_type);
 	else
-		ms_str_add(out, "only IPv4, IPv6 and ARP pass from an endpoint, and something else came from ");
+		ms_str_add(
+			out,
+			"only IPv4, IPv6 and ARP pass from an endpoint, and something else came from ");
 	add_source(a, out);
 	if (what)
 		ms_str_add(out, " sent one");
@@ -175,10 +185,13 @@ void ms_event_sentence(const struct attribution *a, struct ms_str *out)
 	case MS_REASON_QUARANTINE:
 		return ms_str_add(out, "one of the two ends is in quarantine");
 	case MS_REASON_INVALID:
-		return ms_str_add(out, "it belongs to no connection that the kernel knows and opens none");
+		return ms_str_add(
+			out, "it belongs to no connection that the kernel knows and opens none");
 	case MS_REASON_BYPASS:
-		return ms_str_add(out, "the frame crossed its bridge without passing the policy: the bridge's "
-				       "netfilter flags are off");
+		return ms_str_add(
+			out,
+			"the frame crossed its bridge without passing the policy: the bridge's "
+			"netfilter flags are off");
 	default:
 		return add_unjudged(a, out);
 	}

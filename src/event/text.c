@@ -2,10 +2,11 @@
 /*
  * Text: an event for people.
  *
- *	12:03:04.123Z denied  dev/web (web-1 10.0.2.5) -> prod/orders-db (db-1 10.0.1.7) tcp/5432  fence  x3
- *	    add a crossing from dev/web to prod/orders-db for tcp/5432
+ *	12:03:04.123Z denied  dev/web (web-1 10.0.2.5) -> prod/orders-db (db-1 10.0.1.7) tcp/5432
+ *fence  x3 add a crossing from dev/web to prod/orders-db for tcp/5432
  *
- * Times are UTC. Every name is somebody else's and goes through ms_str_add_safe(): nobody forges a line.
+ * Times are UTC. Every name is somebody else's and goes through ms_str_add_safe(): nobody forges a
+ *line.
  */
 #include "microseg/event.h"
 
@@ -15,11 +16,11 @@
 
 #include "event/words.h"
 
-#define RED	"\033[31m"
-#define YELLOW	"\033[33m"
-#define BOLD	"\033[1m"
-#define DIM	"\033[2m"
-#define RESET	"\033[0m"
+#define RED "\033[31m"
+#define YELLOW "\033[33m"
+#define BOLD "\033[1m"
+#define DIM "\033[2m"
+#define RESET "\033[0m"
 #define TIME_AT 11 /* where the time of day starts in RFC 3339 */
 
 static void add_if(struct ms_str *out, bool color, const char *code)
@@ -31,8 +32,8 @@ static void add_if(struct ms_str *out, bool color, const char *code)
 /* A frame's own words (port, MAC) matter where the frame itself was at fault. */
 static bool is_about_frame(enum ms_reason reason)
 {
-	return reason == MS_REASON_SPOOF || reason == MS_REASON_UNKNOWN_PORT || reason == MS_REASON_ETHERTYPE ||
-	       reason == MS_REASON_BYPASS;
+	return reason == MS_REASON_SPOOF || reason == MS_REASON_UNKNOWN_PORT ||
+	       reason == MS_REASON_ETHERTYPE || reason == MS_REASON_BYPASS;
 }
 
 /* Appends @text to what stands in one pair of brackets. */
@@ -42,7 +43,8 @@ static void add_detail(struct ms_str *out, size_t *n, const char *text)
 	ms_str_add_safe(out, text);
 }
 
-/* "prod/db (db-1 10.0.1.7)"; "10.0.1.7" where nobody is known; "on veth12" where that is all or the point. */
+/* "prod/db (db-1 10.0.1.7)"; "10.0.1.7" where nobody is known; "on veth12" where that is all or the
+ * point. */
 static void add_end(struct ms_str *out, const struct ms_event_end *end, bool frame)
 {
 	char ip[MS_ADDR_TEXT_SIZE] = "", mac[MS_MAC_TEXT_SIZE] = "";
@@ -69,7 +71,8 @@ static void add_end(struct ms_str *out, const struct ms_event_end *end, bool fra
 		ms_str_add_char(out, ')');
 }
 
-/* As a policy would write it: "tcp/5432", "icmp/8", "proto/47"; a frame that is not IP by its ether type. */
+/* As a policy would write it: "tcp/5432", "icmp/8", "proto/47"; a frame that is not IP by its ether
+ * type. */
 static void add_what(struct ms_str *out, const struct ms_event *event)
 {
 	const char *name = ms_proto_name(event->proto);
@@ -95,7 +98,8 @@ static void add_nearest(struct ms_str *out, const struct ms_event *event, bool c
 	ms_str_add(out, "    ");
 	if (event->policy_file[0]) {
 		ms_str_add_safe(out, event->policy_file);
-		ms_str_addf(out, ":%" PRIu32 "%s", event->policy_line, event->nearest[0] ? ": " : "");
+		ms_str_addf(out, ":%" PRIu32 "%s", event->policy_line,
+			    event->nearest[0] ? ": " : "");
 	}
 	ms_str_add_safe(out, event->nearest);
 	add_if(out, color, RESET);

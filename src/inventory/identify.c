@@ -2,9 +2,10 @@
 /*
  * Identify: who an endpoint is under a policy (SPEC section 4).
  *
- * Environment and service are found separately, each by label, else by `match`. Whatever is contradictory ends in
- * "unidentified" with a sentence that says which two things contradict each other: nothing here ever guesses, because
- * a wrong identity is a grant to a stranger, and an endpoint without one is closed.
+ * Environment and service are found separately, each by label, else by `match`. Whatever is
+ * contradictory ends in "unidentified" with a sentence that says which two things contradict each
+ * other: nothing here ever guesses, because a wrong identity is a grant to a stranger, and an
+ * endpoint without one is closed.
  */
 #include "microseg/inventory.h"
 
@@ -19,10 +20,12 @@
 struct identify {
 	struct ms_arena *arena;
 	const struct ms_policy *policy;
-	MS_VEC(const struct ms_service *) matching; /* the services that have a match; the others are never asked */
+	MS_VEC(const struct ms_service *)
+	matching; /* the services that have a match; the others are never asked */
 };
 
-/* What one road (label or match) or both together found. With `why` set nothing counts: it is contradictory. */
+/* What one road (label or match) or both together found. With `why` set nothing counts: it is
+ * contradictory. */
 struct finding {
 	const char *name; /* NULL: nothing found */
 	const char *why;
@@ -34,8 +37,10 @@ struct who {
 	const char *why;
 };
 
-/* Without memory for the sentence the endpoint is still unidentified; ms_inventory_identify() then fails anyway. */
-#define because(id, ...) ((struct finding){.why = ms_arena_printf((id)->arena, __VA_ARGS__) ?: "out of memory"})
+/* Without memory for the sentence the endpoint is still unidentified; ms_inventory_identify() then
+ * fails anyway. */
+#define because(id, ...)                                                                           \
+	((struct finding){.why = ms_arena_printf((id)->arena, __VA_ARGS__) ?: "out of memory"})
 
 /* "prod (environments.yaml:9)" */
 static const char *named_at(const struct identify *id, const char *name, const struct ms_origin *at)
@@ -48,7 +53,7 @@ static const char *key_text(const struct identify *id, const struct ms_label_key
 {
 	const char *text = NULL;
 
-	ms_vec_each(const char *, label, &key->labels)
+	ms_vec_each (const char *, label, &key->labels)
 		text = text ? ms_arena_printf(id->arena, "%s+%s", text, *label) : *label;
 	return text;
 }
@@ -59,7 +64,7 @@ static const char *key_value(const struct identify *id, const struct ms_label_ke
 {
 	const char *joined = NULL;
 
-	ms_vec_each(const char *, label, &key->labels) {
+	ms_vec_each (const char *, label, &key->labels) {
 		const char *value = ms_workload_label(workload, *label);
 
 		if (!value)
@@ -72,8 +77,9 @@ static const char *key_value(const struct identify *id, const struct ms_label_ke
 }
 
 /* The first key whose labels are all present, with the value they give. */
-static const struct ms_label_key *first_key(const struct identify *id, const struct ms_label_key *keys,
-					    size_t n_keys, const struct ms_workload *workload,
+static const struct ms_label_key *first_key(const struct identify *id,
+					    const struct ms_label_key *keys, size_t n_keys,
+					    const struct ms_workload *workload,
 					    const char **ret_value)
 {
 	for (size_t i = 0; i < n_keys; i++) {
@@ -88,7 +94,8 @@ static const struct ms_label_key *first_key(const struct identify *id, const str
 }
 
 /* "label io.microseg.env is missing", or "none of the labels a, b+c is there". */
-static const char *missing_text(const struct identify *id, const struct ms_label_key *keys, size_t n_keys)
+static const char *missing_text(const struct identify *id, const struct ms_label_key *keys,
+				size_t n_keys)
 {
 	const char *list = NULL;
 
@@ -97,22 +104,23 @@ static const char *missing_text(const struct identify *id, const struct ms_label
 
 		list = list ? ms_arena_printf(id->arena, "%s or %s", list, text) : text;
 	}
-	return ms_arena_printf(id->arena, "label %s is missing", list ? list : "(none is configured)");
+	return ms_arena_printf(id->arena, "label %s is missing",
+			       list ? list : "(none is configured)");
 }
 
 static struct finding env_by_label(const struct identify *id, const struct ms_workload *workload,
 				   const char **ret_key)
 {
 	const char *value = NULL;
-	const struct ms_label_key *key = first_key(id, id->policy->env_labels.items,
-						   id->policy->env_labels.n_items, workload, &value);
+	const struct ms_label_key *key = first_key(
+		id, id->policy->env_labels.items, id->policy->env_labels.n_items, workload, &value);
 
 	if (!key)
 		return (struct finding){0};
 	*ret_key = key_text(id, key);
 	if (!ms_policy_env(id->policy, value))
-		return because(id, "label %s says '" SHOWN "', and %s declares no such environment", *ret_key,
-			       value,
+		return because(id, "label %s says '" SHOWN "', and %s declares no such environment",
+			       *ret_key, value,
 			       id->policy->environments_at.file ? id->policy->environments_at.file
 								: "the policy");
 	return (struct finding){.name = ms_policy_env(id->policy, value)->name};
@@ -123,7 +131,7 @@ static struct finding env_by_match(const struct identify *id, const struct ms_en
 {
 	const struct ms_env *found = NULL;
 
-	ms_vec_each(const struct ms_env, env, &id->policy->envs) {
+	ms_vec_each (const struct ms_env, env, &id->policy->envs) {
 		if (!ms_match_fits(&env->match, endpoint, workload))
 			continue;
 		if (found)
@@ -155,17 +163,20 @@ static struct finding find_env(const struct identify *id, const struct ms_endpoi
 			       named_at(id, other->name, &other->match.at));
 	}
 	if (env->match.present && !match.name)
-		return because(id, "label %s says %s, and %s takes only what its match fits: this it does not", key,
-			       env->name, named_at(id, env->name, &env->match.at));
+		return because(
+			id,
+			"label %s says %s, and %s takes only what its match fits: this it does not",
+			key, env->name, named_at(id, env->name, &env->match.at));
 	return label;
 }
 
-static struct finding service_by_label(const struct identify *id, const struct ms_workload *workload,
-				       const char **ret_key)
+static struct finding service_by_label(const struct identify *id,
+				       const struct ms_workload *workload, const char **ret_key)
 {
 	const char *value = NULL;
-	const struct ms_label_key *key = first_key(id, id->policy->service_labels.items,
-						   id->policy->service_labels.n_items, workload, &value);
+	const struct ms_label_key *key =
+		first_key(id, id->policy->service_labels.items, id->policy->service_labels.n_items,
+			  workload, &value);
 
 	if (!key)
 		return (struct finding){0};
@@ -178,7 +189,8 @@ static struct finding service_by_label(const struct identify *id, const struct m
 	return (struct finding){.name = value};
 }
 
-static struct finding service_by_match(const struct identify *id, const struct ms_endpoint *endpoint,
+static struct finding service_by_match(const struct identify *id,
+				       const struct ms_endpoint *endpoint,
 				       const struct ms_workload *workload, const char *env)
 {
 	const struct ms_service *found = NULL;
@@ -186,7 +198,8 @@ static struct finding service_by_match(const struct identify *id, const struct m
 	for (size_t i = 0; i < id->matching.n_items; i++) {
 		const struct ms_service *service = id->matching.items[i];
 
-		if (strcmp(service->env, env) != 0 || !ms_match_fits(&service->match, endpoint, workload))
+		if (strcmp(service->env, env) != 0 ||
+		    !ms_match_fits(&service->match, endpoint, workload))
 			continue;
 		if (found)
 			return because(id, "the match of two services fits it: %s and %s",
@@ -197,13 +210,15 @@ static struct finding service_by_match(const struct identify *id, const struct m
 	return (struct finding){.name = found ? found->name : NULL};
 }
 
-/* A label may name any service: unlike an environment's, a service's match is only there for what has no label. */
+/* A label may name any service: unlike an environment's, a service's match is only there for what
+ * has no label. */
 static struct finding find_service(const struct identify *id, const struct ms_endpoint *endpoint,
 				   const struct ms_workload *workload, const char *env)
 {
 	const char *key = NULL;
 	struct finding label = service_by_label(id, workload, &key);
-	struct finding match = env ? service_by_match(id, endpoint, workload, env) : (struct finding){0};
+	struct finding match =
+		env ? service_by_match(id, endpoint, workload, env) : (struct finding){0};
 
 	if (label.why || !label.name)
 		return label.why ? label : match;
@@ -212,15 +227,15 @@ static struct finding find_service(const struct identify *id, const struct ms_en
 	if (match.name && strcmp(match.name, label.name) != 0) {
 		const struct ms_service *other = ms_policy_service(id->policy, env, match.name);
 
-		return because(id, "label %s says '" SHOWN "', and the match of %s fits it", key, label.name,
-			       named_at(id, other->identity, &other->match.at));
+		return because(id, "label %s says '" SHOWN "', and the match of %s fits it", key,
+			       label.name, named_at(id, other->identity, &other->match.at));
 	}
 	return label;
 }
 
 static bool policy_matches_envs(const struct ms_policy *policy)
 {
-	ms_vec_each(const struct ms_env, env, &policy->envs)
+	ms_vec_each (const struct ms_env, env, &policy->envs)
 		if (env->match.present)
 			return true;
 	return false;
@@ -228,7 +243,7 @@ static bool policy_matches_envs(const struct ms_policy *policy)
 
 static bool policy_matches_services(const struct ms_policy *policy, const char *env)
 {
-	ms_vec_each(const struct ms_service, service, &policy->services)
+	ms_vec_each (const struct ms_service, service, &policy->services)
 		if (service->match.present && strcmp(service->env, env) == 0)
 			return true;
 	return false;
@@ -241,13 +256,16 @@ static const char *missing_why(const struct identify *id, const struct who *who)
 	const char *env = NULL, *service = NULL;
 
 	if (!who->env)
-		env = ms_arena_printf(id->arena, "%s%s",
-				      missing_text(id, policy->env_labels.items, policy->env_labels.n_items),
-				      policy_matches_envs(policy) ? " and no environment's match fits" : "");
+		env = ms_arena_printf(
+			id->arena, "%s%s",
+			missing_text(id, policy->env_labels.items, policy->env_labels.n_items),
+			policy_matches_envs(policy) ? " and no environment's match fits" : "");
 	if (!who->service)
-		service = missing_text(id, policy->service_labels.items, policy->service_labels.n_items);
+		service = missing_text(id, policy->service_labels.items,
+				       policy->service_labels.n_items);
 	if (service && who->env && policy_matches_services(policy, who->env))
-		service = ms_arena_printf(id->arena, "%s and no service's match in %s fits", service, who->env);
+		service = ms_arena_printf(id->arena, "%s and no service's match in %s fits",
+					  service, who->env);
 	if (env && service)
 		return ms_arena_printf(id->arena, "%s; %s", env, service);
 	return env ? env : service;
@@ -268,14 +286,17 @@ static struct who identify_workload(const struct identify *id, const struct ms_e
 
 static const char *who_text(const struct identify *id, const struct who *who)
 {
-	return ms_arena_printf(id->arena, "%s/%.80s", who->env ? who->env : "?", who->service ? who->service : "?");
+	return ms_arena_printf(id->arena, "%s/%.80s", who->env ? who->env : "?",
+			       who->service ? who->service : "?");
 }
 
-static const char *conflict_text(const struct identify *id, const struct ms_workload *a, const struct who *who_a,
-				 const struct ms_workload *b, const struct who *who_b)
+static const char *conflict_text(const struct identify *id, const struct ms_workload *a,
+				 const struct who *who_a, const struct ms_workload *b,
+				 const struct who *who_b)
 {
-	return ms_arena_printf(id->arena, SHOWN " is %s and " SHOWN " is %s, in one network namespace", a->name,
-			       who_text(id, who_a), b->name, who_text(id, who_b));
+	return ms_arena_printf(id->arena,
+			       SHOWN " is %s and " SHOWN " is %s, in one network namespace",
+			       a->name, who_text(id, who_a), b->name, who_text(id, who_b));
 }
 
 static bool texts_differ(const char *a, const char *b)
@@ -284,15 +305,16 @@ static bool texts_differ(const char *a, const char *b)
 }
 
 /*
- * Containers that share a namespace are one endpoint. One of them must have a whole identity, and what the others say
- * must agree with it; a helper that says nothing (a sandbox, a debug shell) changes nothing.
+ * Containers that share a namespace are one endpoint. One of them must have a whole identity, and
+ * what the others say must agree with it; a helper that says nothing (a sandbox, a debug shell)
+ * changes nothing.
  */
 static struct who identify_workloads(const struct identify *id, const struct ms_endpoint *endpoint)
 {
 	const struct ms_workload *best_of = NULL;
 	struct who best = {0};
 
-	ms_vec_each(const struct ms_workload, workload, &endpoint->workloads) {
+	ms_vec_each (const struct ms_workload, workload, &endpoint->workloads) {
 		struct who who = identify_workload(id, endpoint, workload);
 
 		if (who.why && endpoint->workloads.n_items > 1)
@@ -304,11 +326,12 @@ static struct who identify_workloads(const struct identify *id, const struct ms_
 			best_of = workload;
 		}
 	}
-	ms_vec_each(const struct ms_workload, workload, &endpoint->workloads) {
+	ms_vec_each (const struct ms_workload, workload, &endpoint->workloads) {
 		struct who who = identify_workload(id, endpoint, workload);
 
 		if (texts_differ(best.env, who.env) || texts_differ(best.service, who.service))
-			return (struct who){.why = conflict_text(id, best_of, &best, workload, &who)};
+			return (struct who){
+				.why = conflict_text(id, best_of, &best, workload, &who)};
 	}
 	return best;
 }
@@ -316,7 +339,8 @@ static struct who identify_workloads(const struct identify *id, const struct ms_
 static struct who identify_endpoint(const struct identify *id, const struct ms_endpoint *endpoint)
 {
 	/* A port without a container: its interface, network or addresses may still match. */
-	const struct ms_workload nobody = {.name = endpoint->name, .id = "", .runtime = "", .image = ""};
+	const struct ms_workload nobody = {
+		.name = endpoint->name, .id = "", .runtime = "", .image = ""};
 	struct who who = endpoint->workloads.n_items ? identify_workloads(id, endpoint)
 						     : identify_workload(id, endpoint, &nobody);
 
@@ -349,11 +373,13 @@ static int say_held_twice(struct ms_arena *arena, const struct holder *a, const 
 
 	ms_addr_format(a->addr, addr);
 	if (!a->endpoint->why)
-		a->endpoint->why = ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s", addr,
-						   b->endpoint->name, b->endpoint->interface);
+		a->endpoint->why =
+			ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s",
+					addr, b->endpoint->name, b->endpoint->interface);
 	if (!b->endpoint->why)
-		b->endpoint->why = ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s", addr,
-						   a->endpoint->name, a->endpoint->interface);
+		b->endpoint->why =
+			ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s",
+					addr, a->endpoint->name, a->endpoint->interface);
 	return a->endpoint->why && b->endpoint->why ? 0 : -ENOMEM;
 }
 
@@ -373,14 +399,16 @@ static int find_shared_addresses(struct ms_inventory *inventory)
 	MS_VEC(struct holder) holders = {0};
 	int r = 0;
 
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
-		ms_vec_each(struct ms_addr, addr, &endpoint->addrs)
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
+		ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
 			if (r == 0 && identifies(addr))
 				r = ms_vec_push(&holders, (struct holder){addr, endpoint});
 	ms_vec_sort(&holders, compare_holders);
 	for (size_t i = 0; r == 0 && i < holders.n_items; i++) {
-		if (i + 1 < holders.n_items && compare_holders(&holders.items[i], &holders.items[i + 1]) == 0)
-			r = say_held_twice(inventory->arena, &holders.items[i], &holders.items[i + 1]);
+		if (i + 1 < holders.n_items &&
+		    compare_holders(&holders.items[i], &holders.items[i + 1]) == 0)
+			r = say_held_twice(inventory->arena, &holders.items[i],
+					   &holders.items[i + 1]);
 		if (r == 0 && ms_inventory_is_host(inventory, holders.items[i].addr))
 			r = say_held_by_host(inventory->arena, &holders.items[i]);
 	}
@@ -391,7 +419,8 @@ static int find_shared_addresses(struct ms_inventory *inventory)
 static int settle(struct ms_arena *arena, struct ms_endpoint *endpoint, const struct who *who)
 {
 	if (who->why || !who->env || !who->service) {
-		endpoint->state = endpoint->pending ? MS_ENDPOINT_PENDING : MS_ENDPOINT_UNIDENTIFIED;
+		endpoint->state =
+			endpoint->pending ? MS_ENDPOINT_PENDING : MS_ENDPOINT_UNIDENTIFIED;
 		endpoint->identity = "unidentified";
 		endpoint->why = who->why;
 		return who->why ? 0 : -ENOMEM;
@@ -411,11 +440,11 @@ int ms_inventory_identify(struct ms_inventory *inventory, const struct ms_policy
 		if (policy->services.items[i].match.present &&
 		    ms_avec_push(id.arena, &id.matching, &policy->services.items[i]) < 0)
 			return -ENOMEM;
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
 		endpoint->env = endpoint->service = endpoint->identity = endpoint->why = NULL;
 	int r = find_shared_addresses(inventory);
 
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints) {
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
 		struct who who = {.why = endpoint->why};
 
 		if (endpoint->pending)

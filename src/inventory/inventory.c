@@ -2,19 +2,21 @@
 /*
  * Inventory: a snapshot of what runs on one node.
  *
- * Whoever makes a snapshot (discovery, a static file) fills in facts, calls ms_inventory_canonicalize() once and
- * then ms_inventory_identify() (identify.c). From there on it is only read, so it can be handed to the compiler, the
- * oracle and the event room at the same time. It owns one arena and borrows nothing from a policy.
+ * Whoever makes a snapshot (discovery, a static file) fills in facts, calls
+ * ms_inventory_canonicalize() once and then ms_inventory_identify() (identify.c). From there on it
+ * is only read, so it can be handed to the compiler, the oracle and the event room at the same
+ * time. It owns one arena and borrows nothing from a policy.
  *
- * Canonical means: two snapshots of the same facts are equal item by item, in whatever order events brought them.
+ * Canonical means: two snapshots of the same facts are equal item by item, in whatever order events
+ * brought them.
  */
 #include "microseg/inventory.h"
 
 #include <string.h>
 
 const char *const ms_default_patterns[] = {
-	"br-*",	   "cni*",   "docker0", "docker_gwbridge", "incusbr*", "lxcbr*",
-	"lxdbr*", "podman*", "vb-*",	"ve-*",		   "veth*",    NULL,
+	"br-*",	   "cni*", "docker0", "docker_gwbridge", "incusbr*", "lxcbr*", "lxdbr*",
+	"podman*", "vb-*", "ve-*",    "veth*",		 NULL,
 };
 
 const char *ms_endpoint_state_name(enum ms_endpoint_state state)
@@ -95,7 +97,8 @@ static int compare_addr_lists(const ms_addr_vec *a, const ms_addr_vec *b)
 	return (a->n_items > b->n_items) - (a->n_items < b->n_items);
 }
 
-/* Interface and name are unique on a node; the rest keeps static inventories, which may lack both, canonical. */
+/* Interface and name are unique on a node; the rest keeps static inventories, which may lack both,
+ * canonical. */
 static int compare_endpoints(const void *left, const void *right)
 {
 	const struct ms_endpoint *a = left, *b = right;
@@ -147,7 +150,7 @@ static void canonicalize_endpoint(struct ms_endpoint *endpoint)
 	fill_text(&endpoint->bridge);
 	fill_text(&endpoint->network);
 	sort_unique(&endpoint->addrs, compare_addrs);
-	ms_vec_each(struct ms_workload, workload, &endpoint->workloads) {
+	ms_vec_each (struct ms_workload, workload, &endpoint->workloads) {
 		fill_text(&workload->name);
 		fill_text(&workload->id);
 		fill_text(&workload->runtime);
@@ -169,11 +172,11 @@ void ms_inventory_canonicalize(struct ms_inventory *inventory)
 	sort_unique(&inventory->patterns, compare_texts);
 	ms_vec_sort(&inventory->uncovered, compare_uncovered);
 
-	ms_vec_each(struct ms_managed_link, link, &inventory->links)
+	ms_vec_each (struct ms_managed_link, link, &inventory->links)
 		sort_unique(&link->addrs, compare_addrs);
 	ms_vec_sort(&inventory->links, compare_links);
 
-	ms_vec_each(struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
 		canonicalize_endpoint(endpoint);
 	ms_vec_sort(&inventory->endpoints, compare_endpoints);
 }
@@ -184,11 +187,12 @@ static bool addrs_hold(const ms_addr_vec *addrs, const struct ms_addr *addr)
 	       bsearch(addr, addrs->items, addrs->n_items, sizeof(*addrs->items), compare_addrs);
 }
 
-const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *inventory, const struct ms_addr *addr)
+const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *inventory,
+					       const struct ms_addr *addr)
 {
 	const struct ms_endpoint *found = NULL;
 
-	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints) {
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints) {
 		if (!addrs_hold(&endpoint->addrs, addr))
 			continue;
 		if (found)
@@ -198,11 +202,12 @@ const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *invent
 	return found;
 }
 
-const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory, const char *interface)
+const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory,
+						    const char *interface)
 {
 	if (!*interface)
 		return NULL;
-	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
 		if (strcmp(endpoint->interface, interface) == 0)
 			return endpoint;
 	return NULL;
@@ -213,9 +218,10 @@ bool ms_inventory_is_host(const struct ms_inventory *inventory, const struct ms_
 	return addrs_hold(&inventory->hosts, addr);
 }
 
-const struct ms_managed_link *ms_inventory_link(const struct ms_inventory *inventory, const char *name)
+const struct ms_managed_link *ms_inventory_link(const struct ms_inventory *inventory,
+						const char *name)
 {
-	ms_vec_each(const struct ms_managed_link, link, &inventory->links)
+	ms_vec_each (const struct ms_managed_link, link, &inventory->links)
 		if (strcmp(link->name, name) == 0)
 			return link;
 	return NULL;

@@ -2,9 +2,10 @@
 /*
  * Load: a static inventory out of one YAML file, for CI, laptops and what-ifs.
  *
- * As strict as a policy: every mapping is read by a table of its keys, an unknown or missing one is an error with its
- * place, and all errors are reported. What a node would know and a file need not say is filled in: a bridge for a
- * network, the host's side of it, the patterns that make both managed.
+ * As strict as a policy: every mapping is read by a table of its keys, an unknown or missing one is
+ * an error with its place, and all errors are reported. What a node would know and a file need not
+ * say is filled in: a bridge for a network, the host's side of it, the patterns that make both
+ * managed.
  */
 #include "microseg/inventory.h"
 
@@ -47,7 +48,8 @@ struct key {
 #define error(load, at, code, hint, ...)                                                           \
 	ms_yaml_error((load)->file, (load)->diags, at, code, hint, __VA_ARGS__)
 
-static bool is_kind(struct load *load, const struct ms_yaml_node *node, enum ms_yaml_kind kind, const char *what)
+static bool is_kind(struct load *load, const struct ms_yaml_node *node, enum ms_yaml_kind kind,
+		    const char *what)
 {
 	static const char *const names[] = {
 		[MS_YAML_SCALAR] = "a text",
@@ -57,7 +59,8 @@ static bool is_kind(struct load *load, const struct ms_yaml_node *node, enum ms_
 
 	if (node->kind == kind)
 		return true;
-	error(load, &node->at, "wrong-type", NULL, "%s must be %s, not %s", what, names[kind], names[node->kind]);
+	error(load, &node->at, "wrong-type", NULL, "%s must be %s, not %s", what, names[kind],
+	      names[node->kind]);
 	return false;
 }
 
@@ -69,7 +72,8 @@ static const struct key *find_key(const struct key *keys, size_t n_keys, const c
 	return NULL;
 }
 
-static void unknown_key(struct load *load, const struct ms_yaml_node *key, const struct key *keys, size_t n_keys)
+static void unknown_key(struct load *load, const struct ms_yaml_node *key, const struct key *keys,
+			size_t n_keys)
 {
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
 	const char *names[KEYS_MAX];
@@ -85,12 +89,12 @@ static void unknown_key(struct load *load, const struct ms_yaml_node *key, const
 	error(load, &key->at, "unknown-key", hint.text, "unknown key '%s'", key->text);
 }
 
-static void read_mapping(struct load *load, const struct ms_yaml_node *node, const char *what, const struct key *keys,
-			 size_t n_keys, void *into)
+static void read_mapping(struct load *load, const struct ms_yaml_node *node, const char *what,
+			 const struct key *keys, size_t n_keys, void *into)
 {
 	if (!is_kind(load, node, MS_YAML_MAPPING, what))
 		return;
-	ms_vec_each(const struct ms_yaml_entry, entry, &node->entries) {
+	ms_vec_each (const struct ms_yaml_entry, entry, &node->entries) {
 		const struct key *key = find_key(keys, n_keys, entry->key->text);
 
 		if (key)
@@ -100,7 +104,8 @@ static void read_mapping(struct load *load, const struct ms_yaml_node *node, con
 	}
 	for (size_t i = 0; i < n_keys; i++)
 		if (keys[i].required && !ms_yaml_get(node, keys[i].name))
-			error(load, &node->at, "missing-key", NULL, "%s lacks the key '%s'", what, keys[i].name);
+			error(load, &node->at, "missing-key", NULL, "%s lacks the key '%s'", what,
+			      keys[i].name);
 }
 
 #define READ_MAPPING(load, node, what, keys, into)                                                 \
@@ -110,27 +115,33 @@ static void read_mapping(struct load *load, const struct ms_yaml_node *node, con
 	})
 
 /* Texts live in the tree, and the tree in the inventory's arena. */
-static void read_text(struct load *load, const struct ms_yaml_node *value, const char **into, const char *what)
+static void read_text(struct load *load, const struct ms_yaml_node *value, const char **into,
+		      const char *what)
 {
 	if (is_kind(load, value, MS_YAML_SCALAR, what))
 		*into = value->text;
 }
 
-static bool parse_addr(struct load *load, const struct ms_yaml_node *node, const char *text, struct ms_addr *ret_addr)
+static bool parse_addr(struct load *load, const struct ms_yaml_node *node, const char *text,
+		       struct ms_addr *ret_addr)
 {
 	if (ms_addr_parse(text, ret_addr) < 0) {
-		error(load, &node->at, "bad-address", "an IPv4 or IPv6 address, e.g. 10.0.0.5 or \"fd00::5\"",
+		error(load, &node->at, "bad-address",
+		      "an IPv4 or IPv6 address, e.g. 10.0.0.5 or \"fd00::5\"",
 		      "'%s' is not an address", node->text);
 		return false;
 	}
-	if (ms_addr_is_multicast(ret_addr) || ms_addr_is_loopback(ret_addr) || ms_addr_is_unspecified(ret_addr)) {
-		error(load, &node->at, "bad-address", NULL, "'%s' cannot be the address of an interface", text);
+	if (ms_addr_is_multicast(ret_addr) || ms_addr_is_loopback(ret_addr) ||
+	    ms_addr_is_unspecified(ret_addr)) {
+		error(load, &node->at, "bad-address", NULL,
+		      "'%s' cannot be the address of an interface", text);
 		return false;
 	}
 	return true;
 }
 
-static void read_addrs(struct load *load, const struct ms_yaml_node *value, ms_addr_vec *into, const char *what)
+static void read_addrs(struct load *load, const struct ms_yaml_node *value, ms_addr_vec *into,
+		       const char *what)
 {
 	if (!is_kind(load, value, MS_YAML_SEQUENCE, what))
 		return;
@@ -138,22 +149,27 @@ static void read_addrs(struct load *load, const struct ms_yaml_node *value, ms_a
 		const struct ms_yaml_node *item = value->items.items[i];
 		struct ms_addr addr;
 
-		if (is_kind(load, item, MS_YAML_SCALAR, "an address") && parse_addr(load, item, item->text, &addr))
+		if (is_kind(load, item, MS_YAML_SCALAR, "an address") &&
+		    parse_addr(load, item, item->text, &addr))
 			push(load, into, addr);
 	}
 }
 
-/* The kernel's rule for interface names (dev_valid_name), and no '*' or quote that would mean something to nft. */
+/* The kernel's rule for interface names (dev_valid_name), and no '*' or quote that would mean
+ * something to nft. */
 static bool is_interface_name(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len > 0 && len < MS_IFNAME_SIZE && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-	       strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@#=,~") == len;
+	return len > 0 && len < MS_IFNAME_SIZE && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0 &&
+	       strspn(name,
+		      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@#=,~") ==
+		       len;
 }
 
-static void read_interface_name(struct load *load, const struct ms_yaml_node *value, const char **into,
-				const char *what)
+static void read_interface_name(struct load *load, const struct ms_yaml_node *value,
+				const char **into, const char *what)
 {
 	const char *name = NULL;
 
@@ -193,17 +209,20 @@ static void workload_labels(struct load *load, const struct ms_yaml_node *value,
 
 	if (!is_kind(load, value, MS_YAML_MAPPING, "labels"))
 		return;
-	ms_vec_each(const struct ms_yaml_entry, entry, &value->entries)
+	ms_vec_each (const struct ms_yaml_entry, entry, &value->entries)
 		if (is_kind(load, entry->value, MS_YAML_SCALAR, "the value of a label"))
-			push(load, &workload->labels, (struct ms_label){entry->key->text, entry->value->text});
+			push(load, &workload->labels,
+			     (struct ms_label){entry->key->text, entry->value->text});
 }
 
 static const struct key workload_keys[] = {
-	{"name", true, workload_name},	      {"id", false, workload_id},	  {"image", false, workload_image},
-	{"runtime", false, workload_runtime}, {"labels", false, workload_labels},
+	{"name", true, workload_name},	    {"id", false, workload_id},
+	{"image", false, workload_image},   {"runtime", false, workload_runtime},
+	{"labels", false, workload_labels},
 };
 
-static const struct ms_workload static_workload = {.name = "", .id = "", .image = "", .runtime = "static"};
+static const struct ms_workload static_workload = {
+	.name = "", .id = "", .image = "", .runtime = "static"};
 
 /* Endpoints. `first` is the container that the endpoint's own keys describe. */
 struct endpoint_draft {
@@ -238,12 +257,14 @@ static void endpoint_labels(struct load *load, const struct ms_yaml_node *value,
 
 static void endpoint_interface(struct load *load, const struct ms_yaml_node *value, void *into)
 {
-	read_interface_name(load, value, &((struct endpoint_draft *)into)->endpoint.interface, "interface");
+	read_interface_name(load, value, &((struct endpoint_draft *)into)->endpoint.interface,
+			    "interface");
 }
 
 static void endpoint_bridge(struct load *load, const struct ms_yaml_node *value, void *into)
 {
-	read_interface_name(load, value, &((struct endpoint_draft *)into)->endpoint.bridge, "bridge");
+	read_interface_name(load, value, &((struct endpoint_draft *)into)->endpoint.bridge,
+			    "bridge");
 }
 
 static void endpoint_network(struct load *load, const struct ms_yaml_node *value, void *into)
@@ -257,7 +278,8 @@ static bool read_mac(struct load *load, const struct ms_yaml_node *value, struct
 		return false;
 	if (ms_mac_parse(value->text, into) == 0)
 		return true;
-	error(load, &value->at, "bad-mac", "e.g. \"02:42:0a:00:00:05\"", "'%s' is not a MAC address", value->text);
+	error(load, &value->at, "bad-mac", "e.g. \"02:42:0a:00:00:05\"",
+	      "'%s' is not a MAC address", value->text);
 	return false;
 }
 
@@ -286,15 +308,21 @@ static void endpoint_workloads(struct load *load, const struct ms_yaml_node *val
 }
 
 static const struct key endpoint_keys[] = {
-	{"name", true, endpoint_name},		  {"interface", false, endpoint_interface},
-	{"bridge", false, endpoint_bridge},	  {"network", false, endpoint_network},
-	{"mac", false, endpoint_mac},		  {"addresses", true, endpoint_addresses},
-	{"id", false, endpoint_id},		  {"image", false, endpoint_image},
-	{"runtime", false, endpoint_runtime},	  {"labels", false, endpoint_labels},
+	{"name", true, endpoint_name},
+	{"interface", false, endpoint_interface},
+	{"bridge", false, endpoint_bridge},
+	{"network", false, endpoint_network},
+	{"mac", false, endpoint_mac},
+	{"addresses", true, endpoint_addresses},
+	{"id", false, endpoint_id},
+	{"image", false, endpoint_image},
+	{"runtime", false, endpoint_runtime},
+	{"labels", false, endpoint_labels},
 	{"workloads", false, endpoint_workloads},
 };
 
-/* "br-" and twelve digits made of the network's name, as Docker's own bridges look, where the name itself is none. */
+/* "br-" and twelve digits made of the network's name, as Docker's own bridges look, where the name
+ * itself is none. */
 static const char *bridge_of_network(struct load *load, const char *network)
 {
 	uint64_t hash = 14695981039346656037u; /* FNV-1a */
@@ -342,12 +370,13 @@ static void check_interfaces(struct load *load)
 {
 	ms_vec_sort(&load->interfaces, compare_uses);
 	for (size_t i = 1; i < load->interfaces.n_items; i++) {
-		const struct interface_use *first = &load->interfaces.items[i - 1], *again = first + 1;
+		const struct interface_use *first = &load->interfaces.items[i - 1],
+					   *again = first + 1;
 
 		if (strcmp(first->interface, again->interface) == 0)
 			error(load, &again->at, "duplicate-interface", NULL,
-			      "endpoint '%s' has interface %s, as '%s' has", again->endpoint, again->interface,
-			      first->endpoint);
+			      "endpoint '%s' has interface %s, as '%s' has", again->endpoint,
+			      again->interface, first->endpoint);
 	}
 }
 
@@ -371,7 +400,8 @@ static void bridge_addresses(struct load *load, const struct ms_yaml_node *value
 
 		if (!is_kind(load, item, MS_YAML_SCALAR, "an address"))
 			continue;
-		const char *bare = ms_arena_strndup(load->inventory->arena, item->text, strcspn(item->text, "/"));
+		const char *bare = ms_arena_strndup(load->inventory->arena, item->text,
+						    strcspn(item->text, "/"));
 		if (!bare)
 			load->out_of_memory = true;
 		else if (parse_addr(load, item, bare, &addr))
@@ -392,8 +422,9 @@ static void read_bridge(struct load *load, const struct ms_yaml_node *node)
 	if (!*link.name)
 		return;
 	if (ms_inventory_link(load->inventory, link.name))
-		error(load, &node->at, "duplicate-bridge", NULL, "bridge '%s' stands twice", link.name);
-	ms_vec_each(const struct ms_addr, addr, &link.addrs)
+		error(load, &node->at, "duplicate-bridge", NULL, "bridge '%s' stands twice",
+		      link.name);
+	ms_vec_each (const struct ms_addr, addr, &link.addrs)
 		push(load, &load->inventory->hosts, *addr);
 	push(load, &load->inventory->links, link);
 }
@@ -403,15 +434,18 @@ static void read_bridge(struct load *load, const struct ms_yaml_node *node)
 static void document_version(struct load *load, const struct ms_yaml_node *value, void *into)
 {
 	(void)into;
-	if (is_kind(load, value, MS_YAML_SCALAR, "apiVersion") && strcmp(value->text, "microseg/v1") != 0)
-		error(load, &value->at, "bad-version", "expected microseg/v1", "unknown apiVersion '%s'", value->text);
+	if (is_kind(load, value, MS_YAML_SCALAR, "apiVersion") &&
+	    strcmp(value->text, "microseg/v1") != 0)
+		error(load, &value->at, "bad-version", "expected microseg/v1",
+		      "unknown apiVersion '%s'", value->text);
 }
 
 static void document_kind(struct load *load, const struct ms_yaml_node *value, void *into)
 {
 	(void)into;
 	if (is_kind(load, value, MS_YAML_SCALAR, "kind") && strcmp(value->text, "Inventory") != 0)
-		error(load, &value->at, "bad-kind", "expected Inventory", "'%s' is not an inventory", value->text);
+		error(load, &value->at, "bad-kind", "expected Inventory",
+		      "'%s' is not an inventory", value->text);
 }
 
 static void document_node(struct load *load, const struct ms_yaml_node *value, void *into)
@@ -424,7 +458,8 @@ static void document_hosts(struct load *load, const struct ms_yaml_node *value, 
 	read_addrs(load, value, &((struct ms_inventory *)into)->hosts, "hosts");
 }
 
-/* What only a node knows: written by ms_inventory_print(), so that a live node's inventory loses nothing on its way. */
+/* What only a node knows: written by ms_inventory_print(), so that a live node's inventory loses
+ * nothing on its way. */
 
 static void document_host_macs(struct load *load, const struct ms_yaml_node *value, void *into)
 {
@@ -438,7 +473,8 @@ static void document_host_macs(struct load *load, const struct ms_yaml_node *val
 	}
 }
 
-static void read_texts(struct load *load, const struct ms_yaml_node *value, ms_text_vec *into, const char *what)
+static void read_texts(struct load *load, const struct ms_yaml_node *value, ms_text_vec *into,
+		       const char *what)
 {
 	if (!is_kind(load, value, MS_YAML_SEQUENCE, what))
 		return;
@@ -479,10 +515,10 @@ static void document_endpoints(struct load *load, const struct ms_yaml_node *val
 }
 
 static const struct key document_keys[] = {
-	{"apiVersion", true, document_version}, {"kind", true, document_kind},
-	{"node", false, document_node},		{"hosts", false, document_hosts},
-	{"bridges", false, document_bridges},	{"endpoints", true, document_endpoints},
-	{"patterns", false, document_patterns}, {"skipped", false, document_skipped},
+	{"apiVersion", true, document_version},	  {"kind", true, document_kind},
+	{"node", false, document_node},		  {"hosts", false, document_hosts},
+	{"bridges", false, document_bridges},	  {"endpoints", true, document_endpoints},
+	{"patterns", false, document_patterns},	  {"skipped", false, document_skipped},
 	{"host_macs", false, document_host_macs},
 };
 
@@ -493,12 +529,13 @@ static void add_implied_link(struct load *load, const struct ms_endpoint *endpoi
 	const char *name = port ? endpoint->bridge : endpoint->interface;
 
 	if (*name && !ms_inventory_link(load->inventory, name))
-		push(load, &load->inventory->links, (struct ms_managed_link){.name = name, .bridge = port});
+		push(load, &load->inventory->links,
+		     (struct ms_managed_link){.name = name, .bridge = port});
 }
 
 static void add_pattern_for(struct load *load, const char *name)
 {
-	ms_vec_each(const char *, pattern, &load->inventory->patterns)
+	ms_vec_each (const char *, pattern, &load->inventory->patterns)
 		if (ms_glob_match(*pattern, name))
 			return;
 	if (*name)
@@ -511,13 +548,13 @@ static void complete(struct load *load)
 
 	for (size_t i = 0; ms_default_patterns[i] && !given; i++)
 		push(load, &load->inventory->patterns, ms_default_patterns[i]);
-	ms_vec_each(const struct ms_endpoint, endpoint, &load->inventory->endpoints) {
+	ms_vec_each (const struct ms_endpoint, endpoint, &load->inventory->endpoints) {
 		if (load->out_of_memory)
 			return;
 		add_implied_link(load, endpoint);
 		add_pattern_for(load, endpoint->interface);
 	}
-	ms_vec_each(const struct ms_managed_link, link, &load->inventory->links)
+	ms_vec_each (const struct ms_managed_link, link, &load->inventory->links)
 		add_pattern_for(load, link->name);
 	ms_inventory_canonicalize(load->inventory);
 }
@@ -530,14 +567,16 @@ static int read_documents(struct load *load, const struct ms_yaml_file *yaml)
 		error(load, &start, "no-document", NULL, "there is no Inventory document");
 		return -EINVAL;
 	}
-	READ_MAPPING(load, yaml->documents.items[0], "an Inventory document", document_keys, load->inventory);
+	READ_MAPPING(load, yaml->documents.items[0], "an Inventory document", document_keys,
+		     load->inventory);
 	if (yaml->documents.n_items > 1)
 		error(load, &yaml->documents.items[1]->at, "second-document", NULL,
 		      "a second document: an inventory file holds one node");
 	return load->diags->n_errors ? -EINVAL : 0;
 }
 
-int ms_inventory_load(const struct ms_policy_file *file, struct ms_diags *diags, struct ms_inventory **ret_inventory)
+int ms_inventory_load(const struct ms_policy_file *file, struct ms_diags *diags,
+		      struct ms_inventory **ret_inventory)
 {
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = ms_inventory_new();
 	struct load load = {.file = file, .diags = diags, .inventory = inventory};

@@ -5,7 +5,7 @@
 
 const char *ms_workload_label(const struct ms_workload *workload, const char *name)
 {
-	ms_vec_each(const struct ms_label, label, &workload->labels)
+	ms_vec_each (const struct ms_label, label, &workload->labels)
 		if (strcmp(label->name, name) == 0)
 			return label->value;
 	return NULL;
@@ -13,7 +13,7 @@ const char *ms_workload_label(const struct ms_workload *workload, const char *na
 
 static bool glob_fits(const ms_text_vec *patterns, const char *text)
 {
-	ms_vec_each(const char *, pattern, patterns)
+	ms_vec_each (const char *, pattern, patterns)
 		if (ms_glob_match(*pattern, text))
 			return true;
 	return false;
@@ -21,8 +21,8 @@ static bool glob_fits(const ms_text_vec *patterns, const char *text)
 
 static bool address_fits(const ms_prefix_vec *prefixes, const ms_addr_vec *addrs)
 {
-	ms_vec_each(const struct ms_prefix, prefix, prefixes)
-		ms_vec_each(const struct ms_addr, addr, addrs)
+	ms_vec_each (const struct ms_prefix, prefix, prefixes)
+		ms_vec_each (const struct ms_addr, addr, addrs)
 			if (ms_prefix_contains(prefix, addr))
 				return true;
 	return false;
@@ -30,7 +30,7 @@ static bool address_fits(const ms_prefix_vec *prefixes, const ms_addr_vec *addrs
 
 static bool labels_fit(const struct ms_match *match, const struct ms_workload *workload)
 {
-	ms_vec_each(const struct ms_label_match, wanted, &match->labels) {
+	ms_vec_each (const struct ms_label_match, wanted, &match->labels) {
 		const char *value = ms_workload_label(workload, wanted->label);
 
 		if (!value || !glob_fits(&wanted->values, value))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Match: does a `match` of a policy fit an endpoint? Every key that is set must fit, any entry of a key suffices.
+ * Match: does a `match` of a policy fit an endpoint? Every key that is set must fit, any entry of a
+ * key suffices.
  */
 #pragma once
 

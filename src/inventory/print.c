@@ -7,12 +7,14 @@
 #include "microseg/cleanup.h"
 
 /*
- * Any text as a YAML scalar: bare where that is plainly a word, else in double quotes. What ms_str_add_safe() writes for
- * unsafe bytes (\\ and \xNN) are YAML's escapes too; only the quote is left to do.
+ * Any text as a YAML scalar: bare where that is plainly a word, else in double quotes. What
+ * ms_str_add_safe() writes for unsafe bytes (\\ and \xNN) are YAML's escapes too; only the quote is
+ * left to do.
  */
 static void add_scalar(struct ms_str *out, const char *text)
 {
-	static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-";
+	static const char word[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-";
 	_cleanup_(ms_str_fini) struct ms_str safe = {0};
 
 	if (isalnum((unsigned char)*text) && strspn(text, word) == strlen(text)) {
@@ -37,13 +39,14 @@ static void add_key(struct ms_str *out, const char *indent, const char *key, con
 	ms_str_add_char(out, '\n');
 }
 
-static void add_addrs(struct ms_str *out, const char *indent, const char *key, const ms_addr_vec *addrs)
+static void add_addrs(struct ms_str *out, const char *indent, const char *key,
+		      const ms_addr_vec *addrs)
 {
 	char text[MS_ADDR_TEXT_SIZE];
 	bool first = true;
 
 	ms_str_addf(out, "%s%s: [", indent, key);
-	ms_vec_each(const struct ms_addr, addr, addrs) {
+	ms_vec_each (const struct ms_addr, addr, addrs) {
 		ms_str_add(out, first ? "" : ", ");
 		add_scalar(out, ms_addr_format(addr, text));
 		first = false;
@@ -71,7 +74,7 @@ static bool has_default_patterns(const struct ms_inventory *inventory)
 	for (; ms_default_patterns[n]; n++) {
 		bool found = false;
 
-		ms_vec_each(const char *, pattern, &inventory->patterns)
+		ms_vec_each (const char *, pattern, &inventory->patterns)
 			found |= strcmp(*pattern, ms_default_patterns[n]) == 0;
 		if (!found)
 			return false;
@@ -104,7 +107,7 @@ static void add_workload(struct ms_str *out, const char *indent, const struct ms
 	if (workload->labels.n_items == 0)
 		return;
 	ms_str_addf(out, "%slabels:\n", indent);
-	ms_vec_each(const struct ms_label, label, &workload->labels) {
+	ms_vec_each (const struct ms_label, label, &workload->labels) {
 		ms_str_addf(out, "%s  ", indent);
 		add_scalar(out, label->name);
 		ms_str_add(out, ": ");
@@ -116,7 +119,7 @@ static void add_workload(struct ms_str *out, const char *indent, const struct ms
 /* The workload that the endpoint's own keys describe: the one it is named after. */
 static const struct ms_workload *named_workload(const struct ms_endpoint *endpoint)
 {
-	ms_vec_each(const struct ms_workload, workload, &endpoint->workloads)
+	ms_vec_each (const struct ms_workload, workload, &endpoint->workloads)
 		if (strcmp(workload->name, endpoint->name) == 0)
 			return workload;
 	return NULL;
@@ -142,7 +145,7 @@ static void add_endpoint(struct ms_str *out, const struct ms_endpoint *endpoint)
 	if (named)
 		add_workload(out, "    ", named);
 	ms_str_add(out, others ? "    workloads:\n" : "");
-	ms_vec_each(const struct ms_workload, workload, &endpoint->workloads) {
+	ms_vec_each (const struct ms_workload, workload, &endpoint->workloads) {
 		if (workload == named)
 			continue;
 		ms_str_add(out, "      - name: ");
@@ -159,7 +162,7 @@ void ms_inventory_print(const struct ms_inventory *inventory, struct ms_str *out
 	add_addrs(out, "", "hosts", &inventory->hosts);
 	add_node_facts(out, inventory);
 	bool any = false;
-	ms_vec_each(const struct ms_managed_link, link, &inventory->links) {
+	ms_vec_each (const struct ms_managed_link, link, &inventory->links) {
 		if (!link->bridge)
 			continue;
 		ms_str_add(out, any ? "" : "bridges:\n");
@@ -170,6 +173,6 @@ void ms_inventory_print(const struct ms_inventory *inventory, struct ms_str *out
 		add_addrs(out, "    ", "addresses", &link->addrs);
 	}
 	ms_str_add(out, inventory->endpoints.n_items ? "endpoints:\n" : "endpoints: []\n");
-	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
 		add_endpoint(out, endpoint);
 }

@@ -22,8 +22,8 @@ MS_DEFINE_CLEANUP(struct nl_sock *, nl_socket_free)
 MS_DEFINE_CLEANUP(struct nl_msg *, nlmsg_free)
 
 /*
- * The attributes are there wherever the kernel was built for br_netfilter, even while it is a module that nobody
- * loaded. Its sysctl directory, which every network namespace gets, is not.
+ * The attributes are there wherever the kernel was built for br_netfilter, even while it is a
+ * module that nobody loaded. Its sysctl directory, which every network namespace gets, is not.
  */
 static bool bridge_netfilter_present(void)
 {
@@ -37,13 +37,15 @@ static int open_socket(struct nl_sock **ret_socket)
 
 	if (!socket || nl_connect(socket, NETLINK_ROUTE) < 0)
 		return -ENOBUFS;
-	if (setsockopt(nl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)) < 0)
+	if (setsockopt(nl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &deadline,
+		       sizeof(deadline)) < 0)
 		return -errno;
 	*ret_socket = ms_steal(&socket);
 	return 0;
 }
 
-/* Sends @message and leaves the one answer in @answer. Returns its size or -errno, the kernel's included. */
+/* Sends @message and leaves the one answer in @answer. Returns its size or -errno, the kernel's
+ * included. */
 static int exchange(struct nl_sock *socket, struct nl_msg *message, char answer[ANSWER_SIZE])
 {
 	struct nlmsghdr *header = nlmsg_hdr(message);
@@ -72,12 +74,15 @@ static int read_flags(struct nlmsghdr *message, bool *ret_ip, bool *ret_ip6)
 
 	if (nlmsg_parse(message, sizeof(struct ifinfomsg), link, IFLA_MAX, NULL) < 0)
 		return -EBADMSG;
-	if (!link[IFLA_LINKINFO] || nla_parse_nested(info, IFLA_INFO_MAX, link[IFLA_LINKINFO], NULL) < 0 ||
-	    !info[IFLA_INFO_KIND] || nla_strcmp(info[IFLA_INFO_KIND], "bridge") != 0 || !info[IFLA_INFO_DATA])
+	if (!link[IFLA_LINKINFO] ||
+	    nla_parse_nested(info, IFLA_INFO_MAX, link[IFLA_LINKINFO], NULL) < 0 ||
+	    !info[IFLA_INFO_KIND] || nla_strcmp(info[IFLA_INFO_KIND], "bridge") != 0 ||
+	    !info[IFLA_INFO_DATA])
 		return -ENODEV;
 	if (nla_parse_nested(bridge, IFLA_BR_MAX, info[IFLA_INFO_DATA], NULL) < 0)
 		return -EBADMSG;
-	const struct nlattr *ip = bridge[IFLA_BR_NF_CALL_IPTABLES], *ip6 = bridge[IFLA_BR_NF_CALL_IP6TABLES];
+	const struct nlattr *ip = bridge[IFLA_BR_NF_CALL_IPTABLES],
+			    *ip6 = bridge[IFLA_BR_NF_CALL_IP6TABLES];
 	if (!ip || !ip6 || nla_len(ip) < 1 || nla_len(ip6) < 1)
 		return -EOPNOTSUPP;
 	*ret_ip = nla_get_u8(ip);
@@ -142,7 +147,8 @@ int ms_bridge_set_nf_call(uint32_t ifindex, bool ip, bool ip6)
 	r = open_socket(&socket);
 	if (r < 0)
 		return r;
-	/* Looks first: the kernel's EOPNOTSUPP for a link of another kind would read as br_netfilter being absent. */
+	/* Looks first: the kernel's EOPNOTSUPP for a link of another kind would read as
+	 * br_netfilter being absent. */
 	r = get_flags(socket, ifindex, &is_ip, &is_ip6);
 	if (r < 0)
 		return r;

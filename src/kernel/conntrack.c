@@ -2,11 +2,12 @@
 /*
  * Conntrack: dump, judge, delete.
  *
- * One dump shows both families. For every entry that must go its delete message is built on the spot, from the
- * original tuple, the zone and the id of the entry: the kernel deletes only while the id is the same. (It is a hash of
- * the tuple and of where the entry lies in memory: a new connection of the same tuple in the same place has it too.) The
- * messages wait in memory until the dump has ended and are sent in batches, of which only the last message asks for
- * an answer; failures answer by themselves. Memory is bounded by the size of the kernel's table.
+ * One dump shows both families. For every entry that must go its delete message is built on the
+ * spot, from the original tuple, the zone and the id of the entry: the kernel deletes only while
+ * the id is the same. (It is a hash of the tuple and of where the entry lies in memory: a new
+ * connection of the same tuple in the same place has it too.) The messages wait in memory until the
+ * dump has ended and are sent in batches, of which only the last message asks for an answer;
+ * failures answer by themselves. Memory is bounded by the size of the kernel's table.
  */
 #include "kernel/conntrack.h"
 
@@ -24,10 +25,11 @@
 
 #include "microseg/cleanup.h"
 
-#define ANSWER_SECONDS 5		/* the kernel answers at once; this only keeps a bug from hanging us */
-#define MESSAGE_SIZE   1024		/* of one delete message; some 150 bytes are used */
-#define RECEIVE_SIZE   ((size_t)64 * 1024)
-#define BATCH_SIZE     ((size_t)16 * 1024) /* some 100 messages: their failures fit the socket's buffer */
+#define ANSWER_SECONDS 5  /* the kernel answers at once; this only keeps a bug from hanging us */
+#define MESSAGE_SIZE 1024 /* of one delete message; some 150 bytes are used */
+#define RECEIVE_SIZE ((size_t)64 * 1024)
+#define BATCH_SIZE                                                                                 \
+	((size_t)16 * 1024) /* some 100 messages: their failures fit the socket's buffer */
 
 struct walk {
 	struct mnl_socket *socket;
@@ -62,12 +64,14 @@ static int walk_open(struct walk *walk)
 
 	walk->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!walk->socket || mnl_socket_bind(walk->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    setsockopt(mnl_socket_get_fd(walk->socket), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
+	    setsockopt(mnl_socket_get_fd(walk->socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
+		       sizeof(patience)) < 0)
 		return -errno;
 	return 0;
 }
 
-static struct nlmsghdr *put_header(void *buffer, uint16_t type, uint16_t flags, uint8_t family, uint32_t seq)
+static struct nlmsghdr *put_header(void *buffer, uint16_t type, uint16_t flags, uint8_t family,
+				   uint32_t seq)
 {
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
 	struct nfgenmsg *header = mnl_nlmsg_put_extra_header(message, sizeof(*header));
@@ -163,8 +167,8 @@ static bool has_tuple(const struct nlmsghdr *message)
 	const struct nlattr *attr;
 	bool found = false;
 
-	mnl_attr_for_each(attr, message, sizeof(struct nfgenmsg))
-		found = found || mnl_attr_get_type(attr) == CTA_TUPLE_ORIG;
+	mnl_attr_for_each(attr, message, sizeof(struct nfgenmsg)) found =
+		found || mnl_attr_get_type(attr) == CTA_TUPLE_ORIG;
 	return found;
 }
 
@@ -183,7 +187,8 @@ static int add_delete(struct walk *walk, const struct nf_conntrack *ct)
 					      nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO), ++walk->seq);
 	if (nfct_nlmsg_build(message, victim) < 0 || !has_tuple(message))
 		return -EBADMSG;
-	mnl_attr_put_u32(message, CTA_ID, htonl(nfct_get_attr_u32(ct, ATTR_ID))); /* 1.0.9 leaves it out */
+	mnl_attr_put_u32(message, CTA_ID,
+			 htonl(nfct_get_attr_u32(ct, ATTR_ID))); /* 1.0.9 leaves it out */
 	memcpy(walk->deletes + walk->deletes_size, message, MNL_ALIGN(message->nlmsg_len));
 	walk->deletes_size += MNL_ALIGN(message->nlmsg_len);
 	walk->n_deletes++;
@@ -194,12 +199,14 @@ static int add_delete(struct walk *walk, const struct nf_conntrack *ct)
 static int read_answers(struct walk *walk, uint32_t last_seq)
 {
 	for (;;) {
-		ssize_t size = mnl_socket_recvfrom(walk->socket, walk->buffer, sizeof(walk->buffer));
+		ssize_t size =
+			mnl_socket_recvfrom(walk->socket, walk->buffer, sizeof(walk->buffer));
 
 		if (size < 0)
 			return -errno;
 		const struct nlmsghdr *message = (const struct nlmsghdr *)walk->buffer;
-		for (int left = (int)size; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+		for (int left = (int)size; mnl_nlmsg_ok(message, left);
+		     message = mnl_nlmsg_next(message, &left)) {
 			const struct nlmsgerr *answer = mnl_nlmsg_get_payload(message);
 
 			if (message->nlmsg_type != NLMSG_ERROR ||
@@ -259,9 +266,11 @@ static int judge(const struct nlmsghdr *message, void *userdata)
 
 	if (!ct)
 		r = -ENOMEM;
-	else if (nfct_nlmsg_parse(message, ct) >= 0 && read_entry(ct, &entry) && walk->fn(&entry, walk->userdata))
+	else if (nfct_nlmsg_parse(message, ct) >= 0 && read_entry(ct, &entry) &&
+		 walk->fn(&entry, walk->userdata))
 		r = add_delete(walk, ct);
-	/* The dump is read to its end all the same, or the next request would be answered by its rest. */
+	/* The dump is read to its end all the same, or the next request would be answered by its
+	 * rest. */
 	if (r < 0 && walk->error == 0)
 		walk->error = r;
 	return MNL_CB_OK;
@@ -278,7 +287,8 @@ static int dump(struct walk *walk)
 	if (mnl_socket_sendto(walk->socket, message, message->nlmsg_len) < 0)
 		return -errno;
 	while (r == MNL_CB_OK) {
-		ssize_t size = mnl_socket_recvfrom(walk->socket, walk->buffer, sizeof(walk->buffer));
+		ssize_t size =
+			mnl_socket_recvfrom(walk->socket, walk->buffer, sizeof(walk->buffer));
 
 		if (size < 0)
 			return -errno;

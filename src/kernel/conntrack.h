@@ -2,8 +2,9 @@
 /*
  * Conntrack: the tracked connections of this network namespace, and how to end one.
  *
- * For revocation: after a commit whoever asks judges every entry anew and has those deleted that the new policy would
- * refuse. Their next packet is then judged like a new connection's. Commit first: an entry deleted before may come back.
+ * For revocation: after a commit whoever asks judges every entry anew and has those deleted that
+ * the new policy would refuse. Their next packet is then judged like a new connection's. Commit
+ * first: an entry deleted before may come back.
  */
 #pragma once
 
@@ -19,9 +20,10 @@ struct ms_conntrack_tuple {
 };
 
 struct ms_conntrack_entry {
-	struct ms_conntrack_tuple orig;	 /* what the client sends, before any translation */
-	struct ms_conntrack_tuple reply; /* what its server answers: reply.src is the translated destination */
-	uint8_t proto;			 /* IPPROTO_* */
+	struct ms_conntrack_tuple orig; /* what the client sends, before any translation */
+	struct ms_conntrack_tuple
+		reply; /* what its server answers: reply.src is the translated destination */
+	uint8_t proto; /* IPPROTO_* */
 	bool has_icmp_type;
 	uint8_t icmp_type; /* of the request */
 	bool dnat;	   /* the destination was translated (IPS_DST_NAT) */
@@ -33,10 +35,11 @@ struct ms_conntrack_entry {
 typedef bool (*ms_conntrack_fn)(const struct ms_conntrack_entry *entry, void *userdata);
 
 /**
- * Calls @fn for every IPv4 and IPv6 entry of every zone, then deletes those for which it returned true, and no others.
+ * Calls @fn for every IPv4 and IPv6 entry of every zone, then deletes those for which it returned
+ * true, and no others.
  *
- * Blocks for the dump (measured: 2.5 us an entry) and the deletions (2 us each), never longer than the kernel needs.
- * Returns the number of entries deleted; -EPERM without CAP_NET_ADMIN; -ENOMEM; another -errno. What was already gone
- * is not counted and no error.
+ * Blocks for the dump (measured: 2.5 us an entry) and the deletions (2 us each), never longer than
+ * the kernel needs. Returns the number of entries deleted; -EPERM without CAP_NET_ADMIN; -ENOMEM;
+ * another -errno. What was already gone is not counted and no error.
  */
 int ms_conntrack_foreach(ms_conntrack_fn fn, void *userdata);

@@ -2,9 +2,10 @@
 /*
  * Our tables in the kernel: one writer, one transaction a change.
  *
- * The writing socket owns the tables where the kernel knows owner and persist: nobody else can change them while it
- * is open, and they stay when it closes. Nothing here decides what the tables should hold; a refused change leaves
- * them as they were. Tables of other names are never read or touched.
+ * The writing socket owns the tables where the kernel knows owner and persist: nobody else can
+ * change them while it is open, and they stay when it closes. Nothing here decides what the tables
+ * should hold; a refused change leaves them as they were. Tables of other names are never read or
+ * touched.
  */
 #include "kernel/kernel.h"
 
@@ -25,7 +26,9 @@
 #include "nft_batch.h"
 #include "nft_encode.h"
 
-#define SEND_BUFFER (256 * 1024 * 1024) /* the kernel copies a whole transaction; it takes what is used, not this */
+#define SEND_BUFFER                                                                                \
+	(256 * 1024 *                                                                              \
+	 1024) /* the kernel copies a whole transaction; it takes what is used, not this */
 #define RECEIVE_BUFFER (16 * 1024 * 1024)
 #define READ_TRIES 8
 #define ANSWER_SIZE 65536
@@ -37,7 +40,8 @@ static void set_buffer(struct mnl_socket *socket, int forced, int plain, int siz
 {
 	int fd = mnl_socket_get_fd(socket);
 
-	/* The forced form passes the host's limit but asks for CAP_NET_ADMIN in the first user namespace. */
+	/* The forced form passes the host's limit but asks for CAP_NET_ADMIN in the first user
+	 * namespace. */
 	if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
 }
@@ -148,23 +152,25 @@ int ms_kernel_query(struct ms_kernel *kernel, struct nlmsghdr *nlh, mnl_cb_t fn,
 			continue;
 		if (size < 0)
 			return -errno;
-		for (const struct nlmsghdr *part = (struct nlmsghdr *)buffer; mnl_nlmsg_ok(part, left);
-		     part = mnl_nlmsg_next(part, &left))
+		for (const struct nlmsghdr *part = (struct nlmsghdr *)buffer;
+		     mnl_nlmsg_ok(part, left); part = mnl_nlmsg_next(part, &left))
 			read_message(&q, part);
 	}
 	return q.result;
 }
 
-int ms_kernel_dump(struct ms_kernel *kernel, uint16_t type, uint32_t nfproto, mnl_cb_t fn, void *userdata)
+int ms_kernel_dump(struct ms_kernel *kernel, uint16_t type, uint32_t nfproto, mnl_cb_t fn,
+		   void *userdata)
 {
 	char request[MNL_NLMSG_HDRLEN + 64];
 
-	return ms_kernel_query(kernel, nftnl_nlmsg_build_hdr(request, type, (uint16_t)nfproto, NLM_F_DUMP, 0), fn,
-			       userdata);
+	return ms_kernel_query(
+		kernel, nftnl_nlmsg_build_hdr(request, type, (uint16_t)nfproto, NLM_F_DUMP, 0), fn,
+		userdata);
 }
 
-int ms_kernel_read_stable(struct ms_kernel *kernel, int (*read)(struct ms_kernel *kernel, void *userdata),
-			  void *userdata)
+int ms_kernel_read_stable(struct ms_kernel *kernel,
+			  int (*read)(struct ms_kernel *kernel, void *userdata), void *userdata)
 {
 	int r = -EINTR;
 
@@ -231,7 +237,8 @@ int ms_kernel_generation(struct ms_kernel *kernel, uint32_t *ret_generation)
 {
 	char request[MNL_NLMSG_HDRLEN + 64];
 
-	return ms_kernel_query(kernel, nftnl_nlmsg_build_hdr(request, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, 0),
+	return ms_kernel_query(kernel,
+			       nftnl_nlmsg_build_hdr(request, NFT_MSG_GETGEN, NFPROTO_UNSPEC, 0, 0),
 			       keep_generation, ret_generation);
 }
 
@@ -252,7 +259,8 @@ static int commit(struct ms_kernel *kernel, struct ms_batch *batch, struct ms_st
 	r = ms_kernel_generation(kernel, &after);
 	if (r == 0 && before == after) {
 		if (error)
-			ms_str_add(error, "the kernel answered, but did not commit the transaction");
+			ms_str_add(error,
+				   "the kernel answered, but did not commit the transaction");
 		return -EIO;
 	}
 	return r;
@@ -275,9 +283,11 @@ static void probe(struct ms_kernel *kernel)
 {
 	struct ms_kernel_features *features = &kernel->features;
 
-	features->nf_tables = try_table(kernel, MS_FAMILY_INET, 0) == 0 && try_table(kernel, MS_FAMILY_BRIDGE, 0) == 0;
+	features->nf_tables = try_table(kernel, MS_FAMILY_INET, 0) == 0 &&
+			      try_table(kernel, MS_FAMILY_BRIDGE, 0) == 0;
 	features->owner_persist =
-		features->nf_tables && try_table(kernel, MS_FAMILY_INET, MS_TABLE_OWNER | MS_TABLE_PERSIST) == 0;
+		features->nf_tables &&
+		try_table(kernel, MS_FAMILY_INET, MS_TABLE_OWNER | MS_TABLE_PERSIST) == 0;
 	features->set_element_comments = features->nf_tables;
 	kernel->probed = true;
 }
@@ -304,7 +314,7 @@ int ms_kernel_apply(struct ms_kernel *kernel, const struct ms_plan *plan, struct
 	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
 
 	ms_batch_init(&batch, ms_kernel_next_seq(kernel));
-	ms_vec_each(struct ms_change, change, &plan->changes)
+	ms_vec_each (struct ms_change, change, &plan->changes)
 		ms_batch_change(&batch, change, flags);
 	return commit(kernel, &batch, error);
 }
@@ -315,7 +325,7 @@ static int delete_all(struct ms_kernel *kernel, struct ms_batch *batch)
 	int r = ms_kernel_find_tables(kernel, &found);
 
 	if (r == 0)
-		ms_vec_each(enum ms_family, family, &found) {
+		ms_vec_each (enum ms_family, family, &found) {
 			const struct ms_table table = {.family = *family, .name = MS_TABLE};
 
 			ms_batch_table(batch, NFT_MSG_DELTABLE, 0, &table, 0);
@@ -324,7 +334,8 @@ static int delete_all(struct ms_kernel *kernel, struct ms_batch *batch)
 	return r;
 }
 
-int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *error)
+int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		      struct ms_str *error)
 {
 	uint32_t flags = table_flags(kernel);
 	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
@@ -337,7 +348,7 @@ int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset
 		r = ms_plan_make(NULL, ruleset, &plan);
 	if (r < 0)
 		return r;
-	ms_vec_each(struct ms_change, change, &plan.changes)
+	ms_vec_each (struct ms_change, change, &plan.changes)
 		ms_batch_change(&batch, change, flags);
 	return commit(kernel, &batch, error);
 }
@@ -348,10 +359,10 @@ static int tables_stand(struct ms_kernel *kernel, const struct ms_ruleset *rules
 	ms_family_vec found = {0};
 	int r = ms_kernel_find_tables(kernel, &found);
 
-	ms_vec_each(struct ms_table *, table, &ruleset->tables) {
+	ms_vec_each (struct ms_table *, table, &ruleset->tables) {
 		bool stands = false;
 
-		ms_vec_each(enum ms_family, family, &found)
+		ms_vec_each (enum ms_family, family, &found)
 			stands = stands || *family == (*table)->family;
 		if (r == 0 && !stands)
 			r = -ENOENT;
@@ -360,7 +371,8 @@ static int tables_stand(struct ms_kernel *kernel, const struct ms_ruleset *rules
 	return r;
 }
 
-int ms_kernel_adopt(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *error)
+int ms_kernel_adopt(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		    struct ms_str *error)
 {
 	uint32_t flags = table_flags(kernel);
 	_cleanup_(ms_batch_fini) struct ms_batch batch = {0};
@@ -370,7 +382,7 @@ int ms_kernel_adopt(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, 
 	if (r < 0 || flags == 0)
 		return r;
 	ms_batch_init(&batch, ms_kernel_next_seq(kernel));
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
 		ms_batch_table(&batch, NFT_MSG_NEWTABLE, 0, *table, flags);
 	kernel->seq += (uint32_t)batch.items.n_items + 2;
 	/* Claiming what is ours already moves no generation. */

@@ -2,9 +2,9 @@
 /*
  * Kernel: our tables in nf_tables, through libnftnl and libmnl.
  *
- * One socket writes (and owns the tables where the kernel knows owner and persist), one listens. Every change is one
- * batch: old or new, never between. An acknowledged batch is not a committed one, so what was written is read back.
- * Only tables named "microseg" are read as ours or touched.
+ * One socket writes (and owns the tables where the kernel knows owner and persist), one listens.
+ * Every change is one batch: old or new, never between. An acknowledged batch is not a committed
+ * one, so what was written is read back. Only tables named "microseg" are read as ours or touched.
  */
 #pragma once
 
@@ -17,8 +17,9 @@ struct ms_kernel;
 
 /** What this kernel can do, found by trying it in this namespace and leaving nothing behind. */
 struct ms_kernel_features {
-	bool nf_tables;	     /* inet and bridge tables can be made at all (also false without CAP_NET_ADMIN) */
-	bool owner_persist;  /* table flags owner + persist */
+	bool nf_tables;	       /* inet and bridge tables can be made at all (also false without
+				  CAP_NET_ADMIN) */
+	bool owner_persist;    /* table flags owner + persist */
 	bool bridge_netfilter; /* br_netfilter is there: per-bridge nf_call flags can be set */
 	bool set_element_comments;
 };
@@ -36,35 +37,42 @@ static inline void ms_kernel_freep(struct ms_kernel **kernel)
 int ms_kernel_probe(struct ms_kernel *kernel, struct ms_kernel_features *ret_features);
 
 /**
- * Commits @plan in one transaction. On failure nothing changed and @error says which object the kernel refused, in the
- * words of the policy where its origin is known. Returns 0 or -errno.
+ * Commits @plan in one transaction. On failure nothing changed and @error says which object the
+ * kernel refused, in the words of the policy where its origin is known. Returns 0 or -errno.
  */
 int ms_kernel_apply(struct ms_kernel *kernel, const struct ms_plan *plan, struct ms_str *error);
 
 /**
- * Replaces whatever tables of ours are there, of any version, by @ruleset (NULL: takes them away) in one transaction.
+ * Replaces whatever tables of ours are there, of any version, by @ruleset (NULL: takes them away)
+ * in one transaction.
  */
-int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *error);
+int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		      struct ms_str *error);
 
-/** Adopts tables of ours left by a process that ended (owner + persist): claims them without changing them. */
-int ms_kernel_adopt(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *error);
+/** Adopts tables of ours left by a process that ended (owner + persist): claims them without
+ * changing them. */
+int ms_kernel_adopt(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		    struct ms_str *error);
 
 /**
  * Reads our tables and compares them, as canonical values, with @ruleset (NULL: no tables).
- * Returns 0 when equal, 1 when different (the first differences are described in @difference, which may be NULL), or
- * -errno.
+ * Returns 0 when equal, 1 when different (the first differences are described in @difference, which
+ * may be NULL), or -errno.
  */
-int ms_kernel_verify(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *difference);
+int ms_kernel_verify(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		     struct ms_str *difference);
 
 /** Are there tables of ours? Returns 1, 0 or -errno. */
 int ms_kernel_present(struct ms_kernel *kernel);
 
-/** The generation id of this namespace's nf_tables, which every commit by anybody changes. 0 or -errno. */
+/** The generation id of this namespace's nf_tables, which every commit by anybody changes. 0 or
+ * -errno. */
 int ms_kernel_generation(struct ms_kernel *kernel, uint32_t *ret_generation);
 
 /**
- * A descriptor that turns readable when anybody commits something. ms_kernel_monitor_read() drains it: returns 1 when
- * somebody else changed a table of ours (or events were lost), 0 when not, -errno on failure.
+ * A descriptor that turns readable when anybody commits something. ms_kernel_monitor_read() drains
+ * it: returns 1 when somebody else changed a table of ours (or events were lost), 0 when not,
+ * -errno on failure.
  */
 int ms_kernel_monitor_fd(struct ms_kernel *kernel);
 int ms_kernel_monitor_read(struct ms_kernel *kernel);
@@ -79,5 +87,6 @@ struct ms_kernel_counter {
 	uint64_t bytes;
 };
 typedef void (*ms_kernel_counter_fn)(const struct ms_kernel_counter *counter, void *userdata);
-/** Calls @fn for every rule of ours that has a counter. Texts live during the call. Returns 0 or -errno. */
+/** Calls @fn for every rule of ours that has a counter. Texts live during the call. Returns 0 or
+ * -errno. */
 int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata);

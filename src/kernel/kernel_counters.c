@@ -63,7 +63,8 @@ static int count_rule(const struct nlmsghdr *nlh, void *userdata)
 
 	if (!r || nftnl_rule_nlmsg_parse(nlh, r) < 0)
 		return MNL_CB_ERROR;
-	if (strcmp(nftnl_rule_get_str(r, NFTNL_RULE_TABLE), MS_TABLE) != 0 || !read_counter(r, &counter))
+	if (strcmp(nftnl_rule_get_str(r, NFTNL_RULE_TABLE), MS_TABLE) != 0 ||
+	    !read_counter(r, &counter))
 		return MNL_CB_OK;
 	data = nftnl_rule_get_data(r, NFTNL_RULE_USERDATA, &size);
 	if (data)
@@ -74,8 +75,8 @@ static int count_rule(const struct nlmsghdr *nlh, void *userdata)
 }
 
 /*
- * A reading that was disturbed is not repeated, because @fn has seen half of it: it saw rules that are there, and the
- * next reading sees the others.
+ * A reading that was disturbed is not repeated, because @fn has seen half of it: it saw rules that
+ * are there, and the next reading sees the others.
  */
 int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata)
 {
@@ -83,10 +84,12 @@ int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *
 	int r = ms_kernel_find_tables(kernel, &found);
 
 	for (size_t i = 0; r == 0 && i < found.n_items; i++) {
-		struct counting counting = {.family = found.items[i], .fn = fn, .userdata = userdata};
+		struct counting counting = {
+			.family = found.items[i], .fn = fn, .userdata = userdata};
 		char request[MNL_NLMSG_HDRLEN + 128];
 		struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
-			request, NFT_MSG_GETRULE, (uint16_t)ms_nft_family(found.items[i]), NLM_F_DUMP, 0);
+			request, NFT_MSG_GETRULE, (uint16_t)ms_nft_family(found.items[i]),
+			NLM_F_DUMP, 0);
 
 		mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, MS_TABLE);
 		r = ms_kernel_query(kernel, nlh, count_rule, &counting);

@@ -21,7 +21,8 @@ static int keep_name(const struct nlattr *attr, void *userdata)
 {
 	const char **name = userdata;
 
-	if (mnl_attr_get_type(attr) == TABLE_ATTRIBUTE && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
+	if (mnl_attr_get_type(attr) == TABLE_ATTRIBUTE &&
+	    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0)
 		*name = mnl_attr_get_str(attr);
 	return MNL_CB_OK;
 }
@@ -49,7 +50,8 @@ static bool concerns_us(const struct ms_kernel *kernel, const struct nlmsghdr *n
 	if (!is_change(nlh) || nlh->nlmsg_pid == mnl_socket_get_portid(kernel->writer))
 		return false;
 	mnl_attr_parse(nlh, sizeof(*header), keep_name, &table);
-	return table && strcmp(table, MS_TABLE) == 0 && ms_nft_family_of(header->nfgen_family, &family);
+	return table && strcmp(table, MS_TABLE) == 0 &&
+	       ms_nft_family_of(header->nfgen_family, &family);
 }
 
 int ms_kernel_monitor_read(struct ms_kernel *kernel)
@@ -58,7 +60,8 @@ int ms_kernel_monitor_read(struct ms_kernel *kernel)
 	int changed = 0;
 
 	for (;;) {
-		ssize_t size = recv(ms_kernel_monitor_fd(kernel), buffer, sizeof(buffer), MSG_DONTWAIT);
+		ssize_t size =
+			recv(ms_kernel_monitor_fd(kernel), buffer, sizeof(buffer), MSG_DONTWAIT);
 		int left = (int)size;
 
 		if (size < 0 && errno == EINTR)

@@ -20,17 +20,18 @@ struct ms_kernel {
 uint32_t ms_kernel_next_seq(struct ms_kernel *kernel);
 
 /**
- * Sends the request @nlh and hands every message of the answer to @fn. A dump during which tables changed is
- * -EINTR: what was read then belongs to no moment.
+ * Sends the request @nlh and hands every message of the answer to @fn. A dump during which tables
+ * changed is -EINTR: what was read then belongs to no moment.
  */
 int ms_kernel_query(struct ms_kernel *kernel, struct nlmsghdr *nlh, mnl_cb_t fn, void *userdata);
 
 /** Lists @type (NFT_MSG_GETTABLE ...) of @nfproto. As ms_kernel_query(). */
-int ms_kernel_dump(struct ms_kernel *kernel, uint16_t type, uint32_t nfproto, mnl_cb_t fn, void *userdata);
+int ms_kernel_dump(struct ms_kernel *kernel, uint16_t type, uint32_t nfproto, mnl_cb_t fn,
+		   void *userdata);
 
 /** Repeats @read while it answers -EINTR, at most a few times. */
-int ms_kernel_read_stable(struct ms_kernel *kernel, int (*read)(struct ms_kernel *kernel, void *userdata),
-			  void *userdata);
+int ms_kernel_read_stable(struct ms_kernel *kernel,
+			  int (*read)(struct ms_kernel *kernel, void *userdata), void *userdata);
 
 typedef MS_VEC(enum ms_family) ms_family_vec;
 

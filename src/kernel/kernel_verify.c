@@ -10,7 +10,8 @@
 #include "nft_encode.h"
 #include "nft_lines.h"
 
-#define TABLE_ATTRIBUTE 1 /* NFTA_CHAIN_TABLE, NFTA_SET_TABLE, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_TABLE */
+#define TABLE_ATTRIBUTE                                                                            \
+	1 /* NFTA_CHAIN_TABLE, NFTA_SET_TABLE, NFTA_RULE_TABLE, NFTA_SET_ELEM_LIST_TABLE */
 
 struct reading {
 	struct ms_lines *lines;
@@ -21,8 +22,8 @@ struct reading {
 static int dump_table(struct ms_kernel *kernel, uint16_t type, struct reading *reading, mnl_cb_t fn)
 {
 	char request[MNL_NLMSG_HDRLEN + 128];
-	struct nlmsghdr *nlh =
-		nftnl_nlmsg_build_hdr(request, type, (uint16_t)ms_nft_family(reading->family), NLM_F_DUMP, 0);
+	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
+		request, type, (uint16_t)ms_nft_family(reading->family), NLM_F_DUMP, 0);
 
 	mnl_attr_put_strz(nlh, TABLE_ATTRIBUTE, MS_TABLE);
 	return ms_kernel_query(kernel, nlh, fn, reading);
@@ -83,8 +84,9 @@ static int keep_elems(const struct nlmsghdr *nlh, void *userdata)
 static int read_elems(struct ms_kernel *kernel, struct reading *reading, struct nftnl_set *set)
 {
 	char request[MNL_NLMSG_HDRLEN + 512];
-	struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(request, NFT_MSG_GETSETELEM,
-						     (uint16_t)ms_nft_family(reading->family), NLM_F_DUMP, 0);
+	struct nlmsghdr *nlh =
+		nftnl_nlmsg_build_hdr(request, NFT_MSG_GETSETELEM,
+				      (uint16_t)ms_nft_family(reading->family), NLM_F_DUMP, 0);
 	int r;
 
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, MS_TABLE);
@@ -97,7 +99,7 @@ static int read_elems(struct ms_kernel *kernel, struct reading *reading, struct 
 
 static void forget_sets(struct reading *reading)
 {
-	ms_vec_each(struct nftnl_set *, set, &reading->sets)
+	ms_vec_each (struct nftnl_set *, set, &reading->sets)
 		nftnl_set_free(*set);
 	ms_vec_fini(&reading->sets);
 }
@@ -152,7 +154,8 @@ static int read_all(struct ms_kernel *kernel, void *userdata)
 	return r;
 }
 
-int ms_kernel_verify(struct ms_kernel *kernel, const struct ms_ruleset *ruleset, struct ms_str *difference)
+int ms_kernel_verify(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		     struct ms_str *difference)
 {
 	_cleanup_(ms_lines_fini) struct ms_lines wanted = {0}, found = {0};
 	int r = ms_lines_init(&wanted);

@@ -2,14 +2,15 @@
 /*
  * Nflog: one NFLOG group of this network namespace, read through libmnl.
  *
- * The kernel batches records and numbers them one by one; a gap in the numbers is what we lost, whether the socket
- * overflowed (recvfrom(2) says ENOBUFS, which by itself counts nothing) or the kernel had no memory. The records of
- * one batch are handed out together, so the count asked for is a mark to stop at and not a wall.
+ * The kernel batches records and numbers them one by one; a gap in the numbers is what we lost,
+ * whether the socket overflowed (recvfrom(2) says ENOBUFS, which by itself counts nothing) or the
+ * kernel had no memory. The records of one batch are handed out together, so the count asked for is
+ * a mark to stop at and not a wall.
  *
- * What the kernel gives, seen on 6.18: in every family the payload starts at the network header. For a frame on a
- * bridge INDEV is the bridge and PHYSINDEV the port, in the bridge family and through br_netfilter alike. HWADDR is
- * the sender's MAC; it is absent where the frame was made here. A VLAN tag that the device took off the frame is told
- * apart, in NFULA_VLAN.
+ * What the kernel gives, seen on 6.18: in every family the payload starts at the network header.
+ * For a frame on a bridge INDEV is the bridge and PHYSINDEV the port, in the bridge family and
+ * through br_netfilter alike. HWADDR is the sender's MAC; it is absent where the frame was made
+ * here. A VLAN tag that the device took off the frame is told apart, in NFULA_VLAN.
  */
 #include "kernel/nflog.h"
 
@@ -30,16 +31,16 @@
 #include "loop/loop.h"
 #include "microseg/cleanup.h"
 
-#define COPY_RANGE     128u		  /* bytes of a packet: headers and a good part of IPv6 extensions */
-#define BATCH_RECORDS  64u		  /* measured: 750,000 records a second with a batch buffer of 64 KiB */
-#define BATCH_SIZE     (64u * 1024)	  /* of the kernel's side */
-#define BATCH_WAIT_CS  2u		  /* hundredths of a second a record waits for company */
-#define SOCKET_SIZE    (8 * 1024 * 1024)
-#define RECEIVE_SIZE   ((size_t)2 * BATCH_SIZE)
-#define NAME_SLOTS     256u
-#define NAME_AGE_MS    1000u
-#define ETHER_SIZE     14u /* of an Ethernet header */
-#define ETHER_SOURCE   6u  /* where the source stands in it */
+#define COPY_RANGE 128u	  /* bytes of a packet: headers and a good part of IPv6 extensions */
+#define BATCH_RECORDS 64u /* measured: 750,000 records a second with a batch buffer of 64 KiB */
+#define BATCH_SIZE (64u * 1024) /* of the kernel's side */
+#define BATCH_WAIT_CS 2u	/* hundredths of a second a record waits for company */
+#define SOCKET_SIZE (8 * 1024 * 1024)
+#define RECEIVE_SIZE ((size_t)2 * BATCH_SIZE)
+#define NAME_SLOTS 256u
+#define NAME_AGE_MS 1000u
+#define ETHER_SIZE 14u	/* of an Ethernet header */
+#define ETHER_SOURCE 6u /* where the source stands in it */
 
 /* An interface name may change, and an index be reused: names are kept for a second only. */
 struct name_slot {
@@ -88,12 +89,14 @@ static int send_config(struct ms_nflog *nflog, uint16_t group)
 /* The error code in @message: 0 is the kernel's yes, 1 says that it is no answer. */
 static int answer_of(const struct nlmsghdr *message)
 {
-	if (message->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(message) < sizeof(struct nlmsgerr))
+	if (message->nlmsg_type != NLMSG_ERROR ||
+	    mnl_nlmsg_get_payload_len(message) < sizeof(struct nlmsgerr))
 		return 1;
 	return ((const struct nlmsgerr *)mnl_nlmsg_get_payload(message))->error;
 }
 
-/* The answer is queued while we send; only records that overtook it can stand before it, and count as lost. */
+/* The answer is queued while we send; only records that overtook it can stand before it, and count
+ * as lost. */
 static int read_answer(struct ms_nflog *nflog)
 {
 	int answer = 1;
@@ -196,7 +199,8 @@ static const void *attr_bytes(const struct nlattr *attr, size_t size)
 	return attr && mnl_attr_get_payload_len(attr) >= size ? mnl_attr_get_payload(attr) : NULL;
 }
 
-static void read_name(struct ms_nflog *nflog, const struct nlattr *attr, uint64_t now_ms, char name[16])
+static void read_name(struct ms_nflog *nflog, const struct nlattr *attr, uint64_t now_ms,
+		      char name[16])
 {
 	const uint32_t *index_be = attr_bytes(attr, sizeof(*index_be));
 	uint32_t ifindex = index_be ? ntohl(*index_be) : 0;
@@ -232,14 +236,16 @@ static void read_mac(const struct nlattr **attrs, struct ms_packet_record *recor
 /* The outermost ether type: a tag stands before what it tags. */
 static void read_ether_type(const struct nlattr **attrs, struct ms_packet_record *record)
 {
-	const struct nfulnl_msg_packet_hdr *header = attr_bytes(attrs[NFULA_PACKET_HDR], sizeof(*header));
+	const struct nfulnl_msg_packet_hdr *header =
+		attr_bytes(attrs[NFULA_PACKET_HDR], sizeof(*header));
 	const struct nlattr *inner;
 
 	if (header)
 		record->ether_type = ntohs(header->hw_protocol);
 	if (!attrs[NFULA_VLAN])
 		return;
-	mnl_attr_for_each_nested(inner, attrs[NFULA_VLAN]) {
+	mnl_attr_for_each_nested(inner, attrs[NFULA_VLAN])
+	{
 		const uint16_t *proto_be = attr_bytes(inner, sizeof(*proto_be));
 
 		if (mnl_attr_get_type(inner) == NFULA_VLAN_PROTO && proto_be)
@@ -269,15 +275,17 @@ static void count_lost(struct ms_nflog *nflog, const struct nlattr *attr)
 	nflog->next_seq = ntohl(*seq_be) + 1;
 }
 
-static void read_record(struct ms_nflog *nflog, const struct nlmsghdr *message, const struct nlattr **attrs,
-			struct ms_packet_record *record)
+static void read_record(struct ms_nflog *nflog, const struct nlmsghdr *message,
+			const struct nlattr **attrs, struct ms_packet_record *record)
 {
 	const struct nfgenmsg *header = mnl_nlmsg_get_payload(message);
 	const struct nlattr *prefix = attrs[NFULA_PREFIX], *payload = attrs[NFULA_PAYLOAD];
 	uint64_t now_ms = ms_monotonic_ms();
 
 	record->family = header->nfgen_family;
-	record->prefix = prefix && mnl_attr_validate(prefix, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(prefix) : "";
+	record->prefix = prefix && mnl_attr_validate(prefix, MNL_TYPE_NUL_STRING) == 0
+				 ? mnl_attr_get_str(prefix)
+				 : "";
 	record->time_ms = read_time(attrs[NFULA_TIMESTAMP], ms_realtime_ms());
 	read_name(nflog, attrs[NFULA_IFINDEX_INDEV], now_ms, record->indev);
 	read_name(nflog, attrs[NFULA_IFINDEX_OUTDEV], now_ms, record->outdev);
@@ -303,7 +311,8 @@ static unsigned int read_batch(struct ms_nflog *nflog, size_t size, ms_nflog_fn 
 	const struct nlmsghdr *message = (const struct nlmsghdr *)nflog->buffer;
 	unsigned int n = 0;
 
-	for (int left = (int)size; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+	for (int left = (int)size; mnl_nlmsg_ok(message, left);
+	     message = mnl_nlmsg_next(message, &left)) {
 		const struct nlattr *attrs[NFULA_MAX + 1] = {0};
 		struct ms_packet_record record = {0};
 
@@ -329,7 +338,8 @@ int ms_nflog_read(struct ms_nflog *nflog, unsigned int max, ms_nflog_fn fn, void
 			n += read_batch(nflog, (size_t)size, fn, userdata);
 		else if (errno == EAGAIN)
 			break;
-		else if (errno != ENOBUFS && errno != EINTR) /* overflow: the next number tells how much */
+		else if (errno != ENOBUFS &&
+			 errno != EINTR) /* overflow: the next number tells how much */
 			return -errno;
 	}
 	return (int)n;

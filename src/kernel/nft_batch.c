@@ -9,7 +9,8 @@
 
 #include "nft_encode.h"
 
-/* libnftnl writes without asking for room: the longest message is a list of elements, whose attribute ends at 64 KB. */
+/* libnftnl writes without asking for room: the longest message is a list of elements, whose
+ * attribute ends at 64 KB. */
 #define MESSAGE_ROOM ((size_t)128 * 1024)
 #define FIRST_SIZE ((size_t)256 * 1024)
 #define ANSWER_SIZE 32768
@@ -51,7 +52,8 @@ static bool open_batch(struct ms_batch *batch)
 	if (!make_room(batch))
 		return false;
 	if (batch->used == 0) {
-		struct nlmsghdr *begin = nftnl_batch_begin((char *)batch->buffer, batch->first_seq - 1);
+		struct nlmsghdr *begin =
+			nftnl_batch_begin((char *)batch->buffer, batch->first_seq - 1);
 
 		batch->used = MNL_ALIGN(begin->nlmsg_len);
 	}
@@ -82,12 +84,16 @@ static void end_message(struct ms_batch *batch, const struct nlmsghdr *nlh)
 
 /* Changes, one by one. */
 
-void ms_batch_table(struct ms_batch *batch, uint16_t type, uint16_t flags, const struct ms_table *table,
-		    uint32_t table_flags)
+void ms_batch_table(struct ms_batch *batch, uint16_t type, uint16_t flags,
+		    const struct ms_table *table, uint32_t table_flags)
 {
 	_cleanup_(nftnl_table_freep) struct nftnl_table *t = ms_nft_table(table, table_flags);
-	struct ms_batch_item item = {type == NFT_MSG_NEWTABLE ? "add table" : "delete table", table->family, table->name,
-				     NULL, NULL, 0};
+	struct ms_batch_item item = {type == NFT_MSG_NEWTABLE ? "add table" : "delete table",
+				     table->family,
+				     table->name,
+				     NULL,
+				     NULL,
+				     0};
 	struct nlmsghdr *nlh = t ? start_message(batch, type, flags, &item) : NULL;
 
 	if (!nlh) {
@@ -98,11 +104,18 @@ void ms_batch_table(struct ms_batch *batch, uint16_t type, uint16_t flags, const
 	end_message(batch, nlh);
 }
 
-static void put_chain(struct ms_batch *batch, const struct ms_change *change, uint16_t type, uint16_t flags)
+static void put_chain(struct ms_batch *batch, const struct ms_change *change, uint16_t type,
+		      uint16_t flags)
 {
 	bool named = type == NFT_MSG_DELCHAIN;
-	_cleanup_(nftnl_chain_freep) struct nftnl_chain *c = ms_nft_chain(change->table, change->chain, named);
-	struct ms_batch_item item = {named ? "delete chain" : "add chain", change->table->family, change->table->name, change->chain->name, NULL, 0};
+	_cleanup_(nftnl_chain_freep) struct nftnl_chain *c =
+		ms_nft_chain(change->table, change->chain, named);
+	struct ms_batch_item item = {named ? "delete chain" : "add chain",
+				     change->table->family,
+				     change->table->name,
+				     change->chain->name,
+				     NULL,
+				     0};
 	struct nlmsghdr *nlh = c ? start_message(batch, type, flags, &item) : NULL;
 
 	if (!nlh) {
@@ -113,8 +126,8 @@ static void put_chain(struct ms_batch *batch, const struct ms_change *change, ui
 	end_message(batch, nlh);
 }
 
-static void put_set(struct ms_batch *batch, const struct nftnl_set *s, uint16_t type, uint16_t flags,
-		    const struct ms_batch_item *item)
+static void put_set(struct ms_batch *batch, const struct nftnl_set *s, uint16_t type,
+		    uint16_t flags, const struct ms_batch_item *item)
 {
 	struct nlmsghdr *nlh = s ? start_message(batch, type, flags, item) : NULL;
 
@@ -127,8 +140,8 @@ static void put_set(struct ms_batch *batch, const struct nftnl_set *s, uint16_t 
 }
 
 /* As many messages as the elements take. */
-static void put_elems(struct ms_batch *batch, const struct nftnl_set *s, uint16_t type, uint16_t flags,
-		      const struct ms_batch_item *item)
+static void put_elems(struct ms_batch *batch, const struct nftnl_set *s, uint16_t type,
+		      uint16_t flags, const struct ms_batch_item *item)
 {
 	struct nftnl_set_elems_iter *iter = s ? nftnl_set_elems_iter_create(s) : NULL;
 	int more = 1;
@@ -147,49 +160,66 @@ static void put_elems(struct ms_batch *batch, const struct nftnl_set *s, uint16_
 		nftnl_set_elems_iter_destroy(iter);
 }
 
-static void put_named_set(struct ms_batch *batch, const struct ms_change *change, uint16_t type, uint16_t flags)
+static void put_named_set(struct ms_batch *batch, const struct ms_change *change, uint16_t type,
+			  uint16_t flags)
 {
 	bool named = type == NFT_MSG_DELSET;
 	_cleanup_(nftnl_set_freep) struct nftnl_set *s =
 		ms_nft_set(change->table, change->set, batch->next_id++, named);
-	struct ms_batch_item item = {named ? "delete set" : "add set", change->table->family, change->table->name, change->set->name, NULL, 0};
+	struct ms_batch_item item = {named ? "delete set" : "add set",
+				     change->table->family,
+				     change->table->name,
+				     change->set->name,
+				     NULL,
+				     0};
 
 	put_set(batch, s, type, flags, &item);
 }
 
-static void put_named_elems(struct ms_batch *batch, const struct ms_change *change, uint16_t type, uint16_t flags)
+static void put_named_elems(struct ms_batch *batch, const struct ms_change *change, uint16_t type,
+			    uint16_t flags)
 {
 	_cleanup_(nftnl_set_freep) struct nftnl_set *s =
 		ms_nft_elems(change->table, change->set, change->elems, change->n_elems);
-	struct ms_batch_item item = {type == NFT_MSG_DELSETELEM ? "delete elements of" : "add elements to",
-				     change->table->family, change->table->name, change->set->name,
-				     change->n_elems == 1 ? &change->elems->origin : NULL, 0};
+	struct ms_batch_item item = {type == NFT_MSG_DELSETELEM ? "delete elements of"
+								: "add elements to",
+				     change->table->family,
+				     change->table->name,
+				     change->set->name,
+				     change->n_elems == 1 ? &change->elems->origin : NULL,
+				     0};
 
 	put_elems(batch, s, type, flags, &item);
 }
 
-static void put_anon_set(struct ms_batch *batch, const struct ms_table *table, const struct ms_match_expr *match,
-			 const struct ms_batch_item *item)
+static void put_anon_set(struct ms_batch *batch, const struct ms_table *table,
+			 const struct ms_match_expr *match, const struct ms_batch_item *item)
 {
-	_cleanup_(nftnl_set_freep) struct nftnl_set *s = ms_nft_anon_set(table, match, batch->next_id++);
+	_cleanup_(nftnl_set_freep) struct nftnl_set *s =
+		ms_nft_anon_set(table, match, batch->next_id++);
 
 	put_set(batch, s, NFT_MSG_NEWSET, NLM_F_CREATE, item);
 	put_elems(batch, s, NFT_MSG_NEWSETELEM, NLM_F_CREATE, item);
 }
 
-static void put_rule(struct ms_batch *batch, const struct ms_change *change, const struct ms_rule *rule)
+static void put_rule(struct ms_batch *batch, const struct ms_change *change,
+		     const struct ms_rule *rule)
 {
-	struct ms_batch_item item = {"add rule to", change->table->family, change->table->name, change->chain->name, &rule->origin,
-				     (size_t)(rule - change->chain->rules.items) + 1};
+	struct ms_batch_item item = {
+		"add rule to",	     change->table->family,
+		change->table->name, change->chain->name,
+		&rule->origin,	     (size_t)(rule - change->chain->rules.items) + 1};
 	uint32_t first_id = batch->next_id;
 
-	ms_vec_each(struct ms_match_expr, match, &rule->matches)
+	ms_vec_each (struct ms_match_expr, match, &rule->matches)
 		if (match->kind == MS_MATCH_ANON_SET)
 			put_anon_set(batch, change->table, match, &item);
 
-	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = ms_nft_rule(change->table, change->chain, rule, first_id);
+	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r =
+		ms_nft_rule(change->table, change->chain, rule, first_id);
 	struct nlmsghdr *nlh =
-		r ? start_message(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, &item) : NULL;
+		r ? start_message(batch, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, &item)
+		  : NULL;
 
 	if (!nlh) {
 		batch->failed = true;
@@ -201,8 +231,14 @@ static void put_rule(struct ms_batch *batch, const struct ms_change *change, con
 
 static void flush_chain(struct ms_batch *batch, const struct ms_change *change)
 {
-	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = ms_nft_rules_of(change->table, change->chain);
-	struct ms_batch_item item = {"flush chain", change->table->family, change->table->name, change->chain->name, NULL, 0};
+	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r =
+		ms_nft_rules_of(change->table, change->chain);
+	struct ms_batch_item item = {"flush chain",
+				     change->table->family,
+				     change->table->name,
+				     change->chain->name,
+				     NULL,
+				     0};
 	struct nlmsghdr *nlh = r ? start_message(batch, NFT_MSG_DELRULE, 0, &item) : NULL;
 
 	if (!nlh) {
@@ -220,7 +256,8 @@ void ms_batch_change(struct ms_batch *batch, const struct ms_change *change, uin
 		ms_batch_table(batch, NFT_MSG_DELTABLE, 0, change->table, 0);
 		break;
 	case MS_ADD_TABLE:
-		ms_batch_table(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, change->table, table_flags);
+		ms_batch_table(batch, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, change->table,
+			       table_flags);
 		break;
 	case MS_ADD_SET:
 		put_named_set(batch, change, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
@@ -232,7 +269,7 @@ void ms_batch_change(struct ms_batch *batch, const struct ms_change *change, uin
 		flush_chain(batch, change);
 		break;
 	case MS_ADD_RULES:
-		ms_vec_each(struct ms_rule, rule, &change->chain->rules)
+		ms_vec_each (struct ms_rule, rule, &change->chain->rules)
 			put_rule(batch, change, rule);
 		break;
 	case MS_DEL_ELEMS:
@@ -263,7 +300,8 @@ static void close_batch(struct ms_batch *batch)
 	batch->used += MNL_ALIGN(end->nlmsg_len);
 }
 
-static void describe_refusal(const struct ms_batch *batch, uint32_t seq, int error, struct ms_str *out)
+static void describe_refusal(const struct ms_batch *batch, uint32_t seq, int error,
+			     struct ms_str *out)
 {
 	uint32_t index = seq - batch->first_seq;
 
@@ -273,7 +311,8 @@ static void describe_refusal(const struct ms_batch *batch, uint32_t seq, int err
 	}
 	const struct ms_batch_item *item = &batch->items.items[index];
 
-	ms_str_addf(out, "the kernel refused to %s %s %s", item->action, ms_family_name(item->family), item->table);
+	ms_str_addf(out, "the kernel refused to %s %s %s", item->action,
+		    ms_family_name(item->family), item->table);
 	if (item->name)
 		ms_str_addf(out, " %s", item->name);
 	if (item->place)
@@ -315,7 +354,8 @@ static int read_answers(struct answers *a, struct mnl_socket *socket)
 	uint8_t buffer[ANSWER_SIZE];
 
 	for (;;) {
-		ssize_t size = recv(mnl_socket_get_fd(socket), buffer, sizeof(buffer), MSG_DONTWAIT);
+		ssize_t size =
+			recv(mnl_socket_get_fd(socket), buffer, sizeof(buffer), MSG_DONTWAIT);
 		int left = (int)size;
 
 		if (size < 0 && errno == EINTR)
@@ -348,8 +388,8 @@ int ms_batch_send(struct ms_batch *batch, struct mnl_socket *socket, struct ms_s
 		int result = -errno;
 
 		if (error)
-			ms_str_addf(error, "the kernel took no transaction of %zu bytes: %s", batch->used,
-				    strerror(-result));
+			ms_str_addf(error, "the kernel took no transaction of %zu bytes: %s",
+				    batch->used, strerror(-result));
 		return result;
 	}
 	return read_answers(&answers, socket);

@@ -2,8 +2,9 @@
 /*
  * Batch: many changes, one transaction.
  *
- * Messages are collected in one buffer and sent at once. Every message remembers what it is about, so that the
- * kernel's refusal of a sequence number becomes a sentence about a rule and its policy line.
+ * Messages are collected in one buffer and sent at once. Every message remembers what it is about,
+ * so that the kernel's refusal of a sequence number becomes a sentence about a rule and its policy
+ * line.
  */
 #pragma once
 
@@ -40,11 +41,11 @@ void ms_batch_fini(struct ms_batch *batch);
 void ms_batch_change(struct ms_batch *batch, const struct ms_change *change, uint32_t table_flags);
 
 /** Appends one message about @table: NFT_MSG_NEWTABLE or NFT_MSG_DELTABLE. */
-void ms_batch_table(struct ms_batch *batch, uint16_t type, uint16_t flags, const struct ms_table *table,
-		    uint32_t table_flags);
+void ms_batch_table(struct ms_batch *batch, uint16_t type, uint16_t flags,
+		    const struct ms_table *table, uint32_t table_flags);
 
 /**
- * Sends the batch and reads the kernel's answers. Returns 0, or -errno with the first refusal said in @error.
- * An empty batch is not sent.
+ * Sends the batch and reads the kernel's answers. Returns 0, or -errno with the first refusal said
+ * in @error. An empty batch is not sent.
  */
 int ms_batch_send(struct ms_batch *batch, struct mnl_socket *socket, struct ms_str *error);

@@ -46,7 +46,9 @@ struct nftnl_table *ms_nft_table(const struct ms_table *table, uint32_t flags)
 static uint32_t hook_number(enum ms_family family, enum ms_hook hook)
 {
 	if (family == MS_FAMILY_ARP)
-		return hook == MS_HOOK_INPUT ? NF_ARP_IN : hook == MS_HOOK_OUTPUT ? NF_ARP_OUT : NF_ARP_FORWARD;
+		return hook == MS_HOOK_INPUT	? NF_ARP_IN
+		       : hook == MS_HOOK_OUTPUT ? NF_ARP_OUT
+						: NF_ARP_FORWARD;
 	/* The bridge family counts its hooks as the inet families do. */
 	return hook == MS_HOOK_PREROUTING ? NF_INET_PRE_ROUTING
 	       : hook == MS_HOOK_INPUT	  ? NF_INET_LOCAL_IN
@@ -54,7 +56,8 @@ static uint32_t hook_number(enum ms_family family, enum ms_hook hook)
 					  : NF_INET_LOCAL_OUT;
 }
 
-struct nftnl_chain *ms_nft_chain(const struct ms_table *table, const struct ms_chain *chain, bool named)
+struct nftnl_chain *ms_nft_chain(const struct ms_table *table, const struct ms_chain *chain,
+				 bool named)
 {
 	_cleanup_(nftnl_chain_freep) struct nftnl_chain *c = nftnl_chain_alloc();
 
@@ -107,7 +110,8 @@ struct nftnl_rule *ms_nft_rule(const struct ms_table *table, const struct ms_cha
 {
 	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = ms_nft_rules_of(table, chain);
 
-	if (!r || put_comment(r, rule->comment) < 0 || !ms_nft_exprs(r, table->family, rule, first_id))
+	if (!r || put_comment(r, rule->comment) < 0 ||
+	    !ms_nft_exprs(r, table->family, rule, first_id))
 		return NULL;
 	return ms_steal(&r);
 }

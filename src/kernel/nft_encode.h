@@ -36,18 +36,21 @@ int32_t ms_nft_verdict(enum ms_verdict_kind kind);
 
 struct nftnl_table *ms_nft_table(const struct ms_table *table, uint32_t flags);
 /** @named: only what names it, for deleting. */
-struct nftnl_chain *ms_nft_chain(const struct ms_table *table, const struct ms_chain *chain, bool named);
+struct nftnl_chain *ms_nft_chain(const struct ms_table *table, const struct ms_chain *chain,
+				 bool named);
 /** @id: unlike any other set's in the batch. */
-struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id, bool named);
+struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id,
+			     bool named);
 /** @n_elems elements of @set, and nothing else of it. */
 struct nftnl_set *ms_nft_elems(const struct ms_table *table, const struct ms_set *set,
 			       const struct ms_elem *elems, size_t n_elems);
 /** The anonymous set of @match, named MS_ANON_SET_NAME, with its elements. */
-struct nftnl_set *ms_nft_anon_set(const struct ms_table *table, const struct ms_match_expr *match, uint32_t id);
+struct nftnl_set *ms_nft_anon_set(const struct ms_table *table, const struct ms_match_expr *match,
+				  uint32_t id);
 
 /**
- * The rule. Its anonymous sets are those of its matches, in order, and have the ids @first_id, @first_id + 1 ... in
- * the same batch.
+ * The rule. Its anonymous sets are those of its matches, in order, and have the ids @first_id,
+ * @first_id + 1 ... in the same batch.
  */
 struct nftnl_rule *ms_nft_rule(const struct ms_table *table, const struct ms_chain *chain,
 			       const struct ms_rule *rule, uint32_t first_id);

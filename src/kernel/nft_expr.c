@@ -2,8 +2,9 @@
 /*
  * Rules as the kernel's expressions.
  *
- * A field is loaded from the row of the match table into a register, then compared or looked up. Before it come the
- * comparisons that the row implies, once a rule, in the form in which nft recognises and hides them.
+ * A field is loaded from the row of the match table into a register, then compared or looked up.
+ * Before it come the comparisons that the row implies, once a rule, in the form in which nft
+ * recognises and hides them.
  */
 #include "nft_expr.h"
 
@@ -30,7 +31,8 @@ struct encoder {
 	uint8_t l4proto;
 };
 
-/* Registers are 16 bytes wide by their old numbers, 4 by their new; the kernel answers with the old where it can. */
+/* Registers are 16 bytes wide by their old numbers, 4 by their new; the kernel answers with the old
+ * where it can. */
 static uint32_t register_at(size_t offset)
 {
 	return (uint32_t)(offset % 16 == 0 ? NFT_REG_1 + offset / 16 : NFT_REG32_00 + offset / 4);
@@ -54,13 +56,15 @@ static void put_u32(struct nftnl_expr *expr, uint16_t attribute, uint32_t value)
 		nftnl_expr_set_u32(expr, attribute, value);
 }
 
-static void put_data(struct encoder *e, struct nftnl_expr *expr, uint16_t attribute, const void *data, size_t size)
+static void put_data(struct encoder *e, struct nftnl_expr *expr, uint16_t attribute,
+		     const void *data, size_t size)
 {
 	if (expr && nftnl_expr_set(expr, attribute, data, (uint32_t)size) < 0)
 		e->failed = true;
 }
 
-static void put_str(struct encoder *e, struct nftnl_expr *expr, uint16_t attribute, const char *text)
+static void put_str(struct encoder *e, struct nftnl_expr *expr, uint16_t attribute,
+		    const char *text)
 {
 	if (expr && nftnl_expr_set_str(expr, attribute, text) < 0)
 		e->failed = true;
@@ -98,7 +102,8 @@ static void add_meta(struct encoder *e, uint32_t key, uint32_t dreg)
 	put_u32(expr, NFTNL_EXPR_META_DREG, dreg);
 }
 
-static void add_payload(struct encoder *e, uint32_t base, uint32_t offset, uint32_t size, uint32_t dreg)
+static void add_payload(struct encoder *e, uint32_t base, uint32_t offset, uint32_t size,
+			uint32_t dreg)
 {
 	struct nftnl_expr *expr = add_expr(e, "payload");
 
@@ -195,7 +200,8 @@ static void require_arp(struct encoder *e)
 	if (e->arp || e->family == MS_FAMILY_ARP)
 		return;
 	e->arp = true;
-	add_payload(e, NFT_PAYLOAD_LL_HEADER, offsetof(struct ethhdr, h_proto), sizeof(ether_type), NFT_REG_1);
+	add_payload(e, NFT_PAYLOAD_LL_HEADER, offsetof(struct ethhdr, h_proto), sizeof(ether_type),
+		    NFT_REG_1);
 	add_cmp(e, NFT_CMP_EQ, &ether_type, sizeof(ether_type));
 }
 
@@ -292,8 +298,10 @@ static void add_value(struct encoder *e, const struct ms_match_expr *match)
 	add_cmp(e, match->negate ? NFT_CMP_NEQ : NFT_CMP_EQ, match->values[0], size);
 }
 
-/* The mask of addresses that share what @first and @last share; false when the range is no prefix. */
-static bool prefix_mask(const struct ms_match_expr *match, const struct ms_field_row *row, uint8_t *mask)
+/* The mask of addresses that share what @first and @last share; false when the range is no prefix.
+ */
+static bool prefix_mask(const struct ms_match_expr *match, const struct ms_field_row *row,
+			uint8_t *mask)
 {
 	struct ms_range range;
 	struct ms_prefix prefix;
@@ -301,10 +309,11 @@ static bool prefix_mask(const struct ms_match_expr *match, const struct ms_field
 	if (row->value != MS_VALUE_IP4 && row->value != MS_VALUE_IP6)
 		return false;
 	if (ms_addr_from_bytes(match->values[0], row->size, &range.first) < 0 ||
-	    ms_addr_from_bytes(match->values[1], row->size, &range.last) < 0 || !ms_range_prefix(&range, &prefix))
+	    ms_addr_from_bytes(match->values[1], row->size, &range.last) < 0 ||
+	    !ms_range_prefix(&range, &prefix))
 		return false;
 	for (size_t i = 0; i < row->size; i++)
-		mask[i] = (uint8_t)~(match->values[0][i] ^ match->values[1][i]);
+		mask[i] = (uint8_t) ~(match->values[0][i] ^ match->values[1][i]);
 	return true;
 }
 
@@ -456,13 +465,14 @@ static void add_stmt(struct encoder *e, const struct ms_stmt *stmt)
 	}
 }
 
-bool ms_nft_exprs(struct nftnl_rule *to, enum ms_family family, const struct ms_rule *rule, uint32_t first_id)
+bool ms_nft_exprs(struct nftnl_rule *to, enum ms_family family, const struct ms_rule *rule,
+		  uint32_t first_id)
 {
 	struct encoder e = {.rule = to, .family = family, .next_id = first_id};
 
-	ms_vec_each(struct ms_match_expr, match, &rule->matches)
+	ms_vec_each (struct ms_match_expr, match, &rule->matches)
 		add_match(&e, match);
-	ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+	ms_vec_each (struct ms_stmt, stmt, &rule->stmts)
 		add_stmt(&e, stmt);
 	return !e.failed;
 }

@@ -6,5 +6,7 @@
 
 #include "microseg/ruleset.h"
 
-/** Adds the expressions of @rule, with what its matches imply, to @to. Returns false without memory. */
-bool ms_nft_exprs(struct nftnl_rule *to, enum ms_family family, const struct ms_rule *rule, uint32_t first_id);
+/** Adds the expressions of @rule, with what its matches imply, to @to. Returns false without
+ * memory. */
+bool ms_nft_exprs(struct nftnl_rule *to, enum ms_family family, const struct ms_rule *rule,
+		  uint32_t first_id);

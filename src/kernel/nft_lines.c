@@ -27,7 +27,9 @@ void ms_lines_fini(struct ms_lines *lines)
 
 static const char *keep(struct ms_lines *lines, const struct ms_str *text)
 {
-	const char *copy = text->failed ? NULL : ms_arena_strndup(lines->arena, text->text ? text->text : "", text->len);
+	const char *copy = text->failed ? NULL
+					: ms_arena_strndup(lines->arena,
+							   text->text ? text->text : "", text->len);
 
 	if (!copy)
 		lines->failed = true;
@@ -61,7 +63,8 @@ void ms_lines_chain(struct ms_lines *lines, enum ms_family family, const struct 
 {
 	_cleanup_(ms_str_fini) struct ms_str line = {0};
 
-	ms_str_addf(&line, "%s chain %s", ms_family_name(family), nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
+	ms_str_addf(&line, "%s chain %s", ms_family_name(family),
+		    nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME));
 	if (nftnl_chain_is_set(chain, NFTNL_CHAIN_HOOKNUM))
 		ms_str_addf(&line, " type %s hook %u priority %d policy %u",
 			    nftnl_chain_get_str(chain, NFTNL_CHAIN_TYPE),
@@ -76,20 +79,25 @@ void ms_lines_chain(struct ms_lines *lines, enum ms_family family, const struct 
 static void put_elem(struct ms_str *out, const struct nftnl_set_elem *elem)
 {
 	uint32_t size = 0;
-	const void *data = nftnl_set_elem_get((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_KEY, &size);
+	const void *data =
+		nftnl_set_elem_get((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_KEY, &size);
 
 	put_hex(out, "", data, size);
 	if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_FLAGS))
 		ms_str_addf(out, " flags %x",
-			    nftnl_set_elem_get_u32((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_FLAGS));
+			    nftnl_set_elem_get_u32((struct nftnl_set_elem *)elem,
+						   NFTNL_SET_ELEM_FLAGS));
 	if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_VERDICT))
 		ms_str_addf(out, " verdict %d",
-			    (int)nftnl_set_elem_get_u32((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_VERDICT));
+			    (int)nftnl_set_elem_get_u32((struct nftnl_set_elem *)elem,
+							NFTNL_SET_ELEM_VERDICT));
 	if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_CHAIN))
 		ms_str_addf(out, " chain %s",
-			    nftnl_set_elem_get_str((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_CHAIN));
+			    nftnl_set_elem_get_str((struct nftnl_set_elem *)elem,
+						   NFTNL_SET_ELEM_CHAIN));
 	if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_USERDATA)) {
-		data = nftnl_set_elem_get((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_USERDATA, &size);
+		data = nftnl_set_elem_get((struct nftnl_set_elem *)elem, NFTNL_SET_ELEM_USERDATA,
+					  &size);
 		put_hex(out, " comment ", data, size);
 	}
 }
@@ -100,7 +108,8 @@ static void put_declaration(struct ms_str *out, const struct nftnl_set *set)
 	const void *data = nftnl_set_get_data(set, NFTNL_SET_USERDATA, &size);
 
 	ms_str_addf(out, " flags %x key %x/%u", nftnl_set_get_u32(set, NFTNL_SET_FLAGS),
-		    nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE), nftnl_set_get_u32(set, NFTNL_SET_KEY_LEN));
+		    nftnl_set_get_u32(set, NFTNL_SET_KEY_TYPE),
+		    nftnl_set_get_u32(set, NFTNL_SET_KEY_LEN));
 	if (nftnl_set_is_set(set, NFTNL_SET_DATA_TYPE))
 		ms_str_addf(out, " data %x", nftnl_set_get_u32(set, NFTNL_SET_DATA_TYPE));
 	if (nftnl_set_is_set(set, NFTNL_SET_DESC_SIZE))
@@ -133,7 +142,7 @@ static const char *join_elems(struct ms_lines *lines, const struct nftnl_set *se
 	nftnl_set_elems_iter_destroy(iter);
 	ms_vec_sort(&elems, compare_texts);
 	text.len = 0;
-	ms_vec_each(const char *, elem, &elems)
+	ms_vec_each (const char *, elem, &elems)
 		ms_str_addf(&text, " %s", *elem);
 	return keep(lines, &text);
 }
@@ -174,7 +183,8 @@ void ms_lines_set(struct ms_lines *lines, enum ms_family family, const struct nf
 		keep_anon_set(lines, set);
 		return;
 	}
-	ms_str_addf(&line, "%s set %s", ms_family_name(family), nftnl_set_get_str(set, NFTNL_SET_NAME));
+	ms_str_addf(&line, "%s set %s", ms_family_name(family),
+		    nftnl_set_get_str(set, NFTNL_SET_NAME));
 	put_declaration(&line, set);
 	add_line(lines, &line);
 	add_elems(lines, family, set);
@@ -191,7 +201,8 @@ static const char *anon_elems(const struct ms_lines *lines, const char *name)
 	return NULL;
 }
 
-static void put_expr(const struct ms_lines *lines, const struct nftnl_expr *expr, struct ms_str *out)
+static void put_expr(const struct ms_lines *lines, const struct nftnl_expr *expr,
+		     struct ms_str *out)
 {
 	const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
 	char text[EXPR_TEXT_SIZE] = "";
@@ -200,8 +211,9 @@ static void put_expr(const struct ms_lines *lines, const struct nftnl_expr *expr
 	if (strcmp(name, "lookup") == 0)
 		elems = anon_elems(lines, nftnl_expr_get_str(expr, NFTNL_EXPR_LOOKUP_SET));
 	if (elems) {
-		ms_str_addf(out, " [lookup reg %u in%s inverted %u]", nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG),
-			    elems, nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS));
+		ms_str_addf(out, " [lookup reg %u in%s inverted %u]",
+			    nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG), elems,
+			    nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS));
 		return;
 	}
 	/* What it counted so far is no part of it. */
@@ -244,7 +256,8 @@ void ms_lines_end_table(struct ms_lines *lines)
 
 /* Our side. */
 
-static void add_named_set(struct ms_lines *lines, const struct ms_table *table, const struct ms_set *set)
+static void add_named_set(struct ms_lines *lines, const struct ms_table *table,
+			  const struct ms_set *set)
 {
 	_cleanup_(nftnl_set_freep) struct nftnl_set *declared = ms_nft_set(table, set, 0, false);
 	_cleanup_(nftnl_set_freep) struct nftnl_set *elems =
@@ -258,7 +271,8 @@ static void add_named_set(struct ms_lines *lines, const struct ms_table *table, 
 	add_elems(lines, table->family, elems);
 }
 
-static void add_chain(struct ms_lines *lines, const struct ms_table *table, const struct ms_chain *chain)
+static void add_chain(struct ms_lines *lines, const struct ms_table *table,
+		      const struct ms_chain *chain)
 {
 	_cleanup_(nftnl_chain_freep) struct nftnl_chain *c = ms_nft_chain(table, chain, false);
 
@@ -268,15 +282,16 @@ static void add_chain(struct ms_lines *lines, const struct ms_table *table, cons
 		lines->failed = true;
 }
 
-/* All anonymous sets of ours have one name until the kernel numbers them: they are renamed here by their ids. */
-static void add_rule(struct ms_lines *lines, const struct ms_table *table, const struct ms_chain *chain,
-		     const struct ms_rule *rule)
+/* All anonymous sets of ours have one name until the kernel numbers them: they are renamed here by
+ * their ids. */
+static void add_rule(struct ms_lines *lines, const struct ms_table *table,
+		     const struct ms_chain *chain, const struct ms_rule *rule)
 {
 	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = ms_nft_rule(table, chain, rule, 1);
 	uint32_t id = 1;
 
 	lines->anon_names.n_items = lines->anon_elems.n_items = 0;
-	ms_vec_each(struct ms_match_expr, match, &rule->matches) {
+	ms_vec_each (struct ms_match_expr, match, &rule->matches) {
 		if (match->kind != MS_MATCH_ANON_SET)
 			continue;
 		_cleanup_(nftnl_set_freep) struct nftnl_set *s = ms_nft_anon_set(table, match, id);
@@ -309,13 +324,13 @@ static void add_rule(struct ms_lines *lines, const struct ms_table *table, const
 
 void ms_lines_ruleset(struct ms_lines *lines, const struct ms_ruleset *ruleset)
 {
-	ms_vec_each(struct ms_table *, table, &ruleset->tables) {
+	ms_vec_each (struct ms_table *, table, &ruleset->tables) {
 		ms_lines_table(lines, (*table)->family);
-		ms_vec_each(struct ms_set *, set, &(*table)->sets)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets)
 			add_named_set(lines, *table, *set);
-		ms_vec_each(struct ms_chain *, chain, &(*table)->chains) {
+		ms_vec_each (struct ms_chain *, chain, &(*table)->chains) {
 			add_chain(lines, *table, *chain);
-			ms_vec_each(struct ms_rule, rule, &(*chain)->rules)
+			ms_vec_each (struct ms_rule, rule, &(*chain)->rules)
 				add_rule(lines, *table, *chain, rule);
 		}
 		ms_lines_end_table(lines);
@@ -345,9 +360,10 @@ int ms_lines_compare(struct ms_lines *wanted, struct ms_lines *found, struct ms_
 	ms_vec_sort(&wanted->list, compare_texts);
 	ms_vec_sort(&found->list, compare_texts);
 	while (i < wanted->list.n_items || j < found->list.n_items) {
-		int order = i == wanted->list.n_items  ? 1
-			    : j == found->list.n_items ? -1
-						       : strcmp(wanted->list.items[i], found->list.items[j]);
+		int order = i == wanted->list.n_items ? 1
+			    : j == found->list.n_items
+				    ? -1
+				    : strcmp(wanted->list.items[i], found->list.items[j]);
 
 		if (order < 0)
 			report(&c, "missing", wanted->list.items[i]);

@@ -2,9 +2,9 @@
 /*
  * Lines: what tables hold, as texts that are equal when and only when what they say is.
  *
- * The same functions write what the kernel answered and what we would have sent, so the two can be compared without a
- * decoder: handles, counters and the numbers of anonymous sets are left out, the elements of anonymous sets stand in
- * the rule that uses them.
+ * The same functions write what the kernel answered and what we would have sent, so the two can be
+ * compared without a decoder: handles, counters and the numbers of anonymous sets are left out, the
+ * elements of anonymous sets stand in the rule that uses them.
  */
 #pragma once
 
@@ -42,7 +42,7 @@ void ms_lines_end_table(struct ms_lines *lines);
 void ms_lines_ruleset(struct ms_lines *lines, const struct ms_ruleset *ruleset);
 
 /**
- * Compares; the first few lines that only one of the two has are appended to @difference, which may be NULL.
- * Returns 1 when they differ, 0 when not, -ENOMEM.
+ * Compares; the first few lines that only one of the two has are appended to @difference, which may
+ * be NULL. Returns 1 when they differ, 0 when not, -ENOMEM.
  */
 int ms_lines_compare(struct ms_lines *wanted, struct ms_lines *found, struct ms_str *difference);

@@ -2,8 +2,9 @@
 /*
  * Sets, maps and their elements as libnftnl's objects.
  *
- * Beside what the kernel needs go two things for nft's listing, which the kernel only keeps: the byte order of the
- * key, and for keys whose type has no name a description of the fields, from which nft writes `typeof ...`.
+ * Beside what the kernel needs go two things for nft's listing, which the kernel only keeps: the
+ * byte order of the key, and for keys whose type has no name a description of the fields, from
+ * which nft writes `typeof ...`.
  */
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
@@ -102,17 +103,19 @@ static void describe_typeof(struct nftnl_udata_buf *buf, const struct ms_set *se
 
 static int describe_set(struct nftnl_set *s, const struct ms_set *set, bool anonymous)
 {
-	_cleanup_(nftnl_udata_buf_freep) struct nftnl_udata_buf *buf = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
-	uint32_t order = set->n_fields > 1			   ? BYTE_ORDER_NONE
+	_cleanup_(nftnl_udata_buf_freep) struct nftnl_udata_buf *buf =
+		nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+	uint32_t order = set->n_fields > 1			    ? BYTE_ORDER_NONE
 			 : ms_field_row(set->fields[0])->host_order ? BYTE_ORDER_HOST
-								   : BYTE_ORDER_BIG;
+								    : BYTE_ORDER_BIG;
 
 	if (!buf)
 		return -1;
 	nftnl_udata_put_u32(buf, NFTNL_UDATA_SET_KEYBYTEORDER, order);
 	if (!anonymous && ms_set_needs_typeof(set))
 		describe_typeof(buf, set);
-	return nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(buf), nftnl_udata_buf_len(buf));
+	return nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(buf),
+				  nftnl_udata_buf_len(buf));
 }
 
 static uint32_t key_type(const struct ms_set *set)
@@ -141,8 +144,8 @@ static struct nftnl_set *name_set(const struct ms_table *table, const char *name
 	return ms_steal(&s);
 }
 
-static struct nftnl_set *declare_set(const struct ms_table *table, const struct ms_set *set, uint32_t id,
-				     uint32_t flags)
+static struct nftnl_set *declare_set(const struct ms_table *table, const struct ms_set *set,
+				     uint32_t id, uint32_t flags)
 {
 	_cleanup_(nftnl_set_freep) struct nftnl_set *s = name_set(table, set->name);
 
@@ -161,7 +164,8 @@ static struct nftnl_set *declare_set(const struct ms_table *table, const struct 
 	return ms_steal(&s);
 }
 
-struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id, bool named)
+struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id,
+			     bool named)
 {
 	if (named)
 		return name_set(table, set->name);
@@ -174,8 +178,9 @@ struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *
 int32_t ms_nft_verdict(enum ms_verdict_kind kind)
 {
 	static const int32_t verdicts[] = {
-		[MS_VERDICT_ACCEPT] = NF_ACCEPT, [MS_VERDICT_DROP] = NF_DROP, [MS_VERDICT_RETURN] = NFT_RETURN,
-		[MS_VERDICT_GOTO] = NFT_GOTO,	 [MS_VERDICT_JUMP] = NFT_JUMP,
+		[MS_VERDICT_ACCEPT] = NF_ACCEPT,  [MS_VERDICT_DROP] = NF_DROP,
+		[MS_VERDICT_RETURN] = NFT_RETURN, [MS_VERDICT_GOTO] = NFT_GOTO,
+		[MS_VERDICT_JUMP] = NFT_JUMP,
 	};
 	return verdicts[kind];
 }
@@ -202,11 +207,13 @@ static int put_verdict(struct nftnl_set_elem *e, const struct ms_rule_verdict *v
 
 static int put_comment(struct nftnl_set_elem *e, const char *comment)
 {
-	_cleanup_(nftnl_udata_buf_freep) struct nftnl_udata_buf *buf = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+	_cleanup_(nftnl_udata_buf_freep) struct nftnl_udata_buf *buf =
+		nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 
 	if (!buf || !nftnl_udata_put_strz(buf, NFTNL_UDATA_SET_ELEM_COMMENT, comment))
 		return -1;
-	return nftnl_set_elem_set(e, NFTNL_SET_ELEM_USERDATA, nftnl_udata_buf_data(buf), nftnl_udata_buf_len(buf));
+	return nftnl_set_elem_set(e, NFTNL_SET_ELEM_USERDATA, nftnl_udata_buf_data(buf),
+				  nftnl_udata_buf_len(buf));
 }
 
 /* The kernel's interval ends before its end element; one that reaches the last value has none. */
@@ -250,7 +257,8 @@ struct nftnl_set *ms_nft_elems(const struct ms_table *table, const struct ms_set
 	return ms_steal(&s);
 }
 
-struct nftnl_set *ms_nft_anon_set(const struct ms_table *table, const struct ms_match_expr *match, uint32_t id)
+struct nftnl_set *ms_nft_anon_set(const struct ms_table *table, const struct ms_match_expr *match,
+				  uint32_t id)
 {
 	const struct ms_set set = {
 		.name = MS_ANON_SET_NAME,

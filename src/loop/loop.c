@@ -98,7 +98,8 @@ static void on_io(evutil_socket_t fd, short what, void *userdata)
 	io->fn(fd, io->userdata);
 }
 
-struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_fn fn, void *userdata)
+struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_fn fn,
+			 void *userdata)
 {
 	struct ms_io *io = calloc(1, sizeof(*io));
 	short events = EV_PERSIST;
@@ -112,7 +113,8 @@ struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_
 	io->fn = fn;
 	io->userdata = userdata;
 	io->event = event_new(loop->base, fd, events, on_io, io);
-	if (!io->event || event_priority_set(io->event, PRIORITY_IO) < 0 || event_add(io->event, NULL) < 0)
+	if (!io->event || event_priority_set(io->event, PRIORITY_IO) < 0 ||
+	    event_add(io->event, NULL) < 0)
 		return ms_io_free(io);
 	return io;
 }

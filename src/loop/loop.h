@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Loop: one thread, one event loop. A small skin over libevent, so that nothing else knows its types but the HTTP
- * server of the control socket.
+ * Loop: one thread, one event loop. A small skin over libevent, so that nothing else knows its
+ * types but the HTTP server of the control socket.
  *
- * Handlers decode and record; they may call ms_loop_defer(), and the deferred function runs once after all handlers of
- * the turn. That is where the daemon reconciles.
+ * Handlers decode and record; they may call ms_loop_defer(), and the deferred function runs once
+ * after all handlers of the turn. That is where the daemon reconciles.
  */
 #pragma once
 
@@ -32,14 +32,17 @@ void ms_loop_stop(struct ms_loop *loop);
 /** For the HTTP server only. */
 struct event_base *ms_loop_base(struct ms_loop *loop);
 
-/** Calls @fn whenever @fd is ready for @what (MS_IO_*). @fd stays the caller's. NULL without memory. */
-struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_fn fn, void *userdata);
+/** Calls @fn whenever @fd is ready for @what (MS_IO_*). @fd stays the caller's. NULL without
+ * memory. */
+struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_fn fn,
+			 void *userdata);
 struct ms_io *ms_io_free(struct ms_io *io);
 
 /** A stopped timer. NULL without memory. */
 struct ms_timer *ms_loop_timer(struct ms_loop *loop, ms_timer_fn fn, void *userdata);
 struct ms_timer *ms_timer_free(struct ms_timer *timer);
-/** Fires once, @delay_ms from now (monotonic); set again from the handler to repeat. Replaces an earlier setting. */
+/** Fires once, @delay_ms from now (monotonic); set again from the handler to repeat. Replaces an
+ * earlier setting. */
 void ms_timer_set(struct ms_timer *timer, uint64_t delay_ms);
 void ms_timer_stop(struct ms_timer *timer);
 bool ms_timer_is_set(const struct ms_timer *timer);

@@ -12,24 +12,24 @@ static const char *const refusals[] = {"reject", "drop", NULL};
 static const char *const expectations[] = {"allow", "deny", NULL};
 static const char *const deciders[] = {"never", "unidentified", "fence", "no-grant", NULL};
 
-#define ONE(type)	   .shape = MS_ONE, .value = MS_VALUE_##type
-#define MANY(type)	   .shape = MS_MANY, .value = MS_VALUE_##type
+#define ONE(type) .shape = MS_ONE, .value = MS_VALUE_##type
+#define MANY(type) .shape = MS_MANY, .value = MS_VALUE_##type
 #define MAP_ONE(key, type) .shape = MS_MAP_ONE, .map_key = MS_VALUE_##key, .value = MS_VALUE_##type
 #define MAP_MANY(key, type)                                                                        \
 	.shape = MS_MAP_MANY, .map_key = MS_VALUE_##key, .value = MS_VALUE_##type
 #define CHOICE(list) .shape = MS_ONE, .value = MS_VALUE_CHOICE, .choices = (list)
-#define SECTION(of)  .shape = MS_ONE, .value = MS_VALUE_SECTION, .section = MS_SECTION_##of
+#define SECTION(of) .shape = MS_ONE, .value = MS_VALUE_SECTION, .section = MS_SECTION_##of
 #define SECTIONS(of) .shape = MS_MANY, .value = MS_VALUE_SECTION, .section = MS_SECTION_##of
-#define PEERS(mask)  .shape = MS_MANY, .value = MS_VALUE_PEER, .peers = (mask)
-#define REQUIRED     .required = true
-#define FILLED	     .filled = true
+#define PEERS(mask) .shape = MS_MANY, .value = MS_VALUE_PEER, .peers = (mask)
+#define REQUIRED .required = true
+#define FILLED .filled = true
 
 /* Who may stand where. */
-#define OUTSIDE	      (MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET)
-#define CALLERS	      (MS_PEERS_BARE | MS_PEERS_SELF | OUTSIDE)
-#define CALLED	      (CALLERS | MS_PEERS_ENV)
-#define TEST_ENDS     (CALLED | MS_PEERS_LINK_LOCAL)
-#define WHOLE_ENDS    (OUTSIDE | MS_PEERS_ENV | MS_PEERS_LINK_LOCAL)
+#define OUTSIDE (MS_PEERS_HOST | MS_PEERS_NODE | MS_PEERS_NET)
+#define CALLERS (MS_PEERS_BARE | MS_PEERS_SELF | OUTSIDE)
+#define CALLED (CALLERS | MS_PEERS_ENV)
+#define TEST_ENDS (CALLED | MS_PEERS_LINK_LOCAL)
+#define WHOLE_ENDS (OUTSIDE | MS_PEERS_ENV | MS_PEERS_LINK_LOCAL)
 #define EXCEPTED_ENDS (MS_PEERS_HOST | MS_PEERS_NET)
 
 /* Section, key, what stands behind it, an example, one sentence. */

@@ -265,16 +265,16 @@ const char *ms_reserved_word(size_t index)
 /* The forms of single values as regular expressions that Python, JavaScript and others share. They
    are for editors; what decides is the check. */
 #define OCTET "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-#define IP4   OCTET "(?:\\." OCTET "){3}"
-#define IP6   "(?=[^/]*:[^/]*:)[0-9A-Fa-f:.]{2,45}"
-#define CIDR  IP4 "(?:/(?:3[0-2]|[12]?[0-9]))?|" IP6 "(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+#define IP4 OCTET "(?:\\." OCTET "){3}"
+#define IP6 "(?=[^/]*:[^/]*:)[0-9A-Fa-f:.]{2,45}"
+#define CIDR IP4 "(?:/(?:3[0-2]|[12]?[0-9]))?|" IP6 "(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
 #define PORT                                                                                       \
 	"(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 #define PORTS                                                                                      \
 	"(?:tcp|udp|sctp)/" PORT "(?:-" PORT ")?|icmp6?/" OCTET                                    \
 	"|proto/(?!(?:1|6|17|58|132)$)" OCTET
-#define CLOCK	    "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-#define DATE	    "(?:19[7-9][0-9]|[2-9][0-9]{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+#define CLOCK "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+#define DATE "(?:19[7-9][0-9]|[2-9][0-9]{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 #define WHOLE(form) "^(?:" form ")$"
 
 const struct ms_value_type ms_value_types[MS_N_VALUES] = {

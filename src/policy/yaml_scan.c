@@ -224,8 +224,7 @@ static bool report_limit(struct ms_yaml_reader *reader, const struct ms_yaml_seg
 	} limits[] = {
 		{counts->depth > MS_MAX_DEPTH, "too-deep", MS_MAX_DEPTH,
 		 "nested lists and mappings"},
-		{counts->nodes > max_nodes, "too-many-nodes", max_nodes,
-		 "YAML nodes in a file"},
+		{counts->nodes > max_nodes, "too-many-nodes", max_nodes, "YAML nodes in a file"},
 		{counts->documents > MS_MAX_DOCUMENTS, "too-many-documents", MS_MAX_DOCUMENTS,
 		 "documents in a file"},
 	};

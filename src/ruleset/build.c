@@ -2,9 +2,10 @@
 /*
  * Building a ruleset.
  *
- * Every builder answers with something that may be written to. Without memory that is a spare inside the ruleset's
- * own allocation, and what cannot be said in this language (a value of the wrong size, too many fields) is noted:
- * ms_ruleset_finish() reports both, so that a compiler need not check each call.
+ * Every builder answers with something that may be written to. Without memory that is a spare
+ * inside the ruleset's own allocation, and what cannot be said in this language (a value of the
+ * wrong size, too many fields) is noted: ms_ruleset_finish() reports both, so that a compiler need
+ * not check each call.
  */
 #include "build.h"
 
@@ -58,7 +59,8 @@ static void note_invalid(struct ms_ruleset *ruleset)
 	ms_build_of(ruleset)->invalid = true;
 }
 
-struct ms_table *ms_ruleset_add_table(struct ms_ruleset *ruleset, enum ms_family family, const char *name)
+struct ms_table *ms_ruleset_add_table(struct ms_ruleset *ruleset, enum ms_family family,
+				      const char *name)
 {
 	struct ms_table *table = ms_arena_alloc(ruleset->arena, sizeof(*table));
 
@@ -71,8 +73,8 @@ struct ms_table *ms_ruleset_add_table(struct ms_ruleset *ruleset, enum ms_family
 	return table;
 }
 
-struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms_table *table, const char *name,
-					   enum ms_hook hook, int32_t priority)
+struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms_table *table,
+					   const char *name, enum ms_hook hook, int32_t priority)
 {
 	struct ms_chain *chain = ms_arena_alloc(ruleset->arena, sizeof(*chain));
 
@@ -86,13 +88,14 @@ struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms
 	return chain;
 }
 
-struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_table *table, const char *name)
+struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_table *table,
+				      const char *name)
 {
 	return ms_ruleset_add_base_chain(ruleset, table, name, MS_HOOK_NONE, 0);
 }
 
-struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table, const char *name,
-				  size_t n_fields, const enum ms_field *fields)
+struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table,
+				  const char *name, size_t n_fields, const enum ms_field *fields)
 {
 	struct ms_set *set = ms_arena_alloc(ruleset->arena, sizeof(*set));
 
@@ -119,7 +122,8 @@ struct ms_elem *ms_ruleset_add_elem(struct ms_ruleset *ruleset, struct ms_set *s
 	return &set->elems.items[set->elems.n_items - 1];
 }
 
-void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, const void *value, size_t size)
+void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, const void *value,
+		 size_t size)
 {
 	size_t at = 0;
 
@@ -135,8 +139,8 @@ void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, c
 }
 
 /*
- * "file:line"; what does not fit loses its beginning, because the end tells files apart. A file's name may hold bytes
- * that would end a comment in a listing.
+ * "file:line"; what does not fit loses its beginning, because the end tells files apart. A file's
+ * name may hold bytes that would end a comment in a listing.
  */
 static const char *comment_of(struct ms_ruleset *ruleset, const struct ms_origin *origin)
 {
@@ -175,7 +179,8 @@ struct ms_rule *ms_ruleset_add_rule(struct ms_ruleset *ruleset, struct ms_chain 
 static struct ms_match_expr *add_match(struct ms_ruleset *ruleset, struct ms_rule *rule,
 				       enum ms_match_kind kind, enum ms_field field, bool negate)
 {
-	struct ms_match_expr match = {.kind = kind, .negate = negate, .n_fields = 1, .fields = {field}};
+	struct ms_match_expr match = {
+		.kind = kind, .negate = negate, .n_fields = 1, .fields = {field}};
 
 	if (field >= MS_N_FIELDS)
 		note_invalid(ruleset);
@@ -186,8 +191,8 @@ static struct ms_match_expr *add_match(struct ms_ruleset *ruleset, struct ms_rul
 	return &rule->matches.items[rule->matches.n_items - 1];
 }
 
-static void put_value(struct ms_ruleset *ruleset, struct ms_match_expr *match, size_t index, const void *value,
-		      size_t size)
+static void put_value(struct ms_ruleset *ruleset, struct ms_match_expr *match, size_t index,
+		      const void *value, size_t size)
 {
 	if (size == 0 || size != ms_field_row(match->fields[0])->size || index >= MS_ANON_SET_MAX) {
 		note_invalid(ruleset);
@@ -199,8 +204,8 @@ static void put_value(struct ms_ruleset *ruleset, struct ms_match_expr *match, s
 }
 
 /* @size bytes of @number as @field's register holds them. */
-static void put_number(struct ms_ruleset *ruleset, struct ms_match_expr *match, size_t index, uint32_t number,
-		       size_t size)
+static void put_number(struct ms_ruleset *ruleset, struct ms_match_expr *match, size_t index,
+		       uint32_t number, size_t size)
 {
 	uint8_t bytes[4];
 	uint32_t be = htonl(number);
@@ -212,30 +217,32 @@ static void put_number(struct ms_ruleset *ruleset, struct ms_match_expr *match, 
 	put_value(ruleset, match, index, bytes, size);
 }
 
-void ms_rule_match(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
-		   const void *value, size_t size)
+void ms_rule_match(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		   bool negate, const void *value, size_t size)
 {
 	put_value(ruleset, add_match(ruleset, rule, MS_MATCH_VALUE, field, negate), 0, value, size);
 }
 
-void ms_rule_match_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, uint8_t value)
+void ms_rule_match_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		      uint8_t value)
 {
 	ms_rule_match(ruleset, rule, field, false, &value, 1);
 }
 
-void ms_rule_match_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, uint16_t value)
+void ms_rule_match_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		       uint16_t value)
 {
 	put_number(ruleset, add_match(ruleset, rule, MS_MATCH_VALUE, field, false), 0, value, 2);
 }
 
-void ms_rule_match_u32(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
-		       uint32_t value)
+void ms_rule_match_u32(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+		       bool negate, uint32_t value)
 {
 	put_number(ruleset, add_match(ruleset, rule, MS_MATCH_VALUE, field, negate), 0, value, 4);
 }
 
-void ms_rule_match_text(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate,
-			const char *value)
+void ms_rule_match_text(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			bool negate, const char *value)
 {
 	uint8_t name[16] = {0};
 	size_t len = strlen(value);
@@ -251,15 +258,15 @@ void ms_rule_match_text(struct ms_ruleset *ruleset, struct ms_rule *rule, enum m
 	ms_rule_match(ruleset, rule, field, negate, name, sizeof(name));
 }
 
-void ms_rule_match_range(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, const void *first,
-			 const void *last, size_t size)
+void ms_rule_match_range(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			 const void *first, const void *last, size_t size)
 {
 	int order = memcmp(first, last, size);
 
 	if (order > 0)
 		note_invalid(ruleset);
-	struct ms_match_expr *match =
-		add_match(ruleset, rule, order == 0 ? MS_MATCH_VALUE : MS_MATCH_RANGE, field, false);
+	struct ms_match_expr *match = add_match(
+		ruleset, rule, order == 0 ? MS_MATCH_VALUE : MS_MATCH_RANGE, field, false);
 	put_value(ruleset, match, 0, first, size);
 	if (order != 0)
 		put_value(ruleset, match, 1, last, size);
@@ -285,8 +292,8 @@ static void settle_any(struct ms_match_expr *match)
 		match->kind = MS_MATCH_VALUE;
 }
 
-void ms_rule_match_any_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, size_t n_values,
-			  const uint8_t *values)
+void ms_rule_match_any_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			  size_t n_values, const uint8_t *values)
 {
 	struct ms_match_expr *match = add_match(ruleset, rule, MS_MATCH_ANON_SET, field, false);
 
@@ -295,8 +302,8 @@ void ms_rule_match_any_u8(struct ms_ruleset *ruleset, struct ms_rule *rule, enum
 	settle_any(match);
 }
 
-void ms_rule_match_any_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, size_t n_values,
-			   const uint16_t *values)
+void ms_rule_match_any_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			   size_t n_values, const uint16_t *values)
 {
 	struct ms_match_expr *match = add_match(ruleset, rule, MS_MATCH_ANON_SET, field, false);
 
@@ -305,7 +312,8 @@ void ms_rule_match_any_u16(struct ms_ruleset *ruleset, struct ms_rule *rule, enu
 	settle_any(match);
 }
 
-static bool put_fields(struct ms_ruleset *ruleset, enum ms_field *to, size_t n_fields, const enum ms_field *from)
+static bool put_fields(struct ms_ruleset *ruleset, enum ms_field *to, size_t n_fields,
+		       const enum ms_field *from)
 {
 	if (n_fields == 0 || n_fields > MS_MAX_CONCAT) {
 		note_invalid(ruleset);
@@ -315,8 +323,8 @@ static bool put_fields(struct ms_ruleset *ruleset, enum ms_field *to, size_t n_f
 	return true;
 }
 
-void ms_rule_match_set(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate, const char *set,
-		       size_t n_fields, const enum ms_field *fields)
+void ms_rule_match_set(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate,
+		       const char *set, size_t n_fields, const enum ms_field *fields)
 {
 	struct ms_match_expr *match = add_match(ruleset, rule, MS_MATCH_SET, fields[0], negate);
 
@@ -325,14 +333,16 @@ void ms_rule_match_set(struct ms_ruleset *ruleset, struct ms_rule *rule, bool ne
 	match->set = ms_build_text(ruleset, set);
 }
 
-void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field, bool negate)
+void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_field field,
+			   bool negate)
 {
 	add_match(ruleset, rule, MS_MATCH_PRESENT, field, negate);
 }
 
 void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate)
 {
-	struct ms_match_expr *match = add_match(ruleset, rule, MS_MATCH_VALUE, MS_FIELD_TCP_FLAGS, negate);
+	struct ms_match_expr *match =
+		add_match(ruleset, rule, MS_MATCH_VALUE, MS_FIELD_TCP_FLAGS, negate);
 
 	match->mask = 0x17; /* fin, syn, rst, ack */
 	put_value(ruleset, match, 0, &(uint8_t){0x02}, 1);
@@ -340,7 +350,8 @@ void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bo
 
 /* Statements. */
 
-static struct ms_stmt *add_stmt(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_stmt_kind kind)
+static struct ms_stmt *add_stmt(struct ms_ruleset *ruleset, struct ms_rule *rule,
+				enum ms_stmt_kind kind)
 {
 	if (ms_avec_push(ruleset->arena, &rule->stmts, (struct ms_stmt){.kind = kind}) < 0) {
 		ruleset->failed = true;
@@ -354,8 +365,10 @@ void ms_rule_counter(struct ms_ruleset *ruleset, struct ms_rule *rule)
 	add_stmt(ruleset, rule, MS_STMT_COUNTER);
 }
 
-/* 128 bytes of the packet hold every header we decode; up to 32 packets share a message, which keeps a flood cheap. */
-void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix, uint16_t group)
+/* 128 bytes of the packet hold every header we decode; up to 32 packets share a message, which
+ * keeps a flood cheap. */
+void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix,
+		 uint16_t group)
 {
 	struct ms_stmt *stmt = add_stmt(ruleset, rule, MS_STMT_LOG);
 
@@ -379,7 +392,8 @@ void ms_rule_reject(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_st
 	add_stmt(ruleset, rule, kind);
 }
 
-void ms_rule_verdict(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_verdict_kind kind, const char *chain)
+void ms_rule_verdict(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_verdict_kind kind,
+		     const char *chain)
 {
 	struct ms_stmt *stmt = add_stmt(ruleset, rule, MS_STMT_VERDICT);
 
@@ -387,8 +401,8 @@ void ms_rule_verdict(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_v
 	stmt->verdict.chain = ms_build_text(ruleset, chain);
 }
 
-void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *map, size_t n_fields,
-		  const enum ms_field *fields)
+void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *map,
+		  size_t n_fields, const enum ms_field *fields)
 {
 	struct ms_stmt *stmt = add_stmt(ruleset, rule, MS_STMT_VMAP);
 

@@ -4,7 +4,8 @@
 
 #include "microseg/ruleset.h"
 
-/** The allocation a ruleset lives in, with the spares that builders hand out when memory is exhausted. */
+/** The allocation a ruleset lives in, with the spares that builders hand out when memory is
+ * exhausted. */
 struct ms_build {
 	struct ms_ruleset ruleset; /* first: the two share their address */
 	bool invalid;		   /* something was asked for that cannot be said */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What no kernel would take, or what nft could not list and load again, is refused before anybody sees it: it can
- * only be a mistake of the compiler.
+ * What no kernel would take, or what nft could not list and load again, is refused before anybody
+ * sees it: it can only be a mistake of the compiler.
  */
 #include "check.h"
 
@@ -44,8 +44,8 @@ static bool verdict_fits(const struct ms_table *table, const struct ms_rule_verd
 }
 
 /*
- * Only bridges hand every packet over with its link-layer header; connection tracking of bridges is another module and
- * not ours to ask for; arp tables see nothing but ARP.
+ * Only bridges hand every packet over with its link-layer header; connection tracking of bridges is
+ * another module and not ours to ask for; arp tables see nothing but ARP.
  */
 static bool field_fits(const struct ms_table *table, enum ms_field field)
 {
@@ -70,7 +70,8 @@ static bool fields_fit_set(const struct ms_table *table, const struct ms_set *se
 		const struct ms_field_row *row = ms_field_row(fields[i]);
 		const struct ms_field_row *key = ms_field_row(set->fields[i]);
 
-		if (!field_fits(table, fields[i]) || row->size != key->size || row->type_id != key->type_id)
+		if (!field_fits(table, fields[i]) || row->size != key->size ||
+		    row->type_id != key->type_id)
 			return false;
 	}
 	return true;
@@ -80,15 +81,17 @@ static bool value_fits(const struct ms_match_expr *match)
 {
 	size_t len;
 
-	if (match->n_fields != 1 || match->n_values == 0 || ms_field_row(match->fields[0])->size == 0)
+	if (match->n_fields != 1 || match->n_values == 0 ||
+	    ms_field_row(match->fields[0])->size == 0)
 		return false;
 	if ((match->fields[0] == MS_FIELD_TCP_FLAGS) != (match->mask != 0))
 		return false;
 	switch (match->kind) {
 	case MS_MATCH_VALUE:
 		/* The prefix of all names would compare no bytes. */
-		return match->n_values == 1 && (ms_field_row(match->fields[0])->value != MS_VALUE_NAME ||
-						!ms_name_is_prefix(match->values[0], &len) || len > 0);
+		return match->n_values == 1 &&
+		       (ms_field_row(match->fields[0])->value != MS_VALUE_NAME ||
+			!ms_name_is_prefix(match->values[0], &len) || len > 0);
 	case MS_MATCH_RANGE:
 		return match->n_values == 2 && !ms_field_row(match->fields[0])->host_order;
 	default:
@@ -114,7 +117,8 @@ static bool match_fits(const struct ms_table *table, const struct ms_match_expr 
 		return value_fits(match);
 	case MS_MATCH_SET:
 		set = ms_table_set(table, match->set);
-		return set && !set->map && fields_fit_set(table, set, match->n_fields, match->fields);
+		return set && !set->map &&
+		       fields_fit_set(table, set, match->n_fields, match->fields);
 	case MS_MATCH_PRESENT:
 		return match->n_fields == 1 && ms_field_row(match->fields[0])->size == 0;
 	}
@@ -153,10 +157,11 @@ static bool ends_rule(enum ms_stmt_kind kind)
 /* Only tcp can be reset; nft would list the test that the kernel makes itself. */
 static bool is_tcp(const struct ms_rule *rule)
 {
-	ms_vec_each(struct ms_match_expr, match, &rule->matches) {
+	ms_vec_each (struct ms_match_expr, match, &rule->matches) {
 		if (ms_field_row(match->fields[0])->needs_l4proto == IPPROTO_TCP)
 			return true;
-		if (match->fields[0] == MS_FIELD_L4PROTO && match->kind == MS_MATCH_VALUE && !match->negate)
+		if (match->fields[0] == MS_FIELD_L4PROTO && match->kind == MS_MATCH_VALUE &&
+		    !match->negate)
 			return match->values[0][0] == IPPROTO_TCP;
 	}
 	return false;
@@ -166,7 +171,7 @@ static bool rule_fits(const struct ms_table *table, const struct ms_rule *rule)
 {
 	if (!text_fits(rule->comment, MS_COMMENT_SIZE) || !ms_rule_is_consistent(rule))
 		return false;
-	ms_vec_each(struct ms_match_expr, match, &rule->matches)
+	ms_vec_each (struct ms_match_expr, match, &rule->matches)
 		if (!match_fits(table, match))
 			return false;
 	for (size_t i = 0; i < rule->stmts.n_items; i++) {
@@ -174,19 +179,22 @@ static bool rule_fits(const struct ms_table *table, const struct ms_rule *rule)
 
 		if (stmt->kind == MS_STMT_REJECT_RESET && !is_tcp(rule))
 			return false;
-		if (!stmt_fits(table, stmt) || (i + 1 < rule->stmts.n_items && ends_rule(stmt->kind)))
+		if (!stmt_fits(table, stmt) ||
+		    (i + 1 < rule->stmts.n_items && ends_rule(stmt->kind)))
 			return false;
 	}
 	return rule->stmts.n_items > 0;
 }
 
-static bool elem_fits(const struct ms_table *table, const struct ms_set *set, const struct ms_elem *elem)
+static bool elem_fits(const struct ms_table *table, const struct ms_set *set,
+		      const struct ms_elem *elem)
 {
 	if (!text_fits(elem->comment, MS_COMMENT_SIZE))
 		return false;
 	if (set->map ? !verdict_fits(table, &elem->verdict) : elem->verdict.kind != MS_VERDICT_NONE)
 		return false;
-	return !set->interval || memcmp(elem->key, elem->end, ms_field_row(set->fields[0])->size) <= 0;
+	return !set->interval ||
+	       memcmp(elem->key, elem->end, ms_field_row(set->fields[0])->size) <= 0;
 }
 
 /* Sorted by their first value, intervals must end before the next one begins. */
@@ -206,7 +214,8 @@ static bool typeof_fits(const struct ms_set *set)
 	for (size_t i = 0; i < set->n_fields; i++) {
 		const struct ms_field_row *row = ms_field_row(set->fields[i]);
 
-		if (row->load != MS_LOAD_META && row->load != MS_LOAD_LINK && row->load != MS_LOAD_TRANSPORT)
+		if (row->load != MS_LOAD_META && row->load != MS_LOAD_LINK &&
+		    row->load != MS_LOAD_TRANSPORT)
 			return false;
 		if (row->needs_l4proto)
 			return false;
@@ -223,11 +232,12 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 			return false;
 	if (ms_set_needs_typeof(set) && !typeof_fits(set))
 		return false;
-	if (set->interval && (set->n_fields != 1 || ms_field_row(set->fields[0])->host_order || set->map))
+	if (set->interval &&
+	    (set->n_fields != 1 || ms_field_row(set->fields[0])->host_order || set->map))
 		return false;
 	if (set->size && set->elems.n_items > set->size)
 		return false;
-	ms_vec_each(struct ms_elem, elem, &set->elems)
+	ms_vec_each (struct ms_elem, elem, &set->elems)
 		if (!elem_fits(table, set, elem))
 			return false;
 	return !set->interval || intervals_fit(set);
@@ -248,13 +258,13 @@ int ms_check_table(const struct ms_table *table)
 {
 	if (!name_fits(table->name) || !names_are_unique(table))
 		return -EINVAL;
-	ms_vec_each(struct ms_set *, set, &table->sets)
+	ms_vec_each (struct ms_set *, set, &table->sets)
 		if (!set_fits(table, *set))
 			return -EINVAL;
-	ms_vec_each(struct ms_chain *, chain, &table->chains) {
+	ms_vec_each (struct ms_chain *, chain, &table->chains) {
 		if (!name_fits((*chain)->name))
 			return -EINVAL;
-		ms_vec_each(struct ms_rule, rule, &(*chain)->rules)
+		ms_vec_each (struct ms_rule, rule, &(*chain)->rules)
 			if (!rule_fits(table, rule))
 				return -EINVAL;
 	}

@@ -16,7 +16,9 @@ static uint16_t ether_type_of(const struct ms_field_row *row)
 {
 	if (row->needs_arp)
 		return ETHER_TYPE_ARP;
-	return row->needs_ip == MS_IP4 ? ETHER_TYPE_IP : row->needs_ip == MS_IP6 ? ETHER_TYPE_IP6 : 0;
+	return row->needs_ip == MS_IP4	 ? ETHER_TYPE_IP
+	       : row->needs_ip == MS_IP6 ? ETHER_TYPE_IP6
+					 : 0;
 }
 
 static bool field_implies(enum ms_field field, const struct ms_match_expr *match)
@@ -26,10 +28,12 @@ static bool field_implies(enum ms_field field, const struct ms_match_expr *match
 
 	if (match->fields[0] == MS_FIELD_L4PROTO)
 		return row->needs_l4proto && row->needs_l4proto == match->values[0][0];
-	return ether_type && match->values[0][0] == ether_type >> 8 && match->values[0][1] == (ether_type & 0xff);
+	return ether_type && match->values[0][0] == ether_type >> 8 &&
+	       match->values[0][1] == (ether_type & 0xff);
 }
 
-static bool fields_imply(size_t n_fields, const enum ms_field *fields, const struct ms_match_expr *match)
+static bool fields_imply(size_t n_fields, const enum ms_field *fields,
+			 const struct ms_match_expr *match)
 {
 	for (size_t i = 0; i < n_fields; i++)
 		if (field_implies(fields[i], match))
@@ -47,9 +51,10 @@ bool ms_match_is_implied(enum ms_family family, const struct ms_rule *rule, size
 	    !(match->fields[0] == MS_FIELD_ETHER_TYPE && family == MS_FAMILY_BRIDGE))
 		return false;
 	for (size_t i = index + 1; i < rule->matches.n_items; i++)
-		if (fields_imply(rule->matches.items[i].n_fields, rule->matches.items[i].fields, match))
+		if (fields_imply(rule->matches.items[i].n_fields, rule->matches.items[i].fields,
+				 match))
 			return true;
-	ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+	ms_vec_each (struct ms_stmt, stmt, &rule->stmts)
 		if (fields_imply(stmt->n_fields, stmt->fields, match))
 			return true;
 	return false;
@@ -84,8 +89,8 @@ static bool is_vlan(int ether_type)
 }
 
 /*
- * The bytes of neighbour discovery imply nothing, but lie in ICMPv6 only: nft 1.0.6 dies of them elsewhere. Behind
- * `ether type 8021q` it takes the link-layer header for the tag.
+ * The bytes of neighbour discovery imply nothing, but lie in ICMPv6 only: nft 1.0.6 dies of them
+ * elsewhere. Behind `ether type 8021q` it takes the link-layer header for the tag.
  */
 static bool want_fields(struct wanted *wanted, size_t n_fields, const enum ms_field *fields)
 {
@@ -93,7 +98,9 @@ static bool want_fields(struct wanted *wanted, size_t n_fields, const enum ms_fi
 		const struct ms_field_row *row = ms_field_row(fields[i]);
 		bool nd = row->load == MS_LOAD_TRANSPORT && !row->needs_l4proto;
 		int ether_type = ether_type_of(row) ? ether_type_of(row) : NOTHING;
-		int l4proto = nd ? IPPROTO_ICMPV6 : row->needs_l4proto ? row->needs_l4proto : NOTHING;
+		int l4proto = nd		   ? IPPROTO_ICMPV6
+			      : row->needs_l4proto ? row->needs_l4proto
+						   : NOTHING;
 
 		if (row->load == MS_LOAD_LINK && is_vlan(wanted->ether_type))
 			return false;
@@ -119,10 +126,11 @@ bool ms_rule_is_consistent(const struct ms_rule *rule)
 {
 	struct wanted wanted = {.ether_type = NOTHING, .l4proto = NOTHING};
 
-	ms_vec_each(struct ms_match_expr, match, &rule->matches)
-		if (!want_fields(&wanted, match->n_fields, match->fields) || !want_match(&wanted, match))
+	ms_vec_each (struct ms_match_expr, match, &rule->matches)
+		if (!want_fields(&wanted, match->n_fields, match->fields) ||
+		    !want_match(&wanted, match))
 			return false;
-	ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+	ms_vec_each (struct ms_stmt, stmt, &rule->stmts)
 		if (!want_fields(&wanted, stmt->n_fields, stmt->fields))
 			return false;
 	return true;

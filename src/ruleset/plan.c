@@ -2,12 +2,14 @@
 /*
  * Plan: the changes that turn one installed ruleset into another, in an order the kernel accepts.
  *
- * Sets and maps change by element, chains as a whole: one rule that differs has its chain flushed and filled again.
- * What was declared of a set (its type, its size) or of a base chain can't be changed in place, so it is deleted and
- * added anew, and the chains that use the set are filled again in the same transaction.
+ * Sets and maps change by element, chains as a whole: one rule that differs has its chain flushed
+ * and filled again. What was declared of a set (its type, its size) or of a base chain can't be
+ * changed in place, so it is deleted and added anew, and the chains that use the set are filled
+ * again in the same transaction.
  *
- * The kernel deletes nothing that is in use, and takes references only to what is there. Hence, table by table: new
- * chains, flushed chains, elements out, sets out, chains out, sets in, elements in, rules in.
+ * The kernel deletes nothing that is in use, and takes references only to what is there. Hence,
+ * table by table: new chains, flushed chains, elements out, sets out, chains out, sets in, elements
+ * in, rules in.
  */
 #include "microseg/ruleset.h"
 
@@ -20,7 +22,8 @@ struct planner {
 	struct ms_plan *plan;
 	const struct ms_table *from;
 	const struct ms_table *to;
-	bool sets_lost; /* a set of @from goes or is rebuilt: rarely, and only then rules must be asked for theirs */
+	bool sets_lost; /* a set of @from goes or is rebuilt: rarely, and only then rules must be
+			   asked for theirs */
 };
 
 static int add_change(struct planner *p, struct ms_change change)
@@ -46,14 +49,15 @@ static bool set_survives(const struct planner *p, const char *name)
 
 static bool chain_survives(const struct planner *p, const char *name)
 {
-	const struct ms_chain *from = ms_table_chain(p->from, name), *to = ms_table_chain(p->to, name);
+	const struct ms_chain *from = ms_table_chain(p->from, name),
+			      *to = ms_table_chain(p->to, name);
 
 	return from && to && from->hook == to->hook && from->priority == to->priority;
 }
 
 static bool loses_sets(const struct planner *p)
 {
-	ms_vec_each(struct ms_set *, set, &p->from->sets)
+	ms_vec_each (struct ms_set *, set, &p->from->sets)
 		if (!set_survives(p, (*set)->name))
 			return true;
 	return false;
@@ -63,11 +67,11 @@ static bool uses_lost_set(const struct planner *p, const struct ms_chain *chain)
 {
 	if (!p->sets_lost)
 		return false;
-	ms_vec_each(struct ms_rule, rule, &chain->rules) {
-		ms_vec_each(struct ms_match_expr, match, &rule->matches)
+	ms_vec_each (struct ms_rule, rule, &chain->rules) {
+		ms_vec_each (struct ms_match_expr, match, &rule->matches)
 			if (match->kind == MS_MATCH_SET && !set_survives(p, match->set))
 				return true;
-		ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+		ms_vec_each (struct ms_stmt, stmt, &rule->stmts)
 			if (stmt->kind == MS_STMT_VMAP && !set_survives(p, stmt->map))
 				return true;
 	}
@@ -79,7 +83,8 @@ static bool chain_keeps_rules(const struct planner *p, const struct ms_chain *to
 {
 	const struct ms_chain *from = ms_table_chain(p->from, to->name);
 
-	if (!chain_survives(p, to->name) || from->rules.n_items != to->rules.n_items || uses_lost_set(p, to))
+	if (!chain_survives(p, to->name) || from->rules.n_items != to->rules.n_items ||
+	    uses_lost_set(p, to))
 		return false;
 	for (size_t i = 0; i < to->rules.n_items; i++)
 		if (!ms_rules_equal(&from->rules.items[i], &to->rules.items[i]))
@@ -98,17 +103,19 @@ static int compare_keys(const struct ms_elem *a, const struct ms_elem *b)
 
 static bool elem_changed(const struct ms_elem *a, const struct ms_elem *b)
 {
-	return !ms_verdicts_equal(&a->verdict, &b->verdict) || !ms_texts_equal(a->comment, b->comment);
+	return !ms_verdicts_equal(&a->verdict, &b->verdict) ||
+	       !ms_texts_equal(a->comment, b->comment);
 }
 
 typedef MS_VEC(struct ms_elem) elem_vec;
 
 /* Adds to @gone what @from has and @to has not, or has otherwise. Both are sorted. */
-static int elems_missing(struct ms_arena *arena, const struct ms_set *from, const struct ms_set *to, elem_vec *gone)
+static int elems_missing(struct ms_arena *arena, const struct ms_set *from, const struct ms_set *to,
+			 elem_vec *gone)
 {
 	size_t at = 0;
 
-	ms_vec_each(struct ms_elem, elem, &from->elems) {
+	ms_vec_each (struct ms_elem, elem, &from->elems) {
 		int r = 1;
 
 		while (at < to->elems.n_items && (r = compare_keys(elem, &to->elems.items[at])) > 0)
@@ -144,10 +151,11 @@ static int change_elems(struct planner *p, enum ms_change_kind kind, const struc
 
 static int add_new_chains(struct planner *p)
 {
-	ms_vec_each(struct ms_chain *, chain, &p->to->chains) {
+	ms_vec_each (struct ms_chain *, chain, &p->to->chains) {
 		if (ms_table_chain(p->from, (*chain)->name))
 			continue;
-		int r = add_change(p, (struct ms_change){MS_ADD_CHAIN, .table = p->to, .chain = *chain});
+		int r = add_change(
+			p, (struct ms_change){MS_ADD_CHAIN, .table = p->to, .chain = *chain});
 		if (r < 0)
 			return r;
 	}
@@ -156,12 +164,13 @@ static int add_new_chains(struct planner *p)
 
 static int flush_chains(struct planner *p)
 {
-	ms_vec_each(struct ms_chain *, chain, &p->from->chains) {
+	ms_vec_each (struct ms_chain *, chain, &p->from->chains) {
 		const struct ms_chain *to = ms_table_chain(p->to, (*chain)->name);
 
 		if ((*chain)->rules.n_items == 0 || (to && chain_keeps_rules(p, to)))
 			continue;
-		int r = add_change(p, (struct ms_change){MS_FLUSH_CHAIN, .table = p->from, .chain = *chain});
+		int r = add_change(
+			p, (struct ms_change){MS_FLUSH_CHAIN, .table = p->from, .chain = *chain});
 		if (r < 0)
 			return r;
 	}
@@ -170,10 +179,11 @@ static int flush_chains(struct planner *p)
 
 static int delete_elems(struct planner *p)
 {
-	ms_vec_each(struct ms_set *, set, &p->from->sets) {
+	ms_vec_each (struct ms_set *, set, &p->from->sets) {
 		if (!set_survives(p, (*set)->name))
 			continue;
-		int r = change_elems(p, MS_DEL_ELEMS, p->from, *set, ms_table_set(p->to, (*set)->name));
+		int r = change_elems(p, MS_DEL_ELEMS, p->from, *set,
+				     ms_table_set(p->to, (*set)->name));
 		if (r < 0)
 			return r;
 	}
@@ -182,10 +192,11 @@ static int delete_elems(struct planner *p)
 
 static int delete_sets(struct planner *p)
 {
-	ms_vec_each(struct ms_set *, set, &p->from->sets) {
+	ms_vec_each (struct ms_set *, set, &p->from->sets) {
 		if (set_survives(p, (*set)->name))
 			continue;
-		int r = add_change(p, (struct ms_change){MS_DEL_SET, .table = p->from, .set = *set});
+		int r = add_change(p,
+				   (struct ms_change){MS_DEL_SET, .table = p->from, .set = *set});
 		if (r < 0)
 			return r;
 	}
@@ -194,10 +205,11 @@ static int delete_sets(struct planner *p)
 
 static int delete_chains(struct planner *p)
 {
-	ms_vec_each(struct ms_chain *, chain, &p->from->chains) {
+	ms_vec_each (struct ms_chain *, chain, &p->from->chains) {
 		if (chain_survives(p, (*chain)->name))
 			continue;
-		int r = add_change(p, (struct ms_change){MS_DEL_CHAIN, .table = p->from, .chain = *chain});
+		int r = add_change(
+			p, (struct ms_change){MS_DEL_CHAIN, .table = p->from, .chain = *chain});
 		if (r < 0)
 			return r;
 	}
@@ -206,10 +218,11 @@ static int delete_chains(struct planner *p)
 
 static int add_rebuilt_chains(struct planner *p)
 {
-	ms_vec_each(struct ms_chain *, chain, &p->to->chains) {
+	ms_vec_each (struct ms_chain *, chain, &p->to->chains) {
 		if (!ms_table_chain(p->from, (*chain)->name) || chain_survives(p, (*chain)->name))
 			continue;
-		int r = add_change(p, (struct ms_change){MS_ADD_CHAIN, .table = p->to, .chain = *chain});
+		int r = add_change(
+			p, (struct ms_change){MS_ADD_CHAIN, .table = p->to, .chain = *chain});
 		if (r < 0)
 			return r;
 	}
@@ -218,7 +231,7 @@ static int add_rebuilt_chains(struct planner *p)
 
 static int add_sets(struct planner *p)
 {
-	ms_vec_each(struct ms_set *, set, &p->to->sets) {
+	ms_vec_each (struct ms_set *, set, &p->to->sets) {
 		if (set_survives(p, (*set)->name))
 			continue;
 		int r = add_change(p, (struct ms_change){MS_ADD_SET, .table = p->to, .set = *set});
@@ -232,9 +245,10 @@ static int add_elems(struct planner *p)
 {
 	static const struct ms_set empty = {0};
 
-	ms_vec_each(struct ms_set *, set, &p->to->sets) {
-		const struct ms_set *from =
-			set_survives(p, (*set)->name) ? ms_table_set(p->from, (*set)->name) : &empty;
+	ms_vec_each (struct ms_set *, set, &p->to->sets) {
+		const struct ms_set *from = set_survives(p, (*set)->name)
+						    ? ms_table_set(p->from, (*set)->name)
+						    : &empty;
 		int r = change_elems(p, MS_ADD_ELEMS, p->to, *set, from);
 		if (r < 0)
 			return r;
@@ -244,10 +258,11 @@ static int add_elems(struct planner *p)
 
 static int add_rules(struct planner *p)
 {
-	ms_vec_each(struct ms_chain *, chain, &p->to->chains) {
+	ms_vec_each (struct ms_chain *, chain, &p->to->chains) {
 		if ((*chain)->rules.n_items == 0 || chain_keeps_rules(p, *chain))
 			continue;
-		int r = add_change(p, (struct ms_change){MS_ADD_RULES, .table = p->to, .chain = *chain});
+		int r = add_change(
+			p, (struct ms_change){MS_ADD_RULES, .table = p->to, .chain = *chain});
 		if (r < 0)
 			return r;
 	}
@@ -256,7 +271,7 @@ static int add_rules(struct planner *p)
 
 static int plan_table(struct planner *p)
 {
-	static int (*const steps[])(struct planner *p) = {
+	static int (*const steps[])(struct planner * p) = {
 		add_new_chains, flush_chains,	    delete_elems, delete_sets, delete_chains,
 		add_sets,	add_rebuilt_chains, add_elems,	  add_rules,
 	};
@@ -270,18 +285,21 @@ static int plan_table(struct planner *p)
 	return 0;
 }
 
-static const struct ms_table *find_table(const struct ms_ruleset *ruleset, const struct ms_table *like)
+static const struct ms_table *find_table(const struct ms_ruleset *ruleset,
+					 const struct ms_table *like)
 {
 	if (ruleset)
-		ms_vec_each(struct ms_table *, table, &ruleset->tables)
-			if ((*table)->family == like->family && strcmp((*table)->name, like->name) == 0)
+		ms_vec_each (struct ms_table *, table, &ruleset->tables)
+			if ((*table)->family == like->family &&
+			    strcmp((*table)->name, like->name) == 0)
 				return *table;
 	return NULL;
 }
 
-static int delete_tables(struct ms_plan *plan, const struct ms_ruleset *from, const struct ms_ruleset *to)
+static int delete_tables(struct ms_plan *plan, const struct ms_ruleset *from,
+			 const struct ms_ruleset *to)
 {
-	ms_vec_each(struct ms_table *, table, &from->tables) {
+	ms_vec_each (struct ms_table *, table, &from->tables) {
 		if (find_table(to, *table))
 			continue;
 		int r = ms_avec_push(plan->arena, &plan->changes,
@@ -292,11 +310,12 @@ static int delete_tables(struct ms_plan *plan, const struct ms_ruleset *from, co
 	return 0;
 }
 
-static int plan_tables(struct ms_plan *plan, const struct ms_ruleset *from, const struct ms_ruleset *to)
+static int plan_tables(struct ms_plan *plan, const struct ms_ruleset *from,
+		       const struct ms_ruleset *to)
 {
 	static const struct ms_table empty = {0};
 
-	ms_vec_each(struct ms_table *, table, &to->tables) {
+	ms_vec_each (struct ms_table *, table, &to->tables) {
 		struct planner p = {.plan = plan, .from = find_table(from, *table), .to = *table};
 		int r = 0;
 
@@ -312,7 +331,8 @@ static int plan_tables(struct ms_plan *plan, const struct ms_ruleset *from, cons
 	return 0;
 }
 
-int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to, struct ms_plan *ret_plan)
+int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to,
+		 struct ms_plan *ret_plan)
 {
 	struct ms_plan plan = {.arena = ms_arena_new()};
 	int r = plan.arena ? 0 : -ENOMEM;
@@ -339,7 +359,7 @@ void ms_plan_count(const struct ms_plan *plan, size_t *ret_elems, size_t *ret_ot
 {
 	*ret_elems = 0;
 	*ret_others = 0;
-	ms_vec_each(struct ms_change, change, &plan->changes) {
+	ms_vec_each (struct ms_change, change, &plan->changes) {
 		if (change->kind == MS_ADD_ELEMS || change->kind == MS_DEL_ELEMS)
 			*ret_elems += change->n_elems;
 		else

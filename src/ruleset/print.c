@@ -2,9 +2,9 @@
 /*
  * Printing: a ruleset as nft(8) 1.0.6 lists it.
  *
- * Every habit of nft's listing that shows in our rulesets is here or in the match table: the order and the number of
- * elements on a line, names of priorities, what it leaves out because something else implies it. The parity test
- * compares each with nft.
+ * Every habit of nft's listing that shows in our rulesets is here or in the match table: the order
+ * and the number of elements on a line, names of priorities, what it leaves out because something
+ * else implies it. The parity test compares each with nft.
  */
 #include "microseg/ruleset.h"
 
@@ -36,7 +36,8 @@ static void print_verdict(const struct ms_rule_verdict *verdict, struct ms_str *
 }
 
 /* From @first to @last: a prefix where that says it, of addresses. */
-static void print_range(enum ms_field field, const uint8_t *first, const uint8_t *last, struct ms_str *out)
+static void print_range(enum ms_field field, const uint8_t *first, const uint8_t *last,
+			struct ms_str *out)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 	char text[MS_ADDR_TEXT_SIZE + 4];
@@ -285,7 +286,7 @@ void ms_rule_print(enum ms_family family, const struct ms_rule *rule, struct ms_
 		print_match(&rule->matches.items[i], out);
 		blank = " ";
 	}
-	ms_vec_each(struct ms_stmt, stmt, &rule->stmts) {
+	ms_vec_each (struct ms_stmt, stmt, &rule->stmts) {
 		ms_str_add(out, blank);
 		print_stmt(stmt, out);
 		blank = " ";
@@ -322,9 +323,12 @@ static const struct priority_name priority_names[] = {
 	{100, "out", .bridge = true, .only = MS_HOOK_OUTPUT},
 };
 
-static bool priority_has_name(const struct priority_name *name, enum ms_family family, enum ms_hook hook)
+static bool priority_has_name(const struct priority_name *name, enum ms_family family,
+			      enum ms_hook hook)
 {
-	bool known = family == MS_FAMILY_BRIDGE ? name->bridge : family == MS_FAMILY_ARP ? name->arp : name->inet;
+	bool known = family == MS_FAMILY_BRIDGE ? name->bridge
+		     : family == MS_FAMILY_ARP	? name->arp
+						: name->inet;
 
 	return known && (name->only == MS_HOOK_NONE || name->only == hook);
 }
@@ -355,12 +359,13 @@ static void print_chain(enum ms_family family, const struct ms_chain *chain, str
 		print_priority(family, chain, out);
 		ms_str_add(out, "; policy accept;\n");
 	}
-	ms_vec_each(struct ms_rule, rule, &chain->rules)
+	ms_vec_each (struct ms_rule, rule, &chain->rules)
 		print_rule(family, rule, out);
 	ms_str_add(out, "\t}\n");
 }
 
-/* Is @narrow ("env/service") among the parts of @name, as in "to/env/service"? NULL is in every name. */
+/* Is @narrow ("env/service") among the parts of @name, as in "to/env/service"? NULL is in every
+ * name. */
 static bool concerns(const char *name, const char *narrow)
 {
 	if (!narrow)
@@ -379,13 +384,13 @@ static void print_table(const struct ms_table *table, const char *narrow, struct
 	size_t start = out->len;
 
 	ms_str_addf(out, "table %s %s {\n", ms_family_name(table->family), table->name);
-	ms_vec_each(struct ms_set *, set, &table->sets)
+	ms_vec_each (struct ms_set *, set, &table->sets)
 		if (concerns((*set)->name, narrow)) {
 			ms_str_add(out, gap);
 			print_set(*set, out);
 			gap = "\n";
 		}
-	ms_vec_each(struct ms_chain *, chain, &table->chains)
+	ms_vec_each (struct ms_chain *, chain, &table->chains)
 		if (concerns((*chain)->name, narrow)) {
 			ms_str_add(out, gap);
 			print_chain(table->family, *chain, out);
@@ -400,6 +405,6 @@ static void print_table(const struct ms_table *table, const char *narrow, struct
 
 void ms_ruleset_print(const struct ms_ruleset *ruleset, const char *narrow, struct ms_str *out)
 {
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
 		print_table(*table, narrow, out);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ruleset value: tables of sets and chains in a fixed order, elements sorted and unique, and a hash over all of it.
+ * The ruleset value: tables of sets and chains in a fixed order, elements sorted and unique, and a
+ * hash over all of it.
  *
- * A finished ruleset never changes. It owns every text it points to, so that it outlives the policy and the inventory
- * it was compiled from. It knows nothing of the kernel, of time or of files.
+ * A finished ruleset never changes. It owns every text it points to, so that it outlives the policy
+ * and the inventory it was compiled from. It knows nothing of the kernel, of time or of files.
  */
 #include "microseg/ruleset.h"
 
@@ -26,7 +27,7 @@ const char *ms_family_name(enum ms_family family)
 
 const struct ms_table *ms_ruleset_table(const struct ms_ruleset *ruleset, enum ms_family family)
 {
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
 		if ((*table)->family == family)
 			return *table;
 	return NULL;
@@ -50,7 +51,8 @@ static int compare_names(const void *a, const void *b)
 }
 
 /* @sorted, or while there is none @items as they come. */
-static const void *find_name(const void *sorted, const void *items, size_t n_items, const char *name)
+static const void *find_name(const void *sorted, const void *items, size_t n_items,
+			     const char *name)
 {
 	const void *const *found = NULL;
 
@@ -64,7 +66,8 @@ static const void *find_name(const void *sorted, const void *items, size_t n_ite
 	return found ? *found : NULL;
 }
 
-static_assert(offsetof(struct ms_set, name) == 0 && offsetof(struct ms_chain, name) == 0, "looked up by name");
+static_assert(offsetof(struct ms_set, name) == 0 && offsetof(struct ms_chain, name) == 0,
+	      "looked up by name");
 
 const struct ms_chain *ms_table_chain(const struct ms_table *table, const char *name)
 {
@@ -116,8 +119,9 @@ static bool fields_equal(size_t n_fields, const enum ms_field *a, const enum ms_
 
 static bool matches_equal(const struct ms_match_expr *a, const struct ms_match_expr *b)
 {
-	return a->kind == b->kind && a->negate == b->negate && a->mask == b->mask && a->n_fields == b->n_fields &&
-	       a->n_values == b->n_values && fields_equal(a->n_fields, a->fields, b->fields) &&
+	return a->kind == b->kind && a->negate == b->negate && a->mask == b->mask &&
+	       a->n_fields == b->n_fields && a->n_values == b->n_values &&
+	       fields_equal(a->n_fields, a->fields, b->fields) &&
 	       memcmp(a->values, b->values, (size_t)a->n_values * MS_VALUE_SIZE) == 0 &&
 	       ms_texts_equal(a->set, b->set);
 }
@@ -125,10 +129,11 @@ static bool matches_equal(const struct ms_match_expr *a, const struct ms_match_e
 static bool stmts_equal(const struct ms_stmt *a, const struct ms_stmt *b)
 {
 	return a->kind == b->kind && a->priority == b->priority && a->log.group == b->log.group &&
-	       a->log.snaplen == b->log.snaplen && a->log.queue_threshold == b->log.queue_threshold &&
-	       ms_texts_equal(a->log.prefix, b->log.prefix) && ms_verdicts_equal(&a->verdict, &b->verdict) &&
-	       a->n_fields == b->n_fields && fields_equal(a->n_fields, a->fields, b->fields) &&
-	       ms_texts_equal(a->map, b->map);
+	       a->log.snaplen == b->log.snaplen &&
+	       a->log.queue_threshold == b->log.queue_threshold &&
+	       ms_texts_equal(a->log.prefix, b->log.prefix) &&
+	       ms_verdicts_equal(&a->verdict, &b->verdict) && a->n_fields == b->n_fields &&
+	       fields_equal(a->n_fields, a->fields, b->fields) && ms_texts_equal(a->map, b->map);
 }
 
 bool ms_rules_equal(const struct ms_rule *a, const struct ms_rule *b)
@@ -215,12 +220,12 @@ static void hash_chain(uint64_t *hash, const struct ms_chain *chain)
 	hash_number(hash, chain->hook);
 	hash_number(hash, (uint32_t)chain->priority);
 	hash_number(hash, (uint32_t)chain->rules.n_items);
-	ms_vec_each(struct ms_rule, rule, &chain->rules) {
+	ms_vec_each (struct ms_rule, rule, &chain->rules) {
 		hash_number(hash, (uint32_t)rule->matches.n_items);
-		ms_vec_each(struct ms_match_expr, match, &rule->matches)
+		ms_vec_each (struct ms_match_expr, match, &rule->matches)
 			hash_match(hash, match);
 		hash_number(hash, (uint32_t)rule->stmts.n_items);
-		ms_vec_each(struct ms_stmt, stmt, &rule->stmts)
+		ms_vec_each (struct ms_stmt, stmt, &rule->stmts)
 			hash_stmt(hash, stmt);
 		hash_text(hash, rule->comment);
 	}
@@ -234,7 +239,7 @@ static void hash_set(uint64_t *hash, const struct ms_set *set)
 	hash_fields(hash, set->n_fields, set->fields);
 	hash_number(hash, set->size);
 	hash_number(hash, (uint32_t)set->elems.n_items);
-	ms_vec_each(struct ms_elem, elem, &set->elems) {
+	ms_vec_each (struct ms_elem, elem, &set->elems) {
 		hash_bytes(hash, elem->key, ms_set_key_size(set));
 		hash_bytes(hash, elem->end, sizeof(elem->end));
 		hash_verdict(hash, &elem->verdict);
@@ -246,14 +251,14 @@ static uint64_t hash_ruleset(const struct ms_ruleset *ruleset)
 {
 	uint64_t hash = FNV_START;
 
-	ms_vec_each(struct ms_table *, table, &ruleset->tables) {
+	ms_vec_each (struct ms_table *, table, &ruleset->tables) {
 		hash_number(&hash, (*table)->family);
 		hash_text(&hash, (*table)->name);
 		hash_number(&hash, (uint32_t)(*table)->sets.n_items);
-		ms_vec_each(struct ms_set *, set, &(*table)->sets)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets)
 			hash_set(&hash, *set);
 		hash_number(&hash, (uint32_t)(*table)->chains.n_items);
-		ms_vec_each(struct ms_chain *, chain, &(*table)->chains)
+		ms_vec_each (struct ms_chain *, chain, &(*table)->chains)
 			hash_chain(&hash, *chain);
 	}
 	return hash;
@@ -269,12 +274,13 @@ static int compare_elems(const void *left, const void *right)
 	return r ? r : memcmp(a->end, b->end, sizeof(a->end));
 }
 
-/* Drops what is there twice, keeping the first with an origin. Returns -EINVAL when one key has two verdicts. */
+/* Drops what is there twice, keeping the first with an origin. Returns -EINVAL when one key has two
+ * verdicts. */
 static int unique_elems(struct ms_set *set)
 {
 	size_t n = 0;
 
-	ms_vec_each(struct ms_elem, elem, &set->elems) {
+	ms_vec_each (struct ms_elem, elem, &set->elems) {
 		struct ms_elem *last = n ? &set->elems.items[n - 1] : NULL;
 
 		if (!last || compare_elems(last, elem) != 0)
@@ -293,7 +299,7 @@ static void own_texts(struct ms_ruleset *ruleset, struct ms_set *set)
 {
 	const char *last_file = NULL, *last_copy = NULL;
 
-	ms_vec_each(struct ms_elem, elem, &set->elems) {
+	ms_vec_each (struct ms_elem, elem, &set->elems) {
 		if (elem->origin.file && elem->origin.file != last_file) {
 			last_file = elem->origin.file;
 			last_copy = ms_build_text(ruleset, last_file);
@@ -315,7 +321,8 @@ static int finish_set(struct ms_ruleset *ruleset, struct ms_set *set)
 static int index_table(struct ms_ruleset *ruleset, struct ms_table *table)
 {
 	table->sets_by_name = sort_names(ruleset->arena, table->sets.items, table->sets.n_items);
-	table->chains_by_name = sort_names(ruleset->arena, table->chains.items, table->chains.n_items);
+	table->chains_by_name =
+		sort_names(ruleset->arena, table->chains.items, table->chains.n_items);
 	return table->sets_by_name && table->chains_by_name ? 0 : -ENOMEM;
 }
 
@@ -327,15 +334,15 @@ int ms_ruleset_finish(struct ms_ruleset *ruleset)
 		return -EINVAL;
 	if (ruleset->failed)
 		return -ENOMEM;
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
-		ms_vec_each(struct ms_set *, set, &(*table)->sets) {
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets) {
 			r = finish_set(ruleset, *set);
 			if (r < 0)
 				return r;
 		}
 	if (ruleset->failed)
 		return -ENOMEM;
-	ms_vec_each(struct ms_table *, table, &ruleset->tables) {
+	ms_vec_each (struct ms_table *, table, &ruleset->tables) {
 		r = index_table(ruleset, *table);
 		if (r == 0)
 			r = ms_check_table(*table);

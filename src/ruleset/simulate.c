@@ -2,10 +2,10 @@
 /*
  * Simulate: the evaluation of nf_tables, for the closed language of ruleset.h.
  *
- * It follows nft_do_chain(): a rule's expressions run in order until one says no; jump comes back, goto does not;
- * accept ends one base chain, drop ends all. What a match sees of a packet is the match table's business (`read`).
- * A packet without an answer for a field (an IPv6 packet asked for `ip saddr`) fails the match, negated or not, as the
- * dependency that the encoder emits would.
+ * It follows nft_do_chain(): a rule's expressions run in order until one says no; jump comes back,
+ * goto does not; accept ends one base chain, drop ends all. What a match sees of a packet is the
+ * match table's business (`read`). A packet without an answer for a field (an IPv6 packet asked for
+ * `ip saddr`) fails the match, negated or not, as the dependency that the encoder emits would.
  */
 #include "microseg/simulate.h"
 
@@ -32,8 +32,8 @@ struct run {
 };
 
 /* The concatenation of @fields as a set key. False when the packet lacks one of them. */
-static bool read_key(const struct ms_sim_packet *packet, const enum ms_field *fields, size_t n_fields,
-		     uint8_t key[MS_KEY_SIZE])
+static bool read_key(const struct ms_sim_packet *packet, const enum ms_field *fields,
+		     size_t n_fields, uint8_t key[MS_KEY_SIZE])
 {
 	size_t offset = 0;
 
@@ -50,20 +50,21 @@ static const struct ms_elem *find_interval(const struct ms_set *set, const uint8
 {
 	size_t size = ms_field_row(set->fields[0])->size;
 
-	ms_vec_each(const struct ms_elem, elem, &set->elems)
+	ms_vec_each (const struct ms_elem, elem, &set->elems)
 		if (memcmp(key, elem->key, size) >= 0 && memcmp(key, elem->end, size) <= 0)
 			return elem;
 	return NULL;
 }
 
-/* Elements are sorted only in a finished ruleset; looking at each keeps the simulator right for any. */
+/* Elements are sorted only in a finished ruleset; looking at each keeps the simulator right for
+ * any. */
 static const struct ms_elem *find_elem(const struct ms_set *set, const uint8_t *key)
 {
 	size_t size = ms_set_key_size(set);
 
 	if (set->interval)
 		return find_interval(set, key);
-	ms_vec_each(const struct ms_elem, elem, &set->elems)
+	ms_vec_each (const struct ms_elem, elem, &set->elems)
 		if (memcmp(elem->key, key, size) == 0)
 			return elem;
 	return NULL;
@@ -109,7 +110,8 @@ static int holds(const struct run *run, const struct ms_match_expr *match)
 		yes = equals(match, key, match->values[0]);
 		break;
 	case MS_MATCH_RANGE:
-		yes = memcmp(key, match->values[0], size) >= 0 && memcmp(key, match->values[1], size) <= 0;
+		yes = memcmp(key, match->values[0], size) >= 0 &&
+		      memcmp(key, match->values[1], size) <= 0;
 		break;
 	case MS_MATCH_ANON_SET:
 		yes = in_anon_set(match, key);
@@ -130,7 +132,7 @@ static int holds(const struct run *run, const struct ms_match_expr *match)
 /* Do all matches of @rule hold? 1, 0, or -errno. */
 static int applies(const struct run *run, const struct ms_rule *rule)
 {
-	ms_vec_each(const struct ms_match_expr, match, &rule->matches) {
+	ms_vec_each (const struct ms_match_expr, match, &rule->matches) {
 		int r = holds(run, match);
 
 		if (r <= 0)
@@ -155,7 +157,8 @@ static int run_named(struct run *run, const char *name, enum outcome *ret_outcom
 	return r;
 }
 
-static int run_verdict(struct run *run, const struct ms_rule_verdict *verdict, enum outcome *ret_outcome)
+static int run_verdict(struct run *run, const struct ms_rule_verdict *verdict,
+		       enum outcome *ret_outcome)
 {
 	int r = 0;
 
@@ -185,7 +188,8 @@ static int run_verdict(struct run *run, const struct ms_rule_verdict *verdict, e
 }
 
 /* A key that the map does not have ends the rule, as in the kernel; the next one is tried. */
-static int run_vmap(struct run *run, const struct ms_stmt *stmt, enum outcome *ret_outcome, bool *ret_found)
+static int run_vmap(struct run *run, const struct ms_stmt *stmt, enum outcome *ret_outcome,
+		    bool *ret_found)
 {
 	const struct ms_set *map = ms_table_set(run->table, stmt->map);
 	uint8_t key[MS_KEY_SIZE];
@@ -207,7 +211,7 @@ static void note_log(struct ms_sim_result *result, const char *prefix)
 
 static int run_statements(struct run *run, const struct ms_rule *rule, enum outcome *ret_outcome)
 {
-	ms_vec_each(const struct ms_stmt, stmt, &rule->stmts) {
+	ms_vec_each (const struct ms_stmt, stmt, &rule->stmts) {
 		bool found = true;
 		int r = 0;
 
@@ -246,7 +250,8 @@ static int run_rule(struct run *run, const struct ms_chain *chain, const struct 
 	if (r <= 0)
 		return r;
 	if (run->arena) {
-		r = ms_avec_push(run->arena, &run->result->path, (struct ms_sim_step){run->table, chain, rule});
+		r = ms_avec_push(run->arena, &run->result->path,
+				 (struct ms_sim_step){run->table, chain, rule});
 		if (r < 0)
 			return r;
 	}
@@ -257,7 +262,7 @@ static int run_rule(struct run *run, const struct ms_chain *chain, const struct 
 static int run_chain(struct run *run, const struct ms_chain *chain, enum outcome *ret_outcome)
 {
 	*ret_outcome = NEXT;
-	ms_vec_each(const struct ms_rule, rule, &chain->rules) {
+	ms_vec_each (const struct ms_rule, rule, &chain->rules) {
 		int r = run_rule(run, chain, rule, ret_outcome);
 
 		if (r < 0)
@@ -276,16 +281,18 @@ struct place {
 	size_t index;
 };
 
-/* The base chain behind @place: priorities ascend, equal ones keep the order they were added in. NULL at the end. */
-static const struct ms_chain *next_base_chain(const struct ms_table *table, enum ms_hook hook, int64_t last,
-					      struct place *place)
+/* The base chain behind @place: priorities ascend, equal ones keep the order they were added in.
+ * NULL at the end. */
+static const struct ms_chain *next_base_chain(const struct ms_table *table, enum ms_hook hook,
+					      int64_t last, struct place *place)
 {
 	const struct ms_chain *best = NULL;
 	struct place from = *place;
 
 	for (size_t i = 0; i < table->chains.n_items; i++) {
 		const struct ms_chain *chain = table->chains.items[i];
-		bool behind = chain->priority > from.priority || (chain->priority == from.priority && i > from.index);
+		bool behind = chain->priority > from.priority ||
+			      (chain->priority == from.priority && i > from.index);
 
 		if (chain->hook != hook || !behind || chain->priority > last)
 			continue;
@@ -298,8 +305,8 @@ static const struct ms_chain *next_base_chain(const struct ms_table *table, enum
 }
 
 int ms_simulate_window(const struct ms_ruleset *ruleset, enum ms_family family, enum ms_hook hook,
-		       const struct ms_priority_window *window, struct ms_sim_packet *packet, struct ms_arena *arena,
-		       struct ms_sim_result *result)
+		       const struct ms_priority_window *window, struct ms_sim_packet *packet,
+		       struct ms_arena *arena, struct ms_sim_result *result)
 {
 	const struct ms_table *table = ms_ruleset_table(ruleset, family);
 	struct run run = {.table = table, .packet = packet, .arena = arena, .result = result};
@@ -322,7 +329,8 @@ int ms_simulate_window(const struct ms_ruleset *ruleset, enum ms_family family, 
 }
 
 int ms_simulate_hook(const struct ms_ruleset *ruleset, enum ms_family family, enum ms_hook hook,
-		     struct ms_sim_packet *packet, struct ms_arena *arena, struct ms_sim_result *result)
+		     struct ms_sim_packet *packet, struct ms_arena *arena,
+		     struct ms_sim_result *result)
 {
 	static const struct ms_priority_window all = {INT64_MIN, INT32_MAX};
 

@@ -2,16 +2,16 @@
 /*
  * The way of one packet through a node.
  *
- *	port to port of one bridge:	bridge prerouting [port], inet prerouting [bridge], bridge forward up to br_netfilter,
- *					inet forward [bridge, bridge], bridge forward behind it [port, port]
- *	from a port up:			bridge prerouting [port], inet prerouting [bridge], bridge input [port]
- *	then routed, or to the host:	inet forward [in, out], or inet input [in]
- *	out of the host:		inet output [out]
- *	down to a port:			bridge output [port]
+ *	port to port of one bridge:	bridge prerouting [port], inet prerouting [bridge], bridge
+ *forward up to br_netfilter, inet forward [bridge, bridge], bridge forward behind it [port, port]
+ *	from a port up:			bridge prerouting [port], inet prerouting [bridge], bridge
+ *input [port] then routed, or to the host:	inet forward [in, out], or inet input [in] out of
+ *the host:		inet output [out] down to a port:			bridge output [port]
  *
- * A routed veth has no bridge hooks. br_netfilter hands a bridge's frames to inet prerouting and, at its own place in
- * bridge forward, to inet forward (net/bridge/br_netfilter_hooks.c: br_nf_pre_routing, br_nf_forward at
- * NF_BR_PRI_BRNF - 1); both show the bridge as interface, not the port.
+ * A routed veth has no bridge hooks. br_netfilter hands a bridge's frames to inet prerouting and,
+ *at its own place in bridge forward, to inet forward (net/bridge/br_netfilter_hooks.c:
+ *br_nf_pre_routing, br_nf_forward at NF_BR_PRI_BRNF - 1); both show the bridge as interface, not
+ *the port.
  */
 #include "microseg/simulate.h"
 
@@ -68,16 +68,19 @@ static void set_name(char name[16], const char *text)
 }
 
 static int run_part(struct way *way, enum ms_family family, enum ms_hook hook,
-		    const struct ms_priority_window *window, const char *iifname, const char *oifname)
+		    const struct ms_priority_window *window, const char *iifname,
+		    const char *oifname)
 {
 	if (way->result->dropped)
 		return 0;
 	set_name(way->packet.iifname, iifname);
 	set_name(way->packet.oifname, oifname);
-	return ms_simulate_window(way->ruleset, family, hook, window, &way->packet, way->arena, way->result);
+	return ms_simulate_window(way->ruleset, family, hook, window, &way->packet, way->arena,
+				  way->result);
 }
 
-static int run(struct way *way, enum ms_family family, enum ms_hook hook, const char *iifname, const char *oifname)
+static int run(struct way *way, enum ms_family family, enum ms_hook hook, const char *iifname,
+	       const char *oifname)
 {
 	return run_part(way, family, hook, &whole_hook, iifname, oifname);
 }
@@ -91,11 +94,13 @@ static int same_bridge(struct way *way)
 	if (r == 0)
 		r = run(way, MS_FAMILY_INET, MS_HOOK_PREROUTING, bridge, "");
 	if (r == 0)
-		r = run_part(way, MS_FAMILY_BRIDGE, MS_HOOK_FORWARD, &before_br_nf, src->interface, dst->interface);
+		r = run_part(way, MS_FAMILY_BRIDGE, MS_HOOK_FORWARD, &before_br_nf, src->interface,
+			     dst->interface);
 	if (r == 0)
 		r = run(way, MS_FAMILY_INET, MS_HOOK_FORWARD, bridge, bridge);
 	if (r == 0)
-		r = run_part(way, MS_FAMILY_BRIDGE, MS_HOOK_FORWARD, &behind_br_nf, src->interface, dst->interface);
+		r = run_part(way, MS_FAMILY_BRIDGE, MS_HOOK_FORWARD, &behind_br_nf, src->interface,
+			     dst->interface);
 	return r;
 }
 
@@ -143,12 +148,14 @@ static int routed(struct way *way, const struct ms_inventory *inventory)
 		return run(way, MS_FAMILY_INET, MS_HOOK_INPUT, layer3(way, flow->src), "");
 	if (r == 0 && !flow->src_is_host) {
 		way->packet.ip6_hoplimit--; /* ip6_forward() counts down before the hook */
-		r = run(way, MS_FAMILY_INET, MS_HOOK_FORWARD, layer3(way, flow->src), layer3(way, flow->dst));
+		r = run(way, MS_FAMILY_INET, MS_HOOK_FORWARD, layer3(way, flow->src),
+			layer3(way, flow->dst));
 	}
 	return r == 0 ? down(way, inventory) : r;
 }
 
-/* A DHCP message comes from the port that its kind comes from; anything else from an ephemeral one. */
+/* A DHCP message comes from the port that its kind comes from; anything else from an ephemeral one.
+ */
 static uint16_t source_port(uint8_t proto, uint16_t port)
 {
 	static const uint16_t pairs[][2] = {{67, 68}, {68, 67}, {546, 547}, {547, 546}};
@@ -159,7 +166,8 @@ static uint16_t source_port(uint8_t proto, uint16_t port)
 	return EPHEMERAL_PORT;
 }
 
-/* Neighbour messages as an honest sender forms them: about itself, or asking for the destination. */
+/* Neighbour messages as an honest sender forms them: about itself, or asking for the destination.
+ */
 static void fill_nd(struct ms_sim_packet *packet)
 {
 	bool advert = packet->icmp_type == ND_NEIGHBOR_ADVERT;
@@ -183,7 +191,8 @@ static uint32_t address_type(const struct ms_sim_flow *flow)
 	return flow->dst_is_host ? RTN_LOCAL : RTN_UNICAST;
 }
 
-static struct ms_sim_packet first_packet(const struct ms_sim_flow *flow, const struct ms_inventory *inventory)
+static struct ms_sim_packet first_packet(const struct ms_sim_flow *flow,
+					 const struct ms_inventory *inventory)
 {
 	bool icmp = flow->proto == IPPROTO_ICMP || flow->proto == IPPROTO_ICMPV6;
 	struct ms_sim_packet packet = {
@@ -214,7 +223,8 @@ static struct ms_sim_packet first_packet(const struct ms_sim_flow *flow, const s
 }
 
 int ms_simulate_flow(const struct ms_ruleset *ruleset, const struct ms_inventory *inventory,
-		     const struct ms_sim_flow *flow, struct ms_arena *arena, struct ms_sim_result *result)
+		     const struct ms_sim_flow *flow, struct ms_arena *arena,
+		     struct ms_sim_result *result)
 {
 	struct way way = {
 		.ruleset = ruleset,
@@ -226,7 +236,8 @@ int ms_simulate_flow(const struct ms_ruleset *ruleset, const struct ms_inventory
 
 	if (!flow->src && !flow->dst)
 		return -EINVAL;
-	if (flow->src && flow->dst && is_port(flow->src) && strcmp(flow->src->bridge, flow->dst->bridge) == 0)
+	if (flow->src && flow->dst && is_port(flow->src) &&
+	    strcmp(flow->src->bridge, flow->dst->bridge) == 0)
 		return same_bridge(&way);
 	return routed(&way, inventory);
 }

@@ -14,5 +14,5 @@ struct ms_priority_window {
 
 /** As ms_simulate_hook(), for the base chains within @window. */
 int ms_simulate_window(const struct ms_ruleset *ruleset, enum ms_family family, enum ms_hook hook,
-		       const struct ms_priority_window *window, struct ms_sim_packet *packet, struct ms_arena *arena,
-		       struct ms_sim_result *result);
+		       const struct ms_priority_window *window, struct ms_sim_packet *packet,
+		       struct ms_arena *arena, struct ms_sim_result *result);

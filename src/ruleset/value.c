@@ -62,8 +62,8 @@ static const char *symbol_of(const struct ms_symbol *symbols, uint32_t number)
 	return NULL;
 }
 
-static void print_plain(const struct ms_field_row *row, enum ms_value_kind kind, const uint8_t *value,
-			struct ms_str *out)
+static void print_plain(const struct ms_field_row *row, enum ms_value_kind kind,
+			const uint8_t *value, struct ms_str *out)
 {
 	if (kind == MS_VALUE_HEX || kind == MS_VALUE_HEX_FULL)
 		print_hex(value, row->size, kind == MS_VALUE_HEX_FULL, out);

@@ -2,13 +2,16 @@
 /*
  * Fuzz: a logged packet on its whole way: decoded, attributed, printed as JSON and text, read back.
  *
- * The first bytes choose family, ether type, log prefix and interfaces out of a small world; the rest is the payload.
- * What is read back must print as the same line, and no byte of a packet may reach a line unescaped. From the top of the tree:
+ * The first bytes choose family, ether type, log prefix and interfaces out of a small world; the
+ *rest is the payload. What is read back must print as the same line, and no byte of a packet may
+ *reach a line unescaped. From the top of the tree:
  *
- *	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing -fsanitize=fuzzer,address,undefined \
+ *	clang -g -O1 -std=gnu11 -D_GNU_SOURCE -fno-strict-aliasing
+ *-fsanitize=fuzzer,address,undefined \
  *		-fno-sanitize-recover=undefined -Iinclude -Isrc tests/fuzz/event.c \
- *		src/base/?*.c src/net/?*.c src/policy/?*.c src/inventory/?*.c src/decide/?*.c src/event/?*.c \
- *		-lyaml -ljansson -o /tmp/fuzz-event && /tmp/fuzz-event -max_len=200 -max_total_time=120
+ *		src/base/?*.c src/net/?*.c src/policy/?*.c src/inventory/?*.c src/decide/?*.c
+ *src/event/?*.c \ -lyaml -ljansson -o /tmp/fuzz-event && /tmp/fuzz-event -max_len=200
+ *-max_total_time=120
  *
  * An input that breaks it becomes a row in tests/unit/event_packet.c or event.c.
  */
@@ -55,8 +58,10 @@ static struct ms_inventory *inventory;
 
 static void make_world(void)
 {
-	const struct ms_policy_file policy_file = {"policy.yaml", policy_text, sizeof(policy_text) - 1};
-	const struct ms_policy_file inventory_file = {"inventory.yaml", inventory_text, sizeof(inventory_text) - 1};
+	const struct ms_policy_file policy_file = {"policy.yaml", policy_text,
+						   sizeof(policy_text) - 1};
+	const struct ms_policy_file inventory_file = {"inventory.yaml", inventory_text,
+						      sizeof(inventory_text) - 1};
 	struct ms_diags diags;
 
 	if (ms_diags_init(&diags) < 0 || ms_policy_load(&policy_file, 1, 0, &diags, &policy) < 0 ||
@@ -112,8 +117,10 @@ static void check_line(const struct ms_event *event)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_BRIDGE, NFPROTO_INET, NFPROTO_ARP};
-	static const uint16_t ether_types[] = {0, ETH_P_IP, ETH_P_IPV6, ETH_P_ARP, ETH_P_8021Q, 0x88b5};
+	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_BRIDGE, NFPROTO_INET,
+					   NFPROTO_ARP};
+	static const uint16_t ether_types[] = {0,	  ETH_P_IP,    ETH_P_IPV6,
+					       ETH_P_ARP, ETH_P_8021Q, 0x88b5};
 	struct ms_packet_record record = {.time_ms = 1700000000000};
 	char prefix[MS_LOG_PREFIX_SIZE];
 	struct ms_log_tag tag;
@@ -122,7 +129,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!policy)
 		make_world();
 	record.family = families[choose(&data, &size) % sizeof(families)];
-	record.ether_type = ether_types[choose(&data, &size) % (sizeof(ether_types) / sizeof(ether_types[0]))];
+	record.ether_type =
+		ether_types[choose(&data, &size) % (sizeof(ether_types) / sizeof(ether_types[0]))];
 	tag.verdict = choose(&data, &size) % 2 ? MS_DENY : MS_AUDIT;
 	tag.reason = (enum ms_reason)(1 + choose(&data, &size) % (MS_N_REASONS - 1));
 	record.prefix = ms_log_tag_format(&tag, prefix);

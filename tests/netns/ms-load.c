@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Parity of the printer, the encoder and nft, and the kernel backend at work, in network namespaces of its own.
+ * Parity of the printer, the encoder and nft, and the kernel backend at work, in network namespaces
+ * of its own.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -79,9 +80,12 @@ static int plans_lead_from_any_ruleset_to_any_other(const void *unused)
 
 		expect(ms_plan_make(from, to, &plan) == 0, "plan %u", seed);
 		expect(plan.changes.n_items > 0, "variants are alike: %u", seed);
-		expect(ms_plan_make(to, to, &none) == 0 && none.changes.n_items == 0, "equal rulesets: %u", seed);
-		expect(ms_kernel_apply(kernel, &plan, &error) == 0, "apply %u: %s", seed, text_of(&error));
-		expect(ms_kernel_verify(kernel, to, &difference) == 0, "verify %u: %s", seed, text_of(&difference));
+		expect(ms_plan_make(to, to, &none) == 0 && none.changes.n_items == 0,
+		       "equal rulesets: %u", seed);
+		expect(ms_kernel_apply(kernel, &plan, &error) == 0, "apply %u: %s", seed,
+		       text_of(&error));
+		expect(ms_kernel_verify(kernel, to, &difference) == 0, "verify %u: %s", seed,
+		       text_of(&difference));
 		ms_ruleset_free(from);
 		from = to;
 	}
@@ -93,7 +97,8 @@ static int a_refused_plan_changes_nothing_and_names_the_object(const void *unuse
 {
 	(void)unused;
 	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
-	_cleanup_(ms_ruleset_freep) struct ms_ruleset *a = sample_variant(1), *b = sample_variant(2);
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *a = sample_variant(1),
+						      *b = sample_variant(2);
 	_cleanup_(ms_plan_fini) struct ms_plan plan = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0}, difference = {0};
 
@@ -112,8 +117,8 @@ static struct ms_ruleset *one_rule(bool filled)
 {
 	static const struct ms_origin at = {.file = "policies/orders-db.yaml", .line = 12};
 	struct ms_ruleset *rs = ms_ruleset_new();
-	struct ms_chain *chain =
-		ms_ruleset_add_chain(rs, ms_ruleset_add_table(rs, MS_FAMILY_INET, "microseg"), "to/prod/orders-db");
+	struct ms_chain *chain = ms_ruleset_add_chain(
+		rs, ms_ruleset_add_table(rs, MS_FAMILY_INET, "microseg"), "to/prod/orders-db");
 
 	if (filled)
 		ms_rule_verdict(rs, ms_ruleset_add_rule(rs, chain, &at), MS_VERDICT_ACCEPT, NULL);
@@ -156,7 +161,8 @@ static int foreign_changes_are_seen(const void *unused)
 		expect(ms_kernel_open(&kernel) == 0, "open");
 		expect(ms_kernel_replace(kernel, rs, &error) == 0, "%s", text_of(&error));
 		expect(ms_kernel_monitor_read(kernel) == 0, "own changes seem foreign");
-		/* An owner's tables are safe from nft: let go of them, as a daemon does that ends. */
+		/* An owner's tables are safe from nft: let go of them, as a daemon does that ends.
+		 */
 		ms_kernel_free(kernel);
 		kernel = NULL;
 		expect(ms_kernel_open(&kernel) == 0, "open again");
@@ -166,7 +172,8 @@ static int foreign_changes_are_seen(const void *unused)
 		expect(ms_kernel_monitor_read(kernel) == 0, "another table seems ours");
 		expect(system(changes[i]) == 0, "%s", changes[i]);
 		expect(ms_kernel_monitor_read(kernel) == 1, "unseen: %s", changes[i]);
-		expect(ms_kernel_verify(kernel, rs, &difference) == 1, "unverified: %s", changes[i]);
+		expect(ms_kernel_verify(kernel, rs, &difference) == 1, "unverified: %s",
+		       changes[i]);
 		expect(difference.len > 0, "no words for: %s", changes[i]);
 		ms_kernel_free(kernel);
 	}
@@ -177,7 +184,8 @@ static int owned_tables_refuse_others_and_outlive_their_owner(const void *unused
 {
 	(void)unused;
 	_cleanup_(ms_kernel_freep) struct ms_kernel *first = NULL, *second = NULL;
-	_cleanup_(ms_ruleset_freep) struct ms_ruleset *rs = sample_variant(4), *other = sample_variant(5);
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *rs = sample_variant(4),
+						      *other = sample_variant(5);
 	_cleanup_(ms_str_fini) struct ms_str error = {0}, difference = {0};
 	struct ms_kernel_features features;
 
@@ -188,16 +196,22 @@ static int owned_tables_refuse_others_and_outlive_their_owner(const void *unused
 		return 0;
 	expect(ms_kernel_adopt(first, rs, &error) == -ENOENT, "there is nothing to adopt");
 	expect(ms_kernel_replace(first, rs, &error) == 0, "%s", text_of(&error));
-	expect(system("nft flush ruleset 2>/dev/null; nft delete table inet microseg 2>/dev/null") != 0, "deleted");
-	expect(ms_kernel_replace(second, other, &error) == -EPERM, "took the tables of a living owner");
+	expect(system("nft flush ruleset 2>/dev/null; nft delete table inet microseg 2>/dev/null") !=
+		       0,
+	       "deleted");
+	expect(ms_kernel_replace(second, other, &error) == -EPERM,
+	       "took the tables of a living owner");
 	expect(ms_kernel_verify(second, rs, &difference) == 0, "%s", text_of(&difference));
 
 	first = ms_kernel_free(first);
-	expect(ms_kernel_verify(second, rs, &difference) == 0, "gone with their owner: %s", text_of(&difference));
+	expect(ms_kernel_verify(second, rs, &difference) == 0, "gone with their owner: %s",
+	       text_of(&difference));
 	expect(ms_kernel_adopt(second, rs, &error) == 0, "%s", text_of(&error));
 	expect(ms_kernel_adopt(second, rs, &error) == 0, "twice: %s", text_of(&error));
-	expect(ms_kernel_verify(second, rs, &difference) == 0, "adopting changed: %s", text_of(&difference));
-	expect(system("nft delete table inet microseg 2>/dev/null") != 0, "adopted tables are not owned");
+	expect(ms_kernel_verify(second, rs, &difference) == 0, "adopting changed: %s",
+	       text_of(&difference));
+	expect(system("nft delete table inet microseg 2>/dev/null") != 0,
+	       "adopted tables are not owned");
 	expect(ms_kernel_replace(second, other, &error) == 0, "%s", text_of(&error));
 	expect(ms_kernel_replace(second, NULL, &error) == 0, "%s", text_of(&error));
 	expect(ms_kernel_verify(second, NULL, &difference) == 0, "%s", text_of(&difference));
@@ -214,8 +228,10 @@ static void count(const struct ms_kernel_counter *counter, void *userdata)
 	struct counted *counted = userdata;
 
 	counted->n++;
-	if (counter->prefix && counter->comment && strcmp(counter->prefix, "microseg denied no-grant ") == 0 &&
-	    strcmp(counter->comment, "policies/orders-db.yaml:12") == 0 && strcmp(counter->chain, "statements") == 0)
+	if (counter->prefix && counter->comment &&
+	    strcmp(counter->prefix, "microseg denied no-grant ") == 0 &&
+	    strcmp(counter->comment, "policies/orders-db.yaml:12") == 0 &&
+	    strcmp(counter->chain, "statements") == 0)
 		counted->found = true;
 }
 
@@ -278,10 +294,12 @@ int main(int argc, char **argv)
 		{"every_set_lists_as_printed", every_set_lists_as_printed},
 		{"every_priority_lists_as_printed", every_priority_lists_as_printed},
 		{"random_rules_list_as_printed", random_rules_list_as_printed},
-		{"plans_lead_from_any_ruleset_to_any_other", plans_lead_from_any_ruleset_to_any_other},
+		{"plans_lead_from_any_ruleset_to_any_other",
+		 plans_lead_from_any_ruleset_to_any_other},
 		{"a_refused_plan_changes_nothing_and_names_the_object",
 		 a_refused_plan_changes_nothing_and_names_the_object},
-		{"a_refused_rule_is_named_by_its_policy_line", a_refused_rule_is_named_by_its_policy_line},
+		{"a_refused_rule_is_named_by_its_policy_line",
+		 a_refused_rule_is_named_by_its_policy_line},
 		{"foreign_changes_are_seen", foreign_changes_are_seen},
 		{"owned_tables_refuse_others_and_outlive_their_owner",
 		 owned_tables_refuse_others_and_outlive_their_owner},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Parity of compiled policies: what the compiler makes of each feature loads, is listed as printed, loads again as text,
- * and changes into the next one by a plan.
+ * Parity of compiled policies: what the compiler makes of each feature loads, is listed as printed,
+ * loads again as text, and changes into the next one by a plan.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,8 @@ static uint32_t features_of(uint32_t number)
 
 static struct ms_ruleset *compile(uint32_t number)
 {
-	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT, .now = UNIVERSE_NOW};
+	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
+						   .now = UNIVERSE_NOW};
 	uint32_t features = features_of(number);
 	_cleanup_(ms_policy_freep) struct ms_policy *policy =
 		features == CLOSED_DOOR ? NULL : universe_policy(features);
@@ -43,7 +44,8 @@ static struct ms_ruleset *compile(uint32_t number)
 	int r = ms_compile(policy, inventory, &options, &ruleset);
 
 	if (r < 0) {
-		fprintf(stderr, "policy %u (features %x) does not compile: %s\n", number, features, strerror(-r));
+		fprintf(stderr, "policy %u (features %x) does not compile: %s\n", number, features,
+			strerror(-r));
 		exit(1);
 	}
 	return ruleset;
@@ -75,7 +77,8 @@ static int change_into_each_other(const void *unused)
 		if (r == 0)
 			r = ms_kernel_verify(kernel, to, &difference);
 		if (r != 0) {
-			fprintf(stderr, "policy %u after %u: %d %s\n%s\n", i, i - 1, r, error.text ? error.text : "",
+			fprintf(stderr, "policy %u after %u: %d %s\n%s\n", i, i - 1, r,
+				error.text ? error.text : "",
 				difference.text ? difference.text : "");
 			return 1;
 		}
@@ -97,7 +100,8 @@ int main(void)
 	for (uint32_t i = 0; i < N_POLICIES; i++) {
 		int r = is_listed_as_printed(i);
 
-		printf("%s policy %u (features %x) lists as printed\n", r ? "not ok" : "ok", i, features_of(i));
+		printf("%s policy %u (features %x) lists as printed\n", r ? "not ok" : "ok", i,
+		       features_of(i));
 		failed += r != 0;
 	}
 	int r = parity_in_namespace(change_into_each_other, NULL);

@@ -35,8 +35,8 @@ int parity_in_namespace(int (*test)(const void *argument), const void *argument)
 }
 
 /*
- * What nft adds for a table with an owner: the program behind the table's name, and a line of flags, of which 1.0.6
- * knows no persist, with a blank line behind it.
+ * What nft adds for a table with an owner: the program behind the table's name, and a line of
+ * flags, of which 1.0.6 knows no persist, with a blank line behind it.
  */
 static bool is_about_owner(size_t n_lines, const char *line)
 {
@@ -57,7 +57,8 @@ static int list_table(const struct ms_table *table, struct ms_str *out)
 	_cleanup_(freep) char *line = NULL;
 	size_t size = 0, n_lines = 0;
 
-	snprintf(command, sizeof(command), "nft -s list table %s %s", ms_family_name(table->family), table->name);
+	snprintf(command, sizeof(command), "nft -s list table %s %s", ms_family_name(table->family),
+		 table->name);
 	FILE *pipe = popen(command, "r");
 
 	if (!pipe)
@@ -106,12 +107,14 @@ static int same_text(const struct ms_ruleset *ruleset)
 	_cleanup_(ms_str_fini) struct ms_str printed = {0}, listed = {0};
 
 	ms_ruleset_print(ruleset, NULL, &printed);
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
 		if (list_table(*table, &listed)) {
-			fprintf(stderr, "nft could not list table %s\n", ms_family_name((*table)->family));
+			fprintf(stderr, "nft could not list table %s\n",
+				ms_family_name((*table)->family));
 			return 1;
 		}
-	if (printed.len == listed.len && printed.len > 0 && memcmp(printed.text, listed.text, printed.len) == 0)
+	if (printed.len == listed.len && printed.len > 0 &&
+	    memcmp(printed.text, listed.text, printed.len) == 0)
 		return 0;
 	show_difference(&printed, &listed);
 	return 1;

@@ -10,7 +10,8 @@
 
 struct ms_ruleset *sample_priorities(void)
 {
-	static const int32_t bases[] = {-400, -300, -250, -200, -150, -100, -50, 0, 20, 50, 75, 100, 200, 300, 400};
+	static const int32_t bases[] = {-400, -300, -250, -200, -150, -100, -50, 0,
+					20,   50,   75,	  100,	200,  300,  400};
 	static const int32_t offsets[] = {-11, -10, -1, 0, 1, 10, 11};
 	struct ms_ruleset *rs = ms_ruleset_new();
 	char name[64];
@@ -19,12 +20,15 @@ struct ms_ruleset *sample_priorities(void)
 		struct ms_table *table = ms_ruleset_add_table(rs, sample_families[f], TABLE);
 
 		for (enum ms_hook hook = MS_HOOK_PREROUTING; hook <= MS_HOOK_OUTPUT; hook++) {
-			if (sample_families[f] == MS_FAMILY_ARP && hook != MS_HOOK_INPUT && hook != MS_HOOK_OUTPUT)
+			if (sample_families[f] == MS_FAMILY_ARP && hook != MS_HOOK_INPUT &&
+			    hook != MS_HOOK_OUTPUT)
 				continue;
 			for (size_t i = 0; i < sizeof(bases) / sizeof(*bases); i++)
 				for (size_t j = 0; j < sizeof(offsets) / sizeof(*offsets); j++) {
-					snprintf(name, sizeof(name), "c%d.%zu.%zu", (int)hook, i, j);
-					ms_ruleset_add_base_chain(rs, table, name, hook, bases[i] + offsets[j]);
+					snprintf(name, sizeof(name), "c%d.%zu.%zu", (int)hook, i,
+						 j);
+					ms_ruleset_add_base_chain(rs, table, name, hook,
+								  bases[i] + offsets[j]);
 				}
 		}
 	}
@@ -33,7 +37,8 @@ struct ms_ruleset *sample_priorities(void)
 
 /* At random. */
 
-static void add_random_match(struct ms_ruleset *rs, struct ms_rule *rule, enum ms_field field, uint32_t *seed)
+static void add_random_match(struct ms_ruleset *rs, struct ms_rule *rule, enum ms_field field,
+			     uint32_t *seed)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 	uint8_t value[MS_VALUE_SIZE], other[MS_VALUE_SIZE];
@@ -52,7 +57,8 @@ static void add_random_match(struct ms_ruleset *rs, struct ms_rule *rule, enum m
 		sample_value(field, seed, other);
 		bool swap = memcmp(value, other, row->size) > 0;
 
-		ms_rule_match_range(rs, rule, field, swap ? other : value, swap ? value : other, row->size);
+		ms_rule_match_range(rs, rule, field, swap ? other : value, swap ? value : other,
+				    row->size);
 		return;
 	}
 	ms_rule_match(rs, rule, field, negate, value, row->size);
@@ -60,14 +66,15 @@ static void add_random_match(struct ms_ruleset *rs, struct ms_rule *rule, enum m
 
 static bool has_field(const struct ms_rule *rule, enum ms_field field)
 {
-	ms_vec_each(struct ms_match_expr, match, &rule->matches)
+	ms_vec_each (struct ms_match_expr, match, &rule->matches)
 		if (match->fields[0] == field)
 			return true;
 	return false;
 }
 
 /* Lookups amid other matches: each brings what its fields imply. */
-static void add_random_lookup(struct ms_ruleset *rs, struct ms_table *table, struct ms_rule *rule, uint32_t *seed)
+static void add_random_lookup(struct ms_ruleset *rs, struct ms_table *table, struct ms_rule *rule,
+			      uint32_t *seed)
 {
 	static const struct {
 		size_t n;
@@ -93,7 +100,8 @@ static void add_random_lookup(struct ms_ruleset *rs, struct ms_table *table, str
 	snprintf(name, sizeof(name), "key/%zu", i);
 	if (!ms_table_set(table, name))
 		ms_ruleset_add_set(rs, table, name, keys[i].n, keys[i].fields);
-	ms_rule_match_set(rs, rule, sample_random_number(seed) % 3 == 0, name, keys[i].n, keys[i].fields);
+	ms_rule_match_set(rs, rule, sample_random_number(seed) % 3 == 0, name, keys[i].n,
+			  keys[i].fields);
 }
 
 struct ms_ruleset *sample_random(uint32_t seed)
@@ -111,7 +119,8 @@ struct ms_ruleset *sample_random(uint32_t seed)
 			for (size_t j = 0; j < n; j++) {
 				enum ms_field field = sample_random_number(&seed) % MS_N_FIELDS;
 
-				if (sample_field_fits(sample_families[f], field) && !has_field(rule, field))
+				if (sample_field_fits(sample_families[f], field) &&
+				    !has_field(rule, field))
 					add_random_match(rs, rule, field, &seed);
 				if (sample_random_number(&seed) % 4 == 0)
 					add_random_lookup(rs, table, rule, &seed);
@@ -141,7 +150,8 @@ static void vary_table(struct ms_ruleset *rs, struct ms_table *table, uint32_t *
 		struct ms_chain *chain = ms_ruleset_add_chain(rs, table, name);
 
 		snprintf(name, sizeof(name), "prod/s%u/4", i);
-		struct ms_set *set = ms_ruleset_add_set(rs, table, name, 1, sample_random_number(seed) % 8 ? &addr : &port);
+		struct ms_set *set = ms_ruleset_add_set(
+			rs, table, name, 1, sample_random_number(seed) % 8 ? &addr : &port);
 
 		set->size = sample_random_number(seed) % 4 ? 64 : 128;
 		sample_fill(rs, set, sample_random_number(seed) % 40, seed);
@@ -158,7 +168,8 @@ static void vary_table(struct ms_ruleset *rs, struct ms_table *table, uint32_t *
 		map->size = 16;
 		for (unsigned int j = 0; j < sample_random_number(seed) % 8; j++) {
 			struct ms_elem *elem = ms_ruleset_add_elem(rs, map);
-			uint8_t value[4] = {10, 0, (uint8_t)i, (uint8_t)(sample_random_number(seed) % 16)};
+			uint8_t value[4] = {10, 0, (uint8_t)i,
+					    (uint8_t)(sample_random_number(seed) % 16)};
 
 			ms_elem_key(map, elem, 0, value, sizeof(value));
 			elem->verdict.kind = MS_VERDICT_GOTO;
@@ -173,7 +184,9 @@ static void vary_table(struct ms_ruleset *rs, struct ms_table *table, uint32_t *
 		if (sample_random_number(seed) % 2)
 			continue;
 		struct ms_elem *elem = ms_ruleset_add_elem(rs, nets);
-		uint8_t first[4] = {i, 0, 0, 0}, last[4] = {i, 255, 255, (uint8_t)(sample_random_number(seed) % 2 ? 255 : 7)};
+		uint8_t first[4] = {i, 0, 0, 0},
+			last[4] = {i, 255, 255,
+				   (uint8_t)(sample_random_number(seed) % 2 ? 255 : 7)};
 
 		ms_elem_key(nets, elem, 0, first, sizeof(first));
 		memcpy(elem->end, last, sizeof(last));

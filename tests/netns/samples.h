@@ -6,11 +6,13 @@
 
 /** Every field in every kind of match it allows, every statement, in every family. */
 struct ms_ruleset *sample_every_match(void);
-/** Every type of set key, alone and concatenated, with so many elements that order and lines show; maps, intervals. */
+/** Every type of set key, alone and concatenated, with so many elements that order and lines show;
+ * maps, intervals. */
 struct ms_ruleset *sample_every_set(void);
 /** Base chains of every hook at many priorities. */
 struct ms_ruleset *sample_priorities(void);
 /** Rules put together at random, from @seed. */
 struct ms_ruleset *sample_random(uint32_t seed);
-/** Sets, maps, chains and rules that differ from one @seed to the next, but have much in common: for plans. */
+/** Sets, maps, chains and rules that differ from one @seed to the next, but have much in common:
+ * for plans. */
 struct ms_ruleset *sample_variant(uint32_t seed);

@@ -7,7 +7,8 @@
 #include "microseg/ruleset_match.h"
 #include "samples_parts.h"
 
-static void add_values(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field, uint32_t *seed)
+static void add_values(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field,
+		       uint32_t *seed)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 	uint8_t value[MS_VALUE_SIZE];
@@ -30,7 +31,8 @@ static void add_values(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_fi
 	}
 }
 
-static void add_ranges(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field, uint32_t *seed)
+static void add_ranges(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field,
+		       uint32_t *seed)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 	uint8_t a[MS_VALUE_SIZE], b[MS_VALUE_SIZE];
@@ -45,7 +47,8 @@ static void add_ranges(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_fi
 		if (i % 3 == 0)
 			sample_value(field, seed, b);
 		/* Prefixes of every length. */
-		for (unsigned int bit = i * row->size * 8u / 12u; i % 3 && bit < row->size * 8u; bit++) {
+		for (unsigned int bit = i * row->size * 8u / 12u; i % 3 && bit < row->size * 8u;
+		     bit++) {
 			a[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
 			b[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
 		}
@@ -56,7 +59,8 @@ static void add_ranges(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_fi
 	}
 }
 
-static void add_matches(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field, uint32_t *seed)
+static void add_matches(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field,
+			uint32_t *seed)
 {
 	if (ms_field_row(field)->size == 0) {
 		for (int negate = 0; negate < 2; negate++) {
@@ -76,12 +80,14 @@ static void add_matches(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_f
 
 static void add_names(struct ms_ruleset *rs, struct ms_chain *chain)
 {
-	static const char *const names[] = {"lo", "br-*", "veth*", "abcdefghijklmno", "abcdefghijklmn*", "eth0.5", "a"};
+	static const char *const names[] = {
+		"lo", "br-*", "veth*", "abcdefghijklmno", "abcdefghijklmn*", "eth0.5", "a"};
 
 	for (size_t i = 0; i < 2 * sizeof(names) / sizeof(*names); i++) {
 		struct ms_rule *rule = sample_rule(rs, chain);
 
-		ms_rule_match_text(rs, rule, i % 2 ? MS_FIELD_IIFNAME : MS_FIELD_OIFNAME, i % 3 == 0, names[i / 2]);
+		ms_rule_match_text(rs, rule, i % 2 ? MS_FIELD_IIFNAME : MS_FIELD_OIFNAME,
+				   i % 3 == 0, names[i / 2]);
 		ms_rule_verdict(rs, rule, MS_VERDICT_RETURN, NULL);
 	}
 }
@@ -171,7 +177,8 @@ struct ms_ruleset *sample_every_match(void)
 		add_names(rs, chain);
 		add_implied(rs, sample_families[f], chain);
 		ms_ruleset_add_chain(rs, table, "to/prod/orders.db_2-x");
-		add_statements(rs, sample_families[f], ms_ruleset_add_chain(rs, table, "statements"));
+		add_statements(rs, sample_families[f],
+			       ms_ruleset_add_chain(rs, table, "statements"));
 	}
 	return sample_finish(rs);
 }

@@ -44,12 +44,14 @@ bool sample_field_fits(enum ms_family family, enum ms_field field)
 void sample_value(enum ms_field field, uint32_t *seed, uint8_t *value)
 {
 	const struct ms_field_row *row = ms_field_row(field);
-	static const uint32_t states[] = {MS_CT_INVALID, MS_CT_ESTABLISHED, MS_CT_RELATED, MS_CT_NEW, MS_CT_UNTRACKED};
+	static const uint32_t states[] = {MS_CT_INVALID, MS_CT_ESTABLISHED, MS_CT_RELATED,
+					  MS_CT_NEW, MS_CT_UNTRACKED};
 	uint32_t number = sample_random_number(seed);
 
 	memset(value, 0, MS_VALUE_SIZE);
 	if (row->value == MS_VALUE_NAME) {
-		snprintf((char *)value, MS_VALUE_SIZE, number % 3 ? "veth%x" : "br%u", number % 2 ? number : number % 97);
+		snprintf((char *)value, MS_VALUE_SIZE, number % 3 ? "veth%x" : "br%u",
+			 number % 2 ? number : number % 97);
 		return;
 	}
 	if (field == MS_FIELD_CT_STATE) {
@@ -79,7 +81,8 @@ struct ms_rule *sample_rule(struct ms_ruleset *rs, struct ms_chain *chain)
 	return ms_ruleset_add_rule(rs, chain, NULL);
 }
 
-void sample_add_any(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field, uint32_t *seed)
+void sample_add_any(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field,
+		    uint32_t *seed)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 
@@ -115,14 +118,17 @@ void sample_fill(struct ms_ruleset *rs, struct ms_set *set, size_t n_elems, uint
 			sample_value(set->fields[j], seed, value);
 			/* Neighbours, so that the later fields decide. */
 			if (set->n_fields > 1 && i % 3 == 0)
-				value[ms_field_row(set->fields[j])->size - 1] = ms_field_row(set->fields[j])->value ==
-										MS_VALUE_NAME ? 0 : (uint8_t)i;
+				value[ms_field_row(set->fields[j])->size - 1] =
+					ms_field_row(set->fields[j])->value == MS_VALUE_NAME
+						? 0
+						: (uint8_t)i;
 			ms_elem_key(set, elem, j, value, ms_field_row(set->fields[j])->size);
 		}
 		elem->comment = comments[sample_random_number(seed) % 4];
 		if (set->map)
-			elem->verdict = (struct ms_rule_verdict){
-				elem->key[0] % 2 ? MS_VERDICT_GOTO : MS_VERDICT_JUMP, "to/prod/orders-db"};
+			elem->verdict = (struct ms_rule_verdict){elem->key[0] % 2 ? MS_VERDICT_GOTO
+										  : MS_VERDICT_JUMP,
+								 "to/prod/orders-db"};
 	}
 }
 

@@ -18,7 +18,8 @@ void sample_value(enum ms_field field, uint32_t *seed, uint8_t *value);
 struct ms_ruleset *sample_finish(struct ms_ruleset *rs);
 struct ms_rule *sample_rule(struct ms_ruleset *rs, struct ms_chain *chain);
 /** Rules with anonymous sets of one value to as many as there may be. */
-void sample_add_any(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field, uint32_t *seed);
+void sample_add_any(struct ms_ruleset *rs, struct ms_chain *chain, enum ms_field field,
+		    uint32_t *seed);
 void sample_fill(struct ms_ruleset *rs, struct ms_set *set, size_t n_elems, uint32_t *seed);
 /** Rules that look things up in @set, negated too, or follow it where it is a map. */
 void sample_look_up(struct ms_ruleset *rs, struct ms_chain *chain, const struct ms_set *set);

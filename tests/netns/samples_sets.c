@@ -14,8 +14,8 @@ static bool set_fits(enum ms_family family, size_t n_fields, const enum ms_field
 	for (size_t i = 0; i < n_fields; i++) {
 		const struct ms_field_row *row = ms_field_row(fields[i]);
 
-		if (!sample_field_fits(family, fields[i]) || row->size == 0 || fields[i] == MS_FIELD_CT_STATE ||
-		    fields[i] == MS_FIELD_TCP_FLAGS)
+		if (!sample_field_fits(family, fields[i]) || row->size == 0 ||
+		    fields[i] == MS_FIELD_CT_STATE || fields[i] == MS_FIELD_TCP_FLAGS)
 			return false;
 		typed = typed && row->type_name;
 		plain = plain && !row->needs_l4proto && row->load != MS_LOAD_NETWORK;
@@ -23,8 +23,8 @@ static bool set_fits(enum ms_family family, size_t n_fields, const enum ms_field
 	return typed || plain;
 }
 
-static void add_sets(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain, size_t n_fields,
-		     const enum ms_field *fields, uint32_t *seed)
+static void add_sets(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain,
+		     size_t n_fields, const enum ms_field *fields, uint32_t *seed)
 {
 	static const size_t counts[] = {0, 1, 2, 3, 67};
 	char name[64];
@@ -45,8 +45,8 @@ static void add_sets(struct ms_ruleset *rs, struct ms_table *table, struct ms_ch
 	}
 }
 
-static void add_intervals(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain, enum ms_field field,
-			  bool to_the_end)
+static void add_intervals(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain,
+			  enum ms_field field, bool to_the_end)
 {
 	char name[64];
 	snprintf(name, sizeof(name), "nets/%zu", table->sets.n_items);
@@ -82,7 +82,8 @@ static void add_intervals(struct ms_ruleset *rs, struct ms_table *table, struct 
 	sample_look_up(rs, chain, set);
 }
 
-static void add_whole(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain, enum ms_field field)
+static void add_whole(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain,
+		      enum ms_field field)
 {
 	char name[64];
 	snprintf(name, sizeof(name), "all/%zu", table->sets.n_items);

@@ -2,16 +2,17 @@
 /*
  * Oracle: two roads from a policy to a verdict, held against each other.
  *
- * decide() reads the contract; simulate(compile()) runs the first packet of the same flow through the ruleset that would
- * be in the kernel. For every policy and every flow they must agree on the verdict, on the reason, on the line that
- * granted it, and on what the sender is told.
+ * decide() reads the contract; simulate(compile()) runs the first packet of the same flow through
+ * the ruleset that would be in the kernel. For every policy and every flow they must agree on the
+ * verdict, on the reason, on the line that granted it, and on what the sender is told.
  *
- * Policies: no grant and all of them under every combination of modes; each grant alone and each pair under the
- * combinations in try_all(). `oracle N` looks at policy N alone and prints the way of each packet it disagrees on.
+ * Policies: no grant and all of them under every combination of modes; each grant alone and each
+ * pair under the combinations in try_all(). `oracle N` looks at policy N alone and prints the way
+ * of each packet it disagrees on.
  *
- * Link-local addresses name nobody on a node (every link may have the same ones), so the ruleset refuses what uses them
- * between endpoints without finding out who they are. Of those flows only this is demanded: the baseline passes, and
- * nothing is more open than the contract says.
+ * Link-local addresses name nobody on a node (every link may have the same ones), so the ruleset
+ * refuses what uses them between endpoints without finding out who they are. Of those flows only
+ * this is demanded: the baseline passes, and nothing is more open than the contract says.
  */
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -46,9 +47,10 @@ struct opinion {
 	bool rejected;
 };
 
-static const struct ms_endpoint *endpoint_named(const struct ms_inventory *inventory, const char *name)
+static const struct ms_endpoint *endpoint_named(const struct ms_inventory *inventory,
+						const char *name)
 {
-	ms_vec_each(const struct ms_endpoint, endpoint, &inventory->endpoints)
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
 		if (strcmp(endpoint->name, name) == 0)
 			return endpoint;
 	return NULL;
@@ -61,7 +63,7 @@ static const char *const kind_names[] = {"IPv4", "IPv6", "link-local"};
 
 static struct ms_addr endpoint_addr(const struct ms_endpoint *endpoint, enum kind kind)
 {
-	ms_vec_each(const struct ms_addr, addr, &endpoint->addrs)
+	ms_vec_each (const struct ms_addr, addr, &endpoint->addrs)
 		if (addr->ip == (kind == IP4 ? MS_IP4 : MS_IP6) &&
 		    ms_addr_is_link_local(addr) == (kind == LINK_LOCAL))
 			return *addr;
@@ -90,7 +92,8 @@ static struct ms_addr address_of(const char *end, enum kind kind)
 	struct ms_addr addr;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		if (strcmp(rows[i].end, end) == 0 && ms_addr_parse(kind == IP4 ? rows[i].ip4 : rows[i].ip6, &addr) == 0)
+		if (strcmp(rows[i].end, end) == 0 &&
+		    ms_addr_parse(kind == IP4 ? rows[i].ip4 : rows[i].ip6, &addr) == 0)
 			return addr;
 	abort();
 }
@@ -100,7 +103,8 @@ static bool is_host_end(const char *end)
 	return strcmp(end, "host") == 0 || strncmp(end, "gateway", 7) == 0;
 }
 
-/* The interface behind which an address that is no endpoint's and no host's lies: then nobody knows whose it is. */
+/* The interface behind which an address that is no endpoint's and no host's lies: then nobody knows
+ * whose it is. */
 static const char *interface_of(const char *end)
 {
 	if (strcmp(end, "10.0.0.99") == 0 || strcmp(end, "behind-a") == 0)
@@ -118,7 +122,8 @@ static struct opinion ask_decide(const struct trial *trial, const struct ms_sim_
 		.port = sim->port,
 		.published = sim->published,
 	};
-	struct ms_decision decision = ms_decide(trial->policy, trial->inventory, &flow, UNIVERSE_NOW, NULL);
+	struct ms_decision decision =
+		ms_decide(trial->policy, trial->inventory, &flow, UNIVERSE_NOW, NULL);
 
 	return (struct opinion){
 		.verdict = decision.verdict,
@@ -134,7 +139,7 @@ static uint32_t last_line(const struct ms_sim_result *result)
 {
 	uint32_t line = 0;
 
-	ms_vec_each(const struct ms_sim_step, step, &result->path)
+	ms_vec_each (const struct ms_sim_step, step, &result->path)
 		if (step->rule->origin.line)
 			line = step->rule->origin.line;
 	return line;
@@ -166,15 +171,19 @@ static void show(const struct trial *trial, const char *what, const struct opini
 {
 	if (n_failed > MAX_SHOWN && !trial->verbose)
 		return;
-	fprintf(stderr, "policy %" PRIu32 ": %s: decide %s %s line %u%s, simulate %s %s line %u%s\n", trial->features, what,
-		ms_verdict_name(decided->verdict), ms_reason_name(decided->reason) ?: "-", decided->line,
+	fprintf(stderr,
+		"policy %" PRIu32 ": %s: decide %s %s line %u%s, simulate %s %s line %u%s\n",
+		trial->features, what, ms_verdict_name(decided->verdict),
+		ms_reason_name(decided->reason) ?: "-", decided->line,
 		decided->rejected ? " reject" : "", ms_verdict_name(simulated->verdict),
-		ms_reason_name(simulated->reason) ?: "-", simulated->line, simulated->rejected ? " reject" : "");
+		ms_reason_name(simulated->reason) ?: "-", simulated->line,
+		simulated->rejected ? " reject" : "");
 	if (!trial->verbose)
 		return;
-	ms_vec_each(const struct ms_sim_step, step, &result->path)
-		fprintf(stderr, "    %s %s%s%s\n", ms_family_name(step->table->family), step->chain->name,
-			step->rule->comment ? ", " : "", step->rule->comment ?: "");
+	ms_vec_each (const struct ms_sim_step, step, &result->path)
+		fprintf(stderr, "    %s %s%s%s\n", ms_family_name(step->table->family),
+			step->chain->name, step->rule->comment ? ", " : "",
+			step->rule->comment ?: "");
 }
 
 static bool agree(const struct opinion *decided, const struct opinion *simulated)
@@ -187,10 +196,12 @@ static bool agree(const struct opinion *decided, const struct opinion *simulated
 
 static bool is_same_bridge(const struct ms_sim_flow *flow)
 {
-	return flow->src && flow->dst && *flow->src->bridge && strcmp(flow->src->bridge, flow->dst->bridge) == 0;
+	return flow->src && flow->dst && *flow->src->bridge &&
+	       strcmp(flow->src->bridge, flow->dst->bridge) == 0;
 }
 
-/* Each family has an ICMP of its own; neighbour messages and link-local addresses stay on their link. */
+/* Each family has an ICMP of its own; neighbour messages and link-local addresses stay on their
+ * link. */
 static bool exists(const struct ms_sim_flow *flow, enum kind kind)
 {
 	bool nd = flow->proto == IPPROTO_ICMPV6 && flow->port >= 133 && flow->port <= 136;
@@ -222,8 +233,8 @@ static void compare(const struct trial *trial, const struct ms_sim_flow *flow, c
 	show(trial, what, &decided, &simulated, &result);
 }
 
-static void try_flow(const struct trial *trial, const char *src, const char *dst, const char *port, enum kind kind,
-		     bool published)
+static void try_flow(const struct trial *trial, const char *src, const char *dst, const char *port,
+		     enum kind kind, bool published)
 {
 	struct ms_sim_flow flow = {
 		.src = endpoint_named(trial->inventory, src),
@@ -251,7 +262,8 @@ static void try_flow(const struct trial *trial, const char *src, const char *dst
 
 static void try_pair(const struct trial *trial, const char *src, const char *dst)
 {
-	bool managed = endpoint_named(trial->inventory, src) || endpoint_named(trial->inventory, dst);
+	bool managed =
+		endpoint_named(trial->inventory, src) || endpoint_named(trial->inventory, dst);
 	bool outside = !endpoint_named(trial->inventory, src) && !is_host_end(src);
 
 	if (!managed || strcmp(src, dst) == 0)
@@ -266,7 +278,8 @@ static void try_pair(const struct trial *trial, const char *src, const char *dst
 
 static void try_policy(uint32_t features, bool verbose)
 {
-	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT, .now = UNIVERSE_NOW};
+	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
+						   .now = UNIVERSE_NOW};
 	struct trial trial = {
 		.features = features,
 		.policy = universe_policy(features),
@@ -319,7 +332,8 @@ int main(int argc, char **argv)
 	} else {
 		try_all();
 	}
-	printf("%" PRIu64 " policies, %" PRIu64 " flows: %" PRIu64 " allowed, %" PRIu64 " disagreements\n", n_policies,
-	       n_cases, n_allowed, n_failed);
+	printf("%" PRIu64 " policies, %" PRIu64 " flows: %" PRIu64 " allowed, %" PRIu64
+	       " disagreements\n",
+	       n_policies, n_cases, n_allowed, n_failed);
 	return n_failed == 0 ? 0 : 1;
 }

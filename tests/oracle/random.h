@@ -17,12 +17,12 @@
 #include "microseg/compile.h"
 #include "microseg/str.h"
 
-#define RANDOM_NOW   1000
-#define MAX_ENVS     6
+#define RANDOM_NOW 1000
+#define MAX_ENVS 6
 #define MAX_SERVICES 40
-#define MAX_BRIDGES  4
-#define N_NODES	     3
-#define OUTSIDE	     "eth0" /* the interface to the rest of the world */
+#define MAX_BRIDGES 4
+#define N_NODES 3
+#define OUTSIDE "eth0" /* the interface to the rest of the world */
 
 /* splitmix64 */
 struct random {

@@ -19,7 +19,8 @@ static const struct {
 	{"s", "a", "allow", FROM_NET,
 	 "{from: {net: [198.51.100.0/24, \"2001:db8:1::/64\"], except: [198.51.100.2/32, \"2001:db8:1::2/128\"]}, "
 	 "ports: [tcp/80-90, icmp6/128]}"},
-	{"s", "a", "needs", NEEDS_NET, "{to: {net: [0.0.0.0/0, \"::/0\"]}, ports: [tcp/443, proto/47]}"},
+	{"s", "a", "needs", NEEDS_NET,
+	 "{to: {net: [0.0.0.0/0, \"::/0\"]}, ports: [tcp/443, proto/47]}"},
 	{"s", "a", "needs", NEEDS_INTERNET, "{to: {net: internet}, ports: any}"},
 	{"s", "a", "needs", NEEDS_HOST, "{to: host, ports: [udp/123, tcp/53]}"},
 	{"t", "a", "allow", FROM_ALL, "{from: \"*\", ports: [sctp/80, udp/80-91], ping: true}"},
@@ -33,7 +34,8 @@ static const struct {
 	{"s", "b", "allow", ACROSS, "{from: [a/t, a/s], ports: [udp/53, sctp/80, tcp/80]}"},
 	{"s", "a", "allow", NODES, "{from: {node: n1}, ports: [tcp/91]}"},
 	{"t", "a", "needs", NODES, "{to: {node: \"*\"}, ports: [tcp/91, udp/53]}"},
-	{"s", "a", "allow", PUBLISHED, "{from: {net: 198.51.100.0/24}, ports: [tcp/91], published: true}"},
+	{"s", "a", "allow", PUBLISHED,
+	 "{from: {net: 198.51.100.0/24}, ports: [tcp/91], published: true}"},
 	{"s", "b", "allow", FROM_ALL, "{from: [self, a/s, host], ports: any}"},
 };
 
@@ -47,11 +49,12 @@ static const struct {
 } environments_keys[] = {
 	{DROP, "refuse: {east_west: drop, egress: drop, ingress: reject}\n"},
 	{NODES, "nodes: {n1: [203.0.113.1, \"2001:db8:2::1\"], n2: [198.51.100.2]}\n"},
-	{CROSSINGS, "crossings:\n"
-		    "  - {from: b/s, to: a/t, ports: [tcp/80-90, icmp/8], reason: one}\n"
-		    "  - {from: b/*, to: a/s, ports: [tcp/80, udp/53], reason: two}\n"
-		    "  - {from: a/t, to: b/*, ports: [udp/53, tcp/53, sctp/80], reason: three}\n"
-		    "  - {from: a/s, to: b/s, ports: any, until: 1970-01-01T00:00:01Z, reason: over}\n"},
+	{CROSSINGS,
+	 "crossings:\n"
+	 "  - {from: b/s, to: a/t, ports: [tcp/80-90, icmp/8], reason: one}\n"
+	 "  - {from: b/*, to: a/s, ports: [tcp/80, udp/53], reason: two}\n"
+	 "  - {from: a/t, to: b/*, ports: [udp/53, tcp/53, sctp/80], reason: three}\n"
+	 "  - {from: a/s, to: b/s, ports: any, until: 1970-01-01T00:00:01Z, reason: over}\n"},
 	{NEVER, "never:\n"
 		"  - {to: {net: 198.51.100.1/32}, reason: one}\n"
 		"  - {from: a/t, to: a/s, ports: [tcp/80], reason: two}\n"
@@ -70,20 +73,22 @@ static const struct {
 };
 
 const char *const universe_sources[] = {
-	"s1", "s2", "t1", "t2", "bs1", "bu1", "x1", "x2", "host", "198.51.100.1", "198.51.100.2", "203.0.113.1",
-	"behind-a", NULL,
+	"s1", "s2",   "t1",	      "t2",	      "bs1",	     "bu1",	 "x1",
+	"x2", "host", "198.51.100.1", "198.51.100.2", "203.0.113.1", "behind-a", NULL,
 };
 
 const char *const universe_destinations[] = {
-	"s1",	      "s2",	    "t1",	  "t2",		 "bs1",		  "bu1",	 "x1",
-	"x2",	      "host",	    "gateway-a",  "gateway-b",	 "198.51.100.1",  "198.51.100.2", "203.0.113.1",
-	"203.0.113.53", "224.0.0.251", "169.254.1.1", "10.0.0.99", "10.1.0.99",	  NULL,
+	"s1",	       "s2",	       "t1",	       "t2",	      "bs1",
+	"bu1",	       "x1",	       "x2",	       "host",	      "gateway-a",
+	"gateway-b",   "198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.53",
+	"224.0.0.251", "169.254.1.1",  "10.0.0.99",    "10.1.0.99",   NULL,
 };
 
 const char *const universe_ports[] = {
-	"tcp/80",  "tcp/81", "tcp/90",	"tcp/91",    "tcp/53",	  "tcp/443",	"tcp/9100", "udp/53",
-	"udp/67",  "udp/80", "udp/91",	"udp/123",   "sctp/80",	  "sctp/81",	"icmp/8",   "icmp/13",
-	"icmp6/128", "icmp6/133", "icmp6/134", "icmp6/135", "icmp6/136", "icmp6/1", "proto/47", NULL,
+	"tcp/80",    "tcp/81",	  "tcp/90",    "tcp/91",  "tcp/53",    "tcp/443",
+	"tcp/9100",  "udp/53",	  "udp/67",    "udp/80",  "udp/91",    "udp/123",
+	"sctp/80",   "sctp/81",	  "icmp/8",    "icmp/13", "icmp6/128", "icmp6/133",
+	"icmp6/134", "icmp6/135", "icmp6/136", "icmp6/1", "proto/47",  NULL,
 };
 
 static const char *mode(uint32_t features, enum universe_feature feature)
@@ -103,12 +108,13 @@ static void add_environments(uint32_t features, struct ms_str *out)
 		    "    mode: %s\n",
 		    mode(features, STRANGERS_AUDIT), mode(features, A_AUDITS));
 	if (features & (BIT(RESOLVERS) | BIT(GATEWAY)))
-		ms_str_addf(out, "    resolvers: [%s%s%s]\n",
-			    features & BIT(RESOLVERS)
-				    ? "203.0.113.53, \"2001:db8:2::53\", 10.0.0.3, \"fd00:a::3\", 192.0.2.1, 10.0.0.11"
-				    : "",
-			    features & BIT(RESOLVERS) && features & BIT(GATEWAY) ? ", " : "",
-			    features & BIT(GATEWAY) ? "gateway" : "");
+		ms_str_addf(
+			out, "    resolvers: [%s%s%s]\n",
+			features & BIT(RESOLVERS)
+				? "203.0.113.53, \"2001:db8:2::53\", 10.0.0.3, \"fd00:a::3\", 192.0.2.1, 10.0.0.11"
+				: "",
+			features & BIT(RESOLVERS) && features & BIT(GATEWAY) ? ", " : "",
+			features & BIT(GATEWAY) ? "gateway" : "");
 	if (features & BIT(TWO_KEY))
 		ms_str_add(out, "    two_key: true\n");
 	ms_str_addf(out, "  b: {mode: %s}\n", mode(features, B_AUDITS));
@@ -120,10 +126,11 @@ static void add_environments(uint32_t features, struct ms_str *out)
 static void add_exceptions(struct ms_str *out)
 {
 	for (size_t i = 0; i < sizeof(exceptions) / sizeof(*exceptions); i++)
-		ms_str_addf(out,
-			    "---\napiVersion: microseg/v1\nkind: Exception\nid: e%zu\nfrom: %s\nto: %s\n"
-			    "ports: [tcp/91]\nuntil: 1970-01-02T00:00:00Z\nreason: test\n",
-			    i, exceptions[i].from, exceptions[i].to);
+		ms_str_addf(
+			out,
+			"---\napiVersion: microseg/v1\nkind: Exception\nid: e%zu\nfrom: %s\nto: %s\n"
+			"ports: [tcp/91]\nuntil: 1970-01-02T00:00:00Z\nreason: test\n",
+			i, exceptions[i].from, exceptions[i].to);
 }
 
 static void add_list(uint32_t features, size_t document, const char *list, struct ms_str *out)
@@ -132,8 +139,8 @@ static void add_list(uint32_t features, size_t document, const char *list, struc
 
 	for (size_t i = 0; i < sizeof(grants) / sizeof(*grants); i++) {
 		if (strcmp(grants[i].service, documents[document].service) != 0 ||
-		    strcmp(grants[i].env, documents[document].env) != 0 || strcmp(grants[i].list, list) != 0 ||
-		    !(features & BIT(grants[i].feature)))
+		    strcmp(grants[i].env, documents[document].env) != 0 ||
+		    strcmp(grants[i].list, list) != 0 || !(features & BIT(grants[i].feature)))
 			continue;
 		if (!any)
 			ms_str_addf(out, "%s:\n", list);
@@ -146,10 +153,12 @@ void universe_policy_text(uint32_t features, struct ms_str *out)
 {
 	add_environments(features, out);
 	for (size_t i = 0; i < sizeof(documents) / sizeof(*documents); i++) {
-		ms_str_addf(out, "---\napiVersion: microseg/v1\nkind: Service\nservice: %s\nenv: %s\n",
+		ms_str_addf(out,
+			    "---\napiVersion: microseg/v1\nkind: Service\nservice: %s\nenv: %s\n",
 			    documents[i].service, documents[i].env);
 		if (i == 0 && features & BIT(SERVICE_AUDITS))
-			ms_str_addf(out, "mode: %s\n", features & BIT(A_AUDITS) ? "enforce" : "audit");
+			ms_str_addf(out, "mode: %s\n",
+				    features & BIT(A_AUDITS) ? "enforce" : "audit");
 		add_list(features, i, "allow", out);
 		add_list(features, i, "needs", out);
 	}
@@ -211,7 +220,8 @@ struct ms_policy *universe_policy(uint32_t features)
 
 struct ms_inventory *universe_inventory(const struct ms_policy *policy)
 {
-	const struct ms_policy_file file = {"inventory.yaml", inventory_text, sizeof(inventory_text) - 1};
+	const struct ms_policy_file file = {"inventory.yaml", inventory_text,
+					    sizeof(inventory_text) - 1};
 	static const struct ms_mac host_mac = {{0x02, 0, 0, 0, 0, 0xfe}};
 	struct ms_inventory *inventory = NULL;
 	struct ms_diags diags;

@@ -2,8 +2,8 @@
 /*
  * Universe: a node and a family of policies, small enough to try everything.
  *
- * The node has two bridges and a routed veth, two environments, replicas, an identity without a document, and
- * strangers. A policy is a number: one bit for each feature that can be in it.
+ * The node has two bridges and a routed veth, two environments, replicas, an identity without a
+ * document, and strangers. A policy is a number: one bit for each feature that can be in it.
  */
 #pragma once
 
@@ -48,12 +48,14 @@ enum universe_feature {
 
 /** Appends the text of the policy with these @features. */
 void universe_policy_text(uint32_t features, struct ms_str *out);
-/** Loads it. A policy that does not load ends the program with its errors: the universe is wrong. */
+/** Loads it. A policy that does not load ends the program with its errors: the universe is wrong.
+ */
 struct ms_policy *universe_policy(uint32_t features);
 /** The node, identified under @policy. */
 struct ms_inventory *universe_inventory(const struct ms_policy *policy);
 
-/** The ends of flows and their ports, ended by NULL. An end is an endpoint's name, "host", or an address. */
+/** The ends of flows and their ports, ended by NULL. An end is an endpoint's name, "host", or an
+ * address. */
 extern const char *const universe_sources[];
 extern const char *const universe_destinations[];
 extern const char *const universe_ports[];

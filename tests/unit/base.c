@@ -41,7 +41,7 @@ static void vec_keeps_order_while_growing(void **state)
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(ms_vec_push(&numbers, i), 0);
 	int expected = 0;
-	ms_vec_each(int, n, &numbers)
+	ms_vec_each (int, n, &numbers)
 		assert_int_equal(*n, expected++);
 	assert_int_equal(expected, 1000);
 	ms_vec_fini(&numbers);
@@ -82,7 +82,8 @@ static void diag_prints_place_line_and_hint(void **state)
 	struct ms_str out = {0};
 
 	assert_int_equal(ms_diags_init(&diags), 0);
-	ms_diags_add(&diags, MS_WARNING, "later", &(struct ms_origin){"b.yaml", 2, 1, 1}, NULL, NULL, "second");
+	ms_diags_add(&diags, MS_WARNING, "later", &(struct ms_origin){"b.yaml", 2, 1, 1}, NULL,
+		     NULL, "second");
 	ms_diags_add(&diags, MS_ERROR, "unknown-key", &(struct ms_origin){"a.yaml", 7, 3, 4},
 		     "  prot: 1", "did you mean 'port'?", "unknown key '%s'", "prot");
 	ms_diags_print(&diags, &out, false);
@@ -123,7 +124,8 @@ static void diag_escapes_the_source_line_and_marks_the_same_place(void **state)
 		assert_int_equal(ms_diags_init(&diags), 0);
 		ms_diags_add(&diags, MS_ERROR, "x", &at, rows[i].line, NULL, "m");
 		ms_diags_print(&diags, &out, false);
-		ms_str_addf(&expected, "a:1:%u: error: m [x]\n    1 | %s\n", at.column, rows[i].printed);
+		ms_str_addf(&expected, "a:1:%u: error: m [x]\n    1 | %s\n", at.column,
+			    rows[i].printed);
 		assert_string_equal(out.text, expected.text);
 		ms_str_fini(&out);
 		ms_str_fini(&expected);

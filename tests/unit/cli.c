@@ -18,7 +18,8 @@
 #define MAX_ARGUMENTS 16
 #define MAX_OUTPUT 8192
 
-/* Runs cli_main() with the words of @line. Returns the exit code; what it wrote comes back in @out and @err. */
+/* Runs cli_main() with the words of @line. Returns the exit code; what it wrote comes back in @out
+ * and @err. */
 static int run(const char *line, char out[MAX_OUTPUT], char err[MAX_OUTPUT])
 {
 	_cleanup_(freep) char *copy = strdup(line);
@@ -84,8 +85,9 @@ static void refuses_with_a_hint(void **state)
 
 static void says_what_is_not_in_this_version(void **state)
 {
-	static const char *const names[] = {"services", "confirm", "rollback", "history", "quarantine",
-					    "grant",   "relax",	     "suggest",	 "graph",   "flows",	"verify",  "import"};
+	static const char *const names[] = {"services",	  "confirm", "rollback", "history",
+					    "quarantine", "grant",   "relax",	 "suggest",
+					    "graph",	  "flows",   "verify",	 "import"};
 	char line[64], out[MAX_OUTPUT], err[MAX_OUTPUT];
 
 	(void)state;
@@ -109,7 +111,8 @@ static void says_in_one_line_that_no_daemon_runs(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		assert_int_equal(run(lines[i], out, err), CLI_UNANSWERED);
-		assert_non_null(strstr(err, "microsegd is not running: nothing answers on /nowhere/sock"));
+		assert_non_null(
+			strstr(err, "microsegd is not running: nothing answers on /nowhere/sock"));
 		assert_ptr_equal(strchr(err, '\n'), err + strlen(err) - 1);
 	}
 }
@@ -135,7 +138,9 @@ static void helps_with_every_command(void **state)
 
 static void tells_its_version(void **state)
 {
-	static const char *const lines[] = {"microseg --version", "microseg version", "microseg check --version", "microseg --no-color --version"};
+	static const char *const lines[] = {"microseg --version", "microseg version",
+					    "microseg check --version",
+					    "microseg --no-color --version"};
 	char out[MAX_OUTPUT], err[MAX_OUTPUT];
 
 	(void)state;

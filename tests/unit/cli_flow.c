@@ -24,13 +24,14 @@ static const char policy_text[] = "apiVersion: microseg/v1\n"
 				  "ports: {pg: tcp/5432, many: tcp/1-9}\n"
 				  "allow:\n"
 				  "  - {from: self, ports: [pg]}\n";
-static const char inventory_text[] = "apiVersion: microseg/v1\n"
-				     "kind: Inventory\n"
-				     "node: n\n"
-				     "hosts: [192.0.2.1]\n"
-				     "endpoints:\n"
-				     "  - {name: db-1, interface: veth7, addresses: [10.0.0.2], labels: {env: prod, service: db}}\n"
-				     "  - {name: stray, addresses: [10.0.0.3]}\n";
+static const char inventory_text[] =
+	"apiVersion: microseg/v1\n"
+	"kind: Inventory\n"
+	"node: n\n"
+	"hosts: [192.0.2.1]\n"
+	"endpoints:\n"
+	"  - {name: db-1, interface: veth7, addresses: [10.0.0.2], labels: {env: prod, service: db}}\n"
+	"  - {name: stray, addresses: [10.0.0.3]}\n";
 
 static struct ms_policy *policy;
 static struct ms_inventory *inventory;
@@ -38,8 +39,10 @@ static struct flow_context context;
 
 static int load(void **state)
 {
-	struct ms_policy_file file = {.name = "p.yaml", .bytes = policy_text, .size = sizeof(policy_text) - 1};
-	struct ms_policy_file nodes = {.name = "i.yaml", .bytes = inventory_text, .size = sizeof(inventory_text) - 1};
+	struct ms_policy_file file = {
+		.name = "p.yaml", .bytes = policy_text, .size = sizeof(policy_text) - 1};
+	struct ms_policy_file nodes = {
+		.name = "i.yaml", .bytes = inventory_text, .size = sizeof(inventory_text) - 1};
 	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
 
 	(void)state;
@@ -63,12 +66,18 @@ static void reads_ends_as_people_write_them(void **state)
 	static const struct {
 		const char *text, *printed;
 	} cases[] = {
-		{"prod/db", "prod/db"},	      {"prod/unheard-of", "prod/unheard-of"},
-		{"db-1", "prod/db"},	      {"veth7", "prod/db"},
-		{"10.0.0.2", "prod/db"},      {"stray", "unidentified"},
-		{"10.0.0.3", "unidentified"}, {"unidentified", "unidentified"},
-		{"host", "host"},	      {"192.0.2.1", "host"},
-		{"node/b", "node/b"},	      {"198.51.100.7", "198.51.100.7 (net)"},
+		{"prod/db", "prod/db"},
+		{"prod/unheard-of", "prod/unheard-of"},
+		{"db-1", "prod/db"},
+		{"veth7", "prod/db"},
+		{"10.0.0.2", "prod/db"},
+		{"stray", "unidentified"},
+		{"10.0.0.3", "unidentified"},
+		{"unidentified", "unidentified"},
+		{"host", "host"},
+		{"192.0.2.1", "host"},
+		{"node/b", "node/b"},
+		{"198.51.100.7", "198.51.100.7 (net)"},
 	};
 
 	(void)state;
@@ -87,8 +96,11 @@ static void refuses_ends_it_does_not_know(void **state)
 	static const struct {
 		const char *text, *said;
 	} cases[] = {
-		{"prdo/db", "did you mean 'prod'?"}, {"prod/", "no service name"}, {"prod/self", "no service name"},
-		{"nothing", "expected ENV/SERVICE"}, {"", "has a name"},
+		{"prdo/db", "did you mean 'prod'?"},
+		{"prod/", "no service name"},
+		{"prod/self", "no service name"},
+		{"nothing", "expected ENV/SERVICE"},
+		{"", "has a name"},
 	};
 
 	(void)state;
@@ -96,7 +108,8 @@ static void refuses_ends_it_does_not_know(void **state)
 		_cleanup_(ms_str_fini) struct ms_str error = {0};
 		struct ms_party party;
 
-		assert_int_equal(flow_parse_party(&context, cases[i].text, &party, &error), -EINVAL);
+		assert_int_equal(flow_parse_party(&context, cases[i].text, &party, &error),
+				 -EINVAL);
 		if (!strstr(error.text, cases[i].said))
 			fail_msg("%s: %s", cases[i].text, error.text);
 	}
@@ -108,9 +121,9 @@ static void reads_ports_and_the_destinations_own_names(void **state)
 		const char *text;
 		int r, proto, port;
 	} cases[] = {
-		{"tcp/443", 0, 6, 443},	      {"icmp/8", 0, 1, 8},	   {"proto/47", 0, 47, 0}, {"pg", 0, 6, 5432},
-		{"many", -EINVAL, 0, 0},      {"tcp/1-9", -EINVAL, 0, 0}, {"nope", -EINVAL, 0, 0},
-		{"tcp/0", -EINVAL, 0, 0},
+		{"tcp/443", 0, 6, 443},	 {"icmp/8", 0, 1, 8},	   {"proto/47", 0, 47, 0},
+		{"pg", 0, 6, 5432},	 {"many", -EINVAL, 0, 0},  {"tcp/1-9", -EINVAL, 0, 0},
+		{"nope", -EINVAL, 0, 0}, {"tcp/0", -EINVAL, 0, 0},
 	};
 	struct ms_party db = {.kind = MS_PARTY_SERVICE, .env = "prod", .service = "db"};
 
@@ -120,7 +133,9 @@ static void reads_ports_and_the_destinations_own_names(void **state)
 		uint8_t proto = 0;
 		uint16_t port = 0;
 
-		assert_int_equal(flow_parse_port(&context, &db, cases[i].text, &proto, &port, &error), cases[i].r);
+		assert_int_equal(
+			flow_parse_port(&context, &db, cases[i].text, &proto, &port, &error),
+			cases[i].r);
 		assert_int_equal(proto, cases[i].proto);
 		assert_int_equal(port, cases[i].port);
 	}

@@ -20,16 +20,16 @@
 #define SERVICE "---\n" HEAD "kind: Service\n"
 #define LONG "a-service-with-a-name-that-is-too-long-for-any-column"
 
-static const char policy_text[] =
-	ENVIRONMENTS "environments: {prod: {mode: enforce}, dev: {mode: audit, two_key: true}}\n"
-		     "nets: {dba: [10.8.0.0/24]}\n" SERVICE "service: db\nenv: prod\nallow:\n"
-		     "  - {from: api, ports: [tcp/5432, tcp/5434-5440, udp/53]}\n"
-		     "  - {from: {net: dba, except: 10.8.0.9/32}, ports: [tcp/5432], published: true}\n"
-		     "  - {from: {net: [10.0.0.0/9, 10.128.0.0/9, 172.16.0.0/12]}, ports: [tcp/1, tcp/3, tcp/5, tcp/7, "
-		     "tcp/9, tcp/11, tcp/13, tcp/15]}\n"
-		     "  - {from: " LONG ", ports: any}\n"
-		     "needs:\n  - {to: host, ports: [proto/47]}\n" SERVICE
-		     "service: web\nenv: dev\nallow:\n  - {from: self, ports: [tcp/80]}\n";
+static const char policy_text[] = ENVIRONMENTS
+	"environments: {prod: {mode: enforce}, dev: {mode: audit, two_key: true}}\n"
+	"nets: {dba: [10.8.0.0/24]}\n" SERVICE "service: db\nenv: prod\nallow:\n"
+	"  - {from: api, ports: [tcp/5432, tcp/5434-5440, udp/53]}\n"
+	"  - {from: {net: dba, except: 10.8.0.9/32}, ports: [tcp/5432], published: true}\n"
+	"  - {from: {net: [10.0.0.0/9, 10.128.0.0/9, 172.16.0.0/12]}, ports: [tcp/1, tcp/3, tcp/5, tcp/7, "
+	"tcp/9, tcp/11, tcp/13, tcp/15]}\n"
+	"  - {from: " LONG ", ports: any}\n"
+	"needs:\n  - {to: host, ports: [proto/47]}\n" SERVICE
+	"service: web\nenv: dev\nallow:\n  - {from: self, ports: [tcp/80]}\n";
 
 static struct ms_policy *load(const char *name, const char *text)
 {
@@ -68,7 +68,8 @@ static void bench_fini(struct bench *bench)
 
 static void prints_text_of_100_columns_by_destination(void **state)
 {
-	_cleanup_(bench_fini) struct bench bench = bench_new("a/directory/of/policies/that/is/deep/p.yaml", policy_text);
+	_cleanup_(bench_fini) struct bench bench =
+		bench_new("a/directory/of/policies/that/is/deep/p.yaml", policy_text);
 	struct ms_str text = {0};
 
 	(void)state;
@@ -76,8 +77,10 @@ static void prints_text_of_100_columns_by_destination(void **state)
 	assert_false(text.failed);
 	for (const char *line = text.text; *line; line += strcspn(line, "\n") + 1)
 		if (strcspn(line, "\n") > 100)
-			fail_msg("%zu columns: %.*s", strcspn(line, "\n"), (int)strcspn(line, "\n"), line);
-	assert_non_null(strstr(text.text, "dev/web (audit: what is not listed passes too)\n  dev/web"));
+			fail_msg("%zu columns: %.*s", strcspn(line, "\n"), (int)strcspn(line, "\n"),
+				 line);
+	assert_non_null(
+		strstr(text.text, "dev/web (audit: what is not listed passes too)\n  dev/web"));
 	assert_non_null(strstr(text.text, "tcp/80 (audited)"));
 	assert_non_null(strstr(text.text, "\nprod/db\n"));
 	assert_non_null(strstr(text.text, "net:dba except 10.8.0.9/32"));
@@ -85,7 +88,8 @@ static void prints_text_of_100_columns_by_destination(void **state)
 	assert_non_null(strstr(text.text, "\n  prod/" LONG "\n"));
 	assert_non_null(strstr(text.text, "  any    "));
 	assert_non_null(strstr(text.text, "is/deep/p.yaml:13\n"));
-	assert_non_null(strstr(text.text, "; 1 identity in audit; unidentified containers in audit\n"));
+	assert_non_null(
+		strstr(text.text, "; 1 identity in audit; unidentified containers in audit\n"));
 	ms_str_fini(&text);
 }
 
@@ -93,17 +97,21 @@ static void prints_the_json_of_the_contract(void **state)
 {
 	_cleanup_(bench_fini) struct bench bench = bench_new("p.yaml", policy_text);
 	_cleanup_(json_decrefp) json_t *json = matrix_json(&bench.rows, bench.policy);
-	_cleanup_(json_decrefp) json_t *expected = json_pack(
-		"{s:s, s:s, s:s, s:[[i,i],[i,i]], s:s, s:{s:s, s:i}}", "src", "prod/api", "dst", "prod/db", "proto", "tcp",
-		"ports", 5432, 5432, 5434, 5440, "verdict", "allow", "policy", "file", "p.yaml", "line", 13);
+	_cleanup_(json_decrefp) json_t *expected =
+		json_pack("{s:s, s:s, s:s, s:[[i,i],[i,i]], s:s, s:{s:s, s:i}}", "src", "prod/api",
+			  "dst", "prod/db", "proto", "tcp", "ports", 5432, 5432, 5434, 5440,
+			  "verdict", "allow", "policy", "file", "p.yaml", "line", 13);
 	json_t *flow, *gre = NULL;
 	bool found = false;
 	size_t i;
 
 	(void)state;
-	assert_string_equal(json_string_value(json_array_get(json_object_get(json, "identities"), 0)), "dev/web");
+	assert_string_equal(
+		json_string_value(json_array_get(json_object_get(json, "identities"), 0)),
+		"dev/web");
 	assert_int_equal(json_array_size(json_object_get(json, "audited")), 2);
-	json_array_foreach(json_object_get(json, "flows"), i, flow) {
+	json_array_foreach(json_object_get(json, "flows"), i, flow)
+	{
 		found = found || json_equal(flow, expected);
 		if (strcmp(json_string_value(json_object_get(flow, "proto")), "proto/47") == 0)
 			gre = flow;
@@ -123,8 +131,11 @@ static void prints_csv_that_no_spreadsheet_computes(void **state)
 
 	(void)state;
 	matrix_print_csv(&bench.rows, &text);
-	assert_ptr_equal(strstr(text.text, "src,dst,proto,from,to,verdict,published,file,line\r\n"), text.text);
-	assert_non_null(strstr(text.text, "\r\n\"prod/api\",\"prod/db\",tcp,5434,5440,allow,no,\"'=cmd\"\"x.yaml\",13\r\n"));
+	assert_ptr_equal(strstr(text.text, "src,dst,proto,from,to,verdict,published,file,line\r\n"),
+			 text.text);
+	assert_non_null(strstr(
+		text.text,
+		"\r\n\"prod/api\",\"prod/db\",tcp,5434,5440,allow,no,\"'=cmd\"\"x.yaml\",13\r\n"));
 	ms_str_fini(&text);
 }
 
@@ -139,7 +150,8 @@ static size_t count(const char *text, const char *word)
 
 static void prints_a_page_that_needs_nothing_and_runs_nothing_of_others(void **state)
 {
-	_cleanup_(bench_fini) struct bench bench = bench_new("</script><script>alert(1)</script><!--.yaml", policy_text);
+	_cleanup_(bench_fini) struct bench bench =
+		bench_new("</script><script>alert(1)</script><!--.yaml", policy_text);
 	struct ms_str text = {0};
 
 	(void)state;
@@ -162,7 +174,8 @@ static void prints_a_page_that_needs_nothing_and_runs_nothing_of_others(void **s
 	     "unidentified: {mode: enforce}\nenvironments: {prod: {mode: " mode "}}\n" SERVICE     \
 	     "service: db\nenv: prod\nallow:\n" grants
 
-static void diff_policies(const char *from, const char *to, struct change_report *report, struct ms_str *text)
+static void diff_policies(const char *from, const char *to, struct change_report *report,
+			  struct ms_str *text)
 {
 	struct ms_policy *before = load("p.yaml", from), *after = load("p.yaml", to);
 	const struct ms_matrix_view old = {before, NULL}, new = {after, NULL};
@@ -243,11 +256,12 @@ static void says_what_changes_in_sets_and_rules_but_not_in_comments(void **state
 	assert_int_equal(none.n_items, 0);
 	assert_int_equal(ruleset_diff(arena, from, to, &report.ruleset), 0);
 	diff_print_text(&report, false, &text);
-	assert_string_equal(text.text, "no flow changes\n"
-				       "- element of inet prod/web/4: 10.0.0.1\n"
-				       "+ element of inet prod/web/4: 10.0.0.2\n"
-				       "- rule of inet to/prod/db: tcp dport 80 accept comment \"p.yaml:1\"\n"
-				       "+ rule of inet to/prod/db: tcp dport 81 accept comment \"p.yaml:7\"\n");
+	assert_string_equal(
+		text.text, "no flow changes\n"
+			   "- element of inet prod/web/4: 10.0.0.1\n"
+			   "+ element of inet prod/web/4: 10.0.0.2\n"
+			   "- rule of inet to/prod/db: tcp dport 80 accept comment \"p.yaml:1\"\n"
+			   "+ rule of inet to/prod/db: tcp dport 81 accept comment \"p.yaml:7\"\n");
 	ms_str_fini(&text);
 	ms_arena_free(arena);
 }

@@ -39,17 +39,20 @@ static void says_what_is_new_and_what_is_gone(void **state)
 		 "+ environment prod: audit, resolvers 10.0.0.53\n- environment prod: enforce, resolvers 10.0.0.53\n"},
 		{HEAD ENVS, HEAD ENVS SERVICE "web\n", "+ service prod/web: enforce\n"},
 		{HEAD ENVS SERVICE "web\n", HEAD ENVS, "- service prod/web: enforce\n"},
-		{HEAD ENVS SERVICE "web\n", HEAD ENVS SERVICE "web\nallow: [{from: self, ports: [tcp/80]}]\n",
+		{HEAD ENVS SERVICE "web\n",
+		 HEAD ENVS SERVICE "web\nallow: [{from: self, ports: [tcp/80]}]\n",
 		 "+ service prod/web: allow from prod/web tcp/80\n"},
 		{HEAD ENVS SERVICE "web\nallow: [{from: {net: 192.0.2.0/24}, ports: [tcp/80]}]\n",
-		 HEAD ENVS SERVICE "web\nallow: [{from: {net: 192.0.2.0/24, except: [192.0.2.128/25]}, ports: [tcp/80]}]\n",
+		 HEAD ENVS SERVICE
+		 "web\nallow: [{from: {net: 192.0.2.0/24, except: [192.0.2.128/25]}, ports: [tcp/80]}]\n",
 		 "+ service prod/web: allow from net 192.0.2.0/24 except 192.0.2.128/25 tcp/80 192.0.2.0-192.0.2.127\n"
 		 "- service prod/web: allow from net 192.0.2.0/24 tcp/80 192.0.2.0-192.0.2.255\n"},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		_cleanup_(ms_policy_freep) struct ms_policy *before = load(cases[i].before), *after = load(cases[i].after);
+		_cleanup_(ms_policy_freep) struct ms_policy *before = load(cases[i].before),
+							    *after = load(cases[i].after);
 		_cleanup_(ms_str_fini) struct ms_str said = {0};
 
 		assert_true(summary_diff(before, after, &said) >= 0);

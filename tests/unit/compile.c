@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The compiler's promises that neither the oracle nor parity see: determinism, what a change costs, names that cannot
- * collide, and what the closed door lets through.
+ * The compiler's promises that neither the oracle nor parity see: determinism, what a change costs,
+ * names that cannot collide, and what the closed door lets through.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,7 +58,8 @@ struct row {
 static void add_endpoint(struct ms_inventory *inventory, const struct row *row)
 {
 	struct ms_arena *arena = inventory->arena;
-	struct ms_workload workload = {.name = row->name, .id = "", .runtime = "static", .image = ""};
+	struct ms_workload workload = {
+		.name = row->name, .id = "", .runtime = "static", .image = ""};
 	struct ms_endpoint endpoint = {
 		.name = row->name,
 		.interface = ms_arena_printf(arena, "veth%u", row->n),
@@ -84,14 +85,17 @@ static void add_endpoint(struct ms_inventory *inventory, const struct row *row)
 	assert_int_equal(ms_avec_push(arena, &inventory->endpoints, endpoint), 0);
 }
 
-static struct ms_inventory *inventory_of(const struct ms_policy *policy, size_t n_rows, const struct row *rows)
+static struct ms_inventory *inventory_of(const struct ms_policy *policy, size_t n_rows,
+					 const struct row *rows)
 {
 	struct ms_inventory *inventory = ms_inventory_new();
 	struct ms_managed_link link = {.name = "br-a", .bridge = true};
 
 	assert_non_null(inventory);
 	for (size_t i = 0; ms_default_patterns[i]; i++)
-		assert_int_equal(ms_avec_push(inventory->arena, &inventory->patterns, ms_default_patterns[i]), 0);
+		assert_int_equal(ms_avec_push(inventory->arena, &inventory->patterns,
+					      ms_default_patterns[i]),
+				 0);
 	assert_int_equal(ms_avec_push(inventory->arena, &inventory->links, link), 0);
 	for (size_t i = 0; i < n_rows; i++)
 		add_endpoint(inventory, &rows[i]);
@@ -100,7 +104,8 @@ static struct ms_inventory *inventory_of(const struct ms_policy *policy, size_t 
 	return inventory;
 }
 
-static struct ms_ruleset *compile(const struct ms_policy *policy, size_t n_rows, const struct row *rows)
+static struct ms_ruleset *compile(const struct ms_policy *policy, size_t n_rows,
+				  const struct row *rows)
 {
 	const struct ms_compile_options options = {.nflog_group = 5580, .now = 1000};
 	struct ms_inventory *inventory = inventory_of(policy, n_rows, rows);
@@ -112,27 +117,30 @@ static struct ms_ruleset *compile(const struct ms_policy *policy, size_t n_rows,
 }
 
 static const struct row rows[] = {
-	{"db-1", "prod", "db", 1},   {"web-1", "prod", "web", 2}, {"db-l", "local", "db", 3},
-	{"stray", NULL, NULL, 4},    {"web-2", "prod", "web", 5}, {"new", "prod", "cache", 6},
+	{"db-1", "prod", "db", 1}, {"web-1", "prod", "web", 2}, {"db-l", "local", "db", 3},
+	{"stray", NULL, NULL, 4},  {"web-2", "prod", "web", 5}, {"new", "prod", "cache", 6},
 };
 
 static void gives_the_same_bytes_for_any_order_of_input(void **state)
 {
 	(void)state;
-	const char *const forward[] = {ENVIRONMENTS, DB, WEB}, *const backward[] = {WEB, DB, ENVIRONMENTS};
+	const char *const forward[] = {ENVIRONMENTS, DB, WEB}, *const backward[] = {WEB, DB,
+										    ENVIRONMENTS};
 	struct ms_policy *one = load(3, forward), *two = load(3, backward);
 	struct row reversed[4];
 
 	for (size_t i = 0; i < 4; i++)
 		reversed[i] = rows[3 - i];
-	struct ms_ruleset *a = compile(one, 4, rows), *b = compile(one, 4, reversed), *c = compile(two, 4, rows);
+	struct ms_ruleset *a = compile(one, 4, rows), *b = compile(one, 4, reversed),
+			  *c = compile(two, 4, rows);
 	struct ms_str text = {0}, again = {0};
 	ms_ruleset_print(a, NULL, &text);
 	ms_ruleset_print(b, NULL, &again);
 	assert_string_equal(text.text, again.text);
 	assert_true(a->hash == b->hash);
 
-	/* File names differ with their order, and stand in comments: only rules and elements can be compared. */
+	/* File names differ with their order, and stand in comments: only rules and elements can be
+	 * compared. */
 	size_t n_elems = 0, n_others = 0;
 	struct ms_plan plan;
 	assert_int_equal(ms_plan_make(a, c, &plan), 0);
@@ -162,12 +170,12 @@ static void another_replica_changes_elements_only(void **state)
 	ms_plan_count(&plan, &n_elems, &n_others);
 	assert_int_equal(n_others, 0);
 	assert_true(n_elems > 0);
-	ms_vec_each(struct ms_change, change, &plan.changes)
+	ms_vec_each (struct ms_change, change, &plan.changes)
 		assert_true(change->kind == MS_ADD_ELEMS);
 	ms_plan_fini(&plan);
 
 	assert_int_equal(ms_plan_make(after, before, &plan), 0);
-	ms_vec_each(struct ms_change, change, &plan.changes)
+	ms_vec_each (struct ms_change, change, &plan.changes)
 		assert_true(change->kind == MS_DEL_ELEMS);
 	ms_plan_fini(&plan);
 	ms_ruleset_free(before);
@@ -185,7 +193,7 @@ static void an_endpoint_without_a_document_changes_elements_only(void **state)
 
 	assert_int_equal(ms_plan_make(before, after, &plan), 0);
 	assert_true(plan.changes.n_items > 0);
-	ms_vec_each(struct ms_change, change, &plan.changes)
+	ms_vec_each (struct ms_change, change, &plan.changes)
 		assert_true(change->kind == MS_ADD_ELEMS);
 	ms_plan_fini(&plan);
 	ms_ruleset_free(before);
@@ -206,7 +214,8 @@ static void names_of_environments_never_meet_our_own(void **state)
 	assert_int_equal(ms_table_set(inet, "local/4")->elems.n_items, 4);
 	for (size_t i = 0; i < inet->sets.n_items; i++)
 		for (size_t j = 0; j < i; j++)
-			assert_string_not_equal(inet->sets.items[i]->name, inet->sets.items[j]->name);
+			assert_string_not_equal(inet->sets.items[i]->name,
+						inet->sets.items[j]->name);
 	ms_ruleset_free(ruleset);
 	ms_policy_free(policy);
 }
@@ -223,9 +232,10 @@ static void a_port_that_is_not_ready_is_in_no_set(void **state)
 	inventory->endpoints.items[0].ready = false;
 	inventory->endpoints.items[1].state = MS_ENDPOINT_PENDING;
 	assert_int_equal(ms_compile(policy, inventory, &options, &ruleset), 0);
-	ms_vec_each(struct ms_table *, table, &ruleset->tables)
-		ms_vec_each(struct ms_set *, set, &(*table)->sets)
-			if (!(*set)->interval && strcmp((*set)->name, "managed") && strcmp((*set)->name, "same"))
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets)
+			if (!(*set)->interval && strcmp((*set)->name, "managed") &&
+			    strcmp((*set)->name, "same"))
 				assert_int_equal((*set)->elems.n_items, 0);
 	ms_ruleset_free(ruleset);
 	ms_inventory_free(inventory);

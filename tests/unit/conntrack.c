@@ -177,7 +177,8 @@ static void deletes_those_chosen_and_no_others(void **state)
 
 static void deletes_entries_of_any_zone(void **state)
 {
-	static const uint16_t dports[] = {6000, 6001}; /* zone 7 in both directions, zone 8 in the original one */
+	static const uint16_t dports[] = {
+		6000, 6001}; /* zone 7 in both directions, zone 8 in the original one */
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(dports) / sizeof(dports[0]); i++) {
@@ -225,7 +226,8 @@ static void says_that_the_capability_is_missing(void **state)
 	assert_int_equal(status, 0);
 }
 
-/* Nobody listens on these ports: answers that say so are dropped, or the entries would end by themselves. */
+/* Nobody listens on these ports: answers that say so are dropped, or the entries would end by
+ * themselves. */
 static int setup(void **state)
 {
 	if (enter_namespace(state) < 0)
@@ -251,7 +253,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(an_empty_table_is_no_error, forget_all),
-		cmocka_unit_test_setup(shows_both_directions_of_both_families_and_what_was_translated, forget_all),
+		cmocka_unit_test_setup(
+			shows_both_directions_of_both_families_and_what_was_translated, forget_all),
 		cmocka_unit_test_setup(shows_the_type_of_icmp_requests, forget_all),
 		cmocka_unit_test_setup(deletes_those_chosen_and_no_others, forget_all),
 		cmocka_unit_test_setup(deletes_entries_of_any_zone, forget_all),

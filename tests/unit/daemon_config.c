@@ -96,7 +96,8 @@ static void refuses_what_it_does_not_understand(void **state)
 	} cases[] = {
 		{"stat: /s\n", "microseg.yaml:1:1", "did you mean 'state'?"},
 		{"zzz: 1\n", "microseg.yaml:1:1", "known keys:"},
-		{"node: n\ninterfaces: {manged: [a]}\n", "microseg.yaml:2:14", "did you mean 'managed'?"},
+		{"node: n\ninterfaces: {manged: [a]}\n", "microseg.yaml:2:14",
+		 "did you mean 'managed'?"},
 		{"control: {sockets: /x}\n", "microseg.yaml:1:11", "did you mean 'socket'?"},
 		{"nflog_group: 65536\n", "microseg.yaml:1:14", "0 to 65535"},
 		{"nflog_group: -1\n", "microseg.yaml:1:14", "0 to 65535"},

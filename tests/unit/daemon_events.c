@@ -12,8 +12,10 @@
 
 static void filters_by_time_reason_and_either_end(void **state)
 {
-	static const struct ms_events_line line = {
-		.time_ms = 1000, .reason = MS_REASON_FENCE, .src = "dev/web", .dst = "prod/orders-db"};
+	static const struct ms_events_line line = {.time_ms = 1000,
+						   .reason = MS_REASON_FENCE,
+						   .src = "dev/web",
+						   .dst = "prod/orders-db"};
 	static const struct {
 		struct ms_events_filter filter;
 		bool passes;

@@ -27,7 +27,8 @@ static int make_root(void **state)
 
 static int remove_root(void **state)
 {
-	static const char *const files[] = {"armed", "off", "policy", "policy.next", "bridges", "generation", "lock"};
+	static const char *const files[] = {"armed",   "off",	     "policy", "policy.next",
+					    "bridges", "generation", "lock"};
 	char path[128];
 
 	(void)state;
@@ -178,7 +179,8 @@ static void remembers_what_bridges_were(void **state)
 {
 	_cleanup_(ms_state_freep) struct ms_state *store = open_state();
 	_cleanup_(records_fini) ms_bridge_record_vec records = {0}, read = {0};
-	struct ms_bridge_record record = {.name = "br-0123456789ab", .ifindex = 7, .nf_call_ip6 = true};
+	struct ms_bridge_record record = {
+		.name = "br-0123456789ab", .ifindex = 7, .nf_call_ip6 = true};
 
 	(void)state;
 	assert_int_equal(ms_state_load_bridges(store, &read), 0);

@@ -16,7 +16,8 @@
 #define NOW 1000
 
 static const char policy_text[] =
-	/*  1 */ "apiVersion: microseg/v1\n"
+	/*  1 */
+	"apiVersion: microseg/v1\n"
 	/*  2 */ "kind: Environments\n"
 	/*  3 */ "identity: {env: [env], service: [service]}\n"
 	/*  4 */ "unidentified: {mode: enforce}\n"
@@ -34,7 +35,8 @@ static const char policy_text[] =
 	/* 16 */ "  - {from: api, ports: [pg]}\n"
 	/* 17 */ "  - {from: [self, metrics], ports: [tcp/9000-9010], ping: true}\n"
 	/* 18 */ "  - {from: host, ports: [pg]}\n"
-	/* 19 */ "  - {from: {net: [10.8.0.0/24, \"2001:db8::/64\"], except: [10.8.0.9/32]}, ports: [pg]}\n"
+	/* 19 */
+	"  - {from: {net: [10.8.0.0/24, \"2001:db8::/64\"], except: [10.8.0.9/32]}, ports: [pg]}\n"
 	/* 20 */ "  - {from: {net: 10.8.1.0/24}, ports: [pg], published: true}\n"
 	/* 21 */ "---\n"
 	/* 22 */ "apiVersion: microseg/v1\n"
@@ -87,7 +89,8 @@ static void demand(int r, struct ms_diags *diags)
 static int setup(void **state)
 {
 	const struct ms_policy_file policy = {"p.yaml", policy_text, sizeof(policy_text) - 1};
-	const struct ms_policy_file inventory = {"i.yaml", inventory_text, sizeof(inventory_text) - 1};
+	const struct ms_policy_file inventory = {"i.yaml", inventory_text,
+						 sizeof(inventory_text) - 1};
 	struct bench *bench = calloc(1, sizeof(*bench));
 	struct ms_diags diags;
 
@@ -164,12 +167,15 @@ static void check_rows(struct bench *bench, const struct row *rows, size_t n_row
 {
 	for (size_t i = 0; i < n_rows; i++) {
 		const struct ms_flow flow = flow_of(bench, &rows[i]);
-		struct ms_decision got = ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena);
+		struct ms_decision got =
+			ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena);
 		uint32_t line = got.policy ? got.policy->line : 0;
 
-		if (got.verdict != rows[i].verdict || got.reason != rows[i].reason || line != rows[i].line)
-			fail_msg("row %zu, %s -> %s %s: %s, %s, line %u", i, rows[i].src, rows[i].dst, rows[i].port,
-				 ms_verdict_name(got.verdict), ms_reason_name(got.reason) ?: "-", line);
+		if (got.verdict != rows[i].verdict || got.reason != rows[i].reason ||
+		    line != rows[i].line)
+			fail_msg("row %zu, %s -> %s %s: %s, %s, line %u", i, rows[i].src,
+				 rows[i].dst, rows[i].port, ms_verdict_name(got.verdict),
+				 ms_reason_name(got.reason) ?: "-", line);
 		assert_int_equal(got.nearest != NULL, got.reason != MS_REASON_NONE);
 	}
 }
@@ -226,7 +232,8 @@ static void host_and_net_need_a_grant_in_their_direction(void **state)
 		{"prod/db", "198.51.100.1", "tcp/443", DENY(NO_GRANT), 0},
 		{"198.51.100.1", "prod/api", "tcp/443", DENY(NO_GRANT), 0},
 		{"dev/web", "198.51.100.1", "tcp/443", AUDIT(NO_GRANT), 0},
-		{"prod/api", "10.0.0.1", "tcp/443", DENY(NO_GRANT), 0}, /* an endpoint is never net */
+		{"prod/api", "10.0.0.1", "tcp/443", DENY(NO_GRANT),
+		 0}, /* an endpoint is never net */
 	};
 	CHECK(*state, rows);
 }
@@ -270,8 +277,10 @@ static void strangers_are_refused_and_the_stricter_mode_counts(void **state)
 {
 	struct bench *bench = *state;
 	static const struct row enforced[] = {
-		{"?", "prod/db", "tcp/5432", DENY(UNIDENTIFIED), 0}, {"dev/web", "?", "tcp/80", DENY(UNIDENTIFIED), 0},
-		{"?", "?", "tcp/80", DENY(UNIDENTIFIED), 0},	     {"?", "host", "tcp/80", DENY(UNIDENTIFIED), 0},
+		{"?", "prod/db", "tcp/5432", DENY(UNIDENTIFIED), 0},
+		{"dev/web", "?", "tcp/80", DENY(UNIDENTIFIED), 0},
+		{"?", "?", "tcp/80", DENY(UNIDENTIFIED), 0},
+		{"?", "host", "tcp/80", DENY(UNIDENTIFIED), 0},
 		{"198.51.100.1", "?", "tcp/80", DENY(UNIDENTIFIED), 0},
 	};
 	static const struct row audited[] = {
@@ -290,7 +299,7 @@ static void strangers_are_refused_and_the_stricter_mode_counts(void **state)
 
 static struct ms_service *service(struct bench *bench, const char *env, const char *name)
 {
-	ms_vec_each(struct ms_service, found, &bench->policy->services)
+	ms_vec_each (struct ms_service, found, &bench->policy->services)
 		if (strcmp(found->env, env) == 0 && strcmp(found->name, name) == 0)
 			return found;
 	fail();
@@ -317,11 +326,16 @@ static void east_west_the_providers_mode_counts_and_a_service_has_its_own(void *
 static void the_baseline_passes_for_everyone(void **state)
 {
 	static const struct row rows[] = {
-		{"?", "fe80::99", "icmp6/135", ALLOW, 0},    {"?", "ff02::1", "icmp6/136", ALLOW, 0},
-		{"prod/api", "prod/db", "icmp6/135", ALLOW, 0}, {"dev/web", "host", "icmp6/133", ALLOW, 0},
-		{"?", "ff02::16", "icmp6/143", ALLOW, 0},    {"?", "255.255.255.255", "udp/67", ALLOW, 0},
-		{"?", "host", "udp/67", ALLOW, 0},	     {"host", "?", "udp/68", ALLOW, 0},
-		{"?", "ff02::1:2", "udp/547", ALLOW, 0},     {"host", "?", "icmp6/134", ALLOW, 0},
+		{"?", "fe80::99", "icmp6/135", ALLOW, 0},
+		{"?", "ff02::1", "icmp6/136", ALLOW, 0},
+		{"prod/api", "prod/db", "icmp6/135", ALLOW, 0},
+		{"dev/web", "host", "icmp6/133", ALLOW, 0},
+		{"?", "ff02::16", "icmp6/143", ALLOW, 0},
+		{"?", "255.255.255.255", "udp/67", ALLOW, 0},
+		{"?", "host", "udp/67", ALLOW, 0},
+		{"host", "?", "udp/68", ALLOW, 0},
+		{"?", "ff02::1:2", "udp/547", ALLOW, 0},
+		{"host", "?", "icmp6/134", ALLOW, 0},
 		{"?", "ff02::1", "icmp6/134", DENY(UNIDENTIFIED), 0},
 		{"?", "prod/db", "udp/68", DENY(UNIDENTIFIED), 0},
 		{"prod/api", "prod/db", "udp/67", DENY(NO_GRANT), 0},
@@ -346,7 +360,7 @@ static void resolvers_answer_their_environment(void **state)
 		{"dev/web", "192.0.2.1", "udp/53", ALLOW, 7},
 		{"dev/web", "host", "udp/53", ALLOW, 7},
 		{"prod/db", "192.0.2.1", "udp/53", DENY(NO_GRANT), 0},
-		{"10.0.0.1", "10.0.0.254", "udp/53", ALLOW, 6},	     /* the gateway of its own bridge */
+		{"10.0.0.1", "10.0.0.254", "udp/53", ALLOW, 6}, /* the gateway of its own bridge */
 		{"10.0.0.1", "10.1.0.254", "udp/53", DENY(NO_GRANT), 0}, /* of another bridge */
 		{"prod/db", "10.0.0.254", "udp/53", ALLOW, 6},
 		{"prod/db", "10.1.0.254", "udp/53", DENY(NO_GRANT), 0},
@@ -392,17 +406,23 @@ static void never_beats_grants_and_baseline(void **state)
 		{"prod/api", "169.254.169.254", "tcp/80", DENY(NEVER), 71},
 		{"?", "169.254.169.254", "icmp/8", DENY(NEVER), 71},
 		{"dev/web", "169.254.169.254", "tcp/80", AUDIT(NEVER), 71},
-		{"host", "169.254.169.254", "tcp/80", ALLOW, 0}, /* the host's own traffic is not ours */
+		{"host", "169.254.169.254", "tcp/80", ALLOW,
+		 0}, /* the host's own traffic is not ours */
 		{"prod/api", "198.51.100.1", "tcp/443", ALLOW, 27},
 	};
 	const struct ms_never nevers[] = {
-		{.from = service_peer("prod", NULL), .to = service_peer(NULL, "db"),
-		 .ports = ports_of(bench, "tcp/5432"), .at = {"p.yaml", 70, 1, 1}},
-		{.any_source = true, .to = net_peer(bench, "169.254.169.254/32"), .at = {"p.yaml", 71, 1, 1}},
+		{.from = service_peer("prod", NULL),
+		 .to = service_peer(NULL, "db"),
+		 .ports = ports_of(bench, "tcp/5432"),
+		 .at = {"p.yaml", 70, 1, 1}},
+		{.any_source = true,
+		 .to = net_peer(bench, "169.254.169.254/32"),
+		 .at = {"p.yaml", 71, 1, 1}},
 	};
 
 	for (size_t i = 0; i < 2; i++)
-		assert_int_equal(ms_avec_push(bench->policy->arena, &bench->policy->nevers, nevers[i]), 0);
+		assert_int_equal(
+			ms_avec_push(bench->policy->arena, &bench->policy->nevers, nevers[i]), 0);
 	CHECK(bench, rows);
 }
 
@@ -418,25 +438,33 @@ static void a_crossing_lifts_the_fence_for_its_ports_and_grants_nothing(void **s
 		{"test/x", "dev/web", "tcp/5432", AUDIT(FENCE), 0}, /* that crossing ran out */
 	};
 	const struct ms_crossing crossings[] = {
-		{.from = service_peer("dev", NULL), .to = service_peer("prod", "db"),
-		 .ports = ports_of(bench, "tcp/5432"), .until = NOW + 1},
-		{.from = service_peer("test", NULL), .to = service_peer("dev", NULL),
-		 .ports = ports_of(bench, "tcp/5432"), .until = NOW},
+		{.from = service_peer("dev", NULL),
+		 .to = service_peer("prod", "db"),
+		 .ports = ports_of(bench, "tcp/5432"),
+		 .until = NOW + 1},
+		{.from = service_peer("test", NULL),
+		 .to = service_peer("dev", NULL),
+		 .ports = ports_of(bench, "tcp/5432"),
+		 .until = NOW},
 	};
 	const struct ms_grant grant = {
-		.peer = service_peer("dev", "probe"), .ports = ports_of(bench, "tcp/5432"), .at = {"p.yaml", 80, 1, 1},
+		.peer = service_peer("dev", "probe"),
+		.ports = ports_of(bench, "tcp/5432"),
+		.at = {"p.yaml", 80, 1, 1},
 	};
 	struct ms_service *db = service(bench, "prod", "db");
 
 	for (size_t i = 0; i < 2; i++)
-		assert_int_equal(ms_avec_push(bench->policy->arena, &bench->policy->crossings, crossings[i]), 0);
+		assert_int_equal(
+			ms_avec_push(bench->policy->arena, &bench->policy->crossings, crossings[i]),
+			0);
 	assert_int_equal(ms_avec_push(bench->policy->arena, &db->allow, grant), 0);
 	CHECK(bench, rows);
 }
 
 static struct ms_env *env(struct bench *bench, const char *name)
 {
-	ms_vec_each(struct ms_env, found, &bench->policy->envs)
+	ms_vec_each (struct ms_env, found, &bench->policy->envs)
 		if (strcmp(found->name, name) == 0)
 			return found;
 	fail();
@@ -457,7 +485,8 @@ static void two_keys_are_asked_for_by_either_environment(void **state)
 		{"prod/db", "prod/db", "tcp/9005", DENY(NO_GRANT), 0},
 	};
 	struct ms_service *api = service(bench, "prod", "api");
-	const struct ms_grant need = {.peer = service_peer("prod", "db"), .ports = ports_of(bench, "tcp/5432")};
+	const struct ms_grant need = {.peer = service_peer("prod", "db"),
+				      .ports = ports_of(bench, "tcp/5432")};
 
 	env(bench, "prod")->two_key = true;
 	CHECK(bench, without);
@@ -469,24 +498,41 @@ static void an_exception_counts_as_both_keys_until_it_ends_and_lifts_no_fence(vo
 {
 	struct bench *bench = *state;
 	static const struct row rows[] = {
-		{"prod/web", "prod/db", "tcp/22", ALLOW, 90}, {"prod/web", "prod/db", "tcp/23", DENY(NO_GRANT), 0},
-		{"dev/web", "prod/db", "tcp/22", DENY(FENCE), 0}, {"prod/web", "prod/api", "tcp/22", DENY(NO_GRANT), 0},
-		{"10.7.0.1", "prod/db", "tcp/22", ALLOW, 93},  {"10.7.0.1", "prod/db", "!tcp/22", DENY(NO_GRANT), 0},
+		{"prod/web", "prod/db", "tcp/22", ALLOW, 90},
+		{"prod/web", "prod/db", "tcp/23", DENY(NO_GRANT), 0},
+		{"dev/web", "prod/db", "tcp/22", DENY(FENCE), 0},
+		{"prod/web", "prod/api", "tcp/22", DENY(NO_GRANT), 0},
+		{"10.7.0.1", "prod/db", "tcp/22", ALLOW, 93},
+		{"10.7.0.1", "prod/db", "!tcp/22", DENY(NO_GRANT), 0},
 	};
 	const struct ms_exception exceptions[] = {
-		{.from = service_peer("prod", "web"), .to = service_peer("prod", "db"), .until = NOW + 1,
-		 .ports = ports_of(bench, "tcp/22"), .at = {"p.yaml", 90, 1, 1}},
-		{.from = service_peer("dev", "web"), .to = service_peer("prod", "db"), .until = NOW + 1,
-		 .ports = ports_of(bench, "tcp/22"), .at = {"p.yaml", 91, 1, 1}},
-		{.from = service_peer("prod", "web"), .to = service_peer("prod", "api"), .until = NOW,
-		 .ports = ports_of(bench, "tcp/22"), .at = {"p.yaml", 92, 1, 1}},
-		{.from = net_peer(bench, "10.7.0.0/24"), .to = service_peer("prod", "db"), .until = NOW + 1,
-		 .ports = ports_of(bench, "tcp/22"), .at = {"p.yaml", 93, 1, 1}},
+		{.from = service_peer("prod", "web"),
+		 .to = service_peer("prod", "db"),
+		 .until = NOW + 1,
+		 .ports = ports_of(bench, "tcp/22"),
+		 .at = {"p.yaml", 90, 1, 1}},
+		{.from = service_peer("dev", "web"),
+		 .to = service_peer("prod", "db"),
+		 .until = NOW + 1,
+		 .ports = ports_of(bench, "tcp/22"),
+		 .at = {"p.yaml", 91, 1, 1}},
+		{.from = service_peer("prod", "web"),
+		 .to = service_peer("prod", "api"),
+		 .until = NOW,
+		 .ports = ports_of(bench, "tcp/22"),
+		 .at = {"p.yaml", 92, 1, 1}},
+		{.from = net_peer(bench, "10.7.0.0/24"),
+		 .to = service_peer("prod", "db"),
+		 .until = NOW + 1,
+		 .ports = ports_of(bench, "tcp/22"),
+		 .at = {"p.yaml", 93, 1, 1}},
 	};
 
 	env(bench, "prod")->two_key = true;
 	for (size_t i = 0; i < 4; i++)
-		assert_int_equal(ms_avec_push(bench->policy->arena, &bench->policy->exceptions, exceptions[i]), 0);
+		assert_int_equal(ms_avec_push(bench->policy->arena, &bench->policy->exceptions,
+					      exceptions[i]),
+				 0);
 	CHECK(bench, rows);
 }
 
@@ -503,8 +549,10 @@ static void nodes_are_peers_of_their_own(void **state)
 	};
 	struct ms_node node = {.name = "node-b"};
 	const struct ms_grant allow = {.peer = {.kind = MS_PEER_NODE, .node = "node-b"},
-				       .ports = ports_of(bench, "tcp/514"), .at = {"p.yaml", 95, 1, 1}};
-	const struct ms_grant need = {.peer = {.kind = MS_PEER_NODE}, .ports = ports_of(bench, "tcp/514"),
+				       .ports = ports_of(bench, "tcp/514"),
+				       .at = {"p.yaml", 95, 1, 1}};
+	const struct ms_grant need = {.peer = {.kind = MS_PEER_NODE},
+				      .ports = ports_of(bench, "tcp/514"),
 				      .at = {"p.yaml", 96, 1, 1}};
 	struct ms_service *db = service(bench, "prod", "db");
 
@@ -518,8 +566,10 @@ static void nodes_are_peers_of_their_own(void **state)
 static void the_hosts_own_traffic_is_never_ours(void **state)
 {
 	static const struct row rows[] = {
-		{"host", "198.51.100.1", "tcp/443", ALLOW, 0}, {"198.51.100.1", "host", "tcp/22", ALLOW, 0},
-		{"host", "host", "tcp/22", ALLOW, 0},	       {"198.51.100.1", "198.51.100.2", "tcp/22", ALLOW, 0},
+		{"host", "198.51.100.1", "tcp/443", ALLOW, 0},
+		{"198.51.100.1", "host", "tcp/22", ALLOW, 0},
+		{"host", "host", "tcp/22", ALLOW, 0},
+		{"198.51.100.1", "198.51.100.2", "tcp/22", ALLOW, 0},
 	};
 	CHECK(*state, rows);
 }
@@ -544,17 +594,24 @@ static void addresses_become_parties(void **state)
 		bool managed;
 		enum ms_party_kind kind;
 	} rows[] = {
-		{"10.0.0.1", true, MS_PARTY_SERVICE},	 {"10.1.0.9", true, MS_PARTY_UNIDENTIFIED},
-		{"10.1.0.7", true, MS_PARTY_UNIDENTIFIED}, {"10.1.0.7", false, MS_PARTY_UNIDENTIFIED},
-		{"10.0.0.254", true, MS_PARTY_HOST},	 {"192.0.2.1", false, MS_PARTY_HOST},
-		{"10.0.0.99", true, MS_PARTY_UNIDENTIFIED}, {"10.0.0.99", false, MS_PARTY_NET},
-		{"224.0.0.1", true, MS_PARTY_NET},	 {"ff02::1", true, MS_PARTY_NET},
-		{"fe80::99", true, MS_PARTY_NET},	 {"fe80::1", true, MS_PARTY_SERVICE},
+		{"10.0.0.1", true, MS_PARTY_SERVICE},
+		{"10.1.0.9", true, MS_PARTY_UNIDENTIFIED},
+		{"10.1.0.7", true, MS_PARTY_UNIDENTIFIED},
+		{"10.1.0.7", false, MS_PARTY_UNIDENTIFIED},
+		{"10.0.0.254", true, MS_PARTY_HOST},
+		{"192.0.2.1", false, MS_PARTY_HOST},
+		{"10.0.0.99", true, MS_PARTY_UNIDENTIFIED},
+		{"10.0.0.99", false, MS_PARTY_NET},
+		{"224.0.0.1", true, MS_PARTY_NET},
+		{"ff02::1", true, MS_PARTY_NET},
+		{"fe80::99", true, MS_PARTY_NET},
+		{"fe80::1", true, MS_PARTY_SERVICE},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct ms_addr a = addr(rows[i].addr);
-		struct ms_party got = ms_party_of_addr(bench->policy, bench->inventory, &a, rows[i].managed);
+		struct ms_party got =
+			ms_party_of_addr(bench->policy, bench->inventory, &a, rows[i].managed);
 
 		assert_int_equal(got.kind, rows[i].kind);
 		assert_true(got.has_addr);
@@ -574,16 +631,20 @@ static void directions_are_seen_from_the_containers(void **state)
 		struct row row;
 		enum ms_direction direction;
 	} rows[] = {
-		{{"prod/api", "prod/db", "tcp/1"}, MS_EAST_WEST}, {{"?", "prod/db", "tcp/1"}, MS_EAST_WEST},
-		{{"prod/api", "host", "tcp/1"}, MS_EGRESS},	  {{"prod/api", "198.51.100.1", "tcp/1"}, MS_EGRESS},
-		{{"host", "prod/api", "tcp/1"}, MS_INGRESS},	  {{"198.51.100.1", "?", "tcp/1"}, MS_INGRESS},
+		{{"prod/api", "prod/db", "tcp/1"}, MS_EAST_WEST},
+		{{"?", "prod/db", "tcp/1"}, MS_EAST_WEST},
+		{{"prod/api", "host", "tcp/1"}, MS_EGRESS},
+		{{"prod/api", "198.51.100.1", "tcp/1"}, MS_EGRESS},
+		{{"host", "prod/api", "tcp/1"}, MS_INGRESS},
+		{{"198.51.100.1", "?", "tcp/1"}, MS_INGRESS},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct ms_flow flow = flow_of(bench, &rows[i].row);
 
-		assert_int_equal(ms_decide(bench->policy, bench->inventory, &flow, NOW, NULL).direction,
-				 rows[i].direction);
+		assert_int_equal(
+			ms_decide(bench->policy, bench->inventory, &flow, NOW, NULL).direction,
+			rows[i].direction);
 	}
 }
 
@@ -628,15 +689,18 @@ static void the_nearest_miss_can_be_pasted(void **state)
 		 "dev/web and prod/db live in different environments and no crossing lifts the fence dev|prod for tcp/5432 "
 		 "(p.yaml); a crossing {from: dev/web, to: prod/db, ports: [tcp/5432]} would, and p.yaml would also have to "
 		 "allow it"},
-		{{"10.1.0.9", "prod/db", "tcp/5432"}, "container stray has no identity: label service is missing"},
-		{{"prod/db", "10.1.0.7", "tcp/5432"}, "10.1.0.7 is the address of no known endpoint, or of two"},
+		{{"10.1.0.9", "prod/db", "tcp/5432"},
+		 "container stray has no identity: label service is missing"},
+		{{"prod/db", "10.1.0.7", "tcp/5432"},
+		 "10.1.0.7 is the address of no known endpoint, or of two"},
 		{{"fe80::2", "fe80::1", "tcp/5432"},
 		 "link-local addresses never pass between endpoints; use their other addresses"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		const struct ms_flow flow = flow_of(bench, &rows[i].row);
-		struct ms_decision got = ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena);
+		struct ms_decision got =
+			ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena);
 
 		assert_non_null(got.nearest);
 		assert_string_equal(got.nearest, rows[i].nearest);
@@ -647,7 +711,8 @@ static void the_nearest_miss_can_be_pasted(void **state)
 static void the_second_key_is_named_as_well(void **state)
 {
 	struct bench *bench = *state;
-	static const struct row rows[] = {{"prod/api", "prod/db", "tcp/5432"}, {"prod/api", "prod/db", "tcp/80"}};
+	static const struct row rows[] = {{"prod/api", "prod/db", "tcp/5432"},
+					  {"prod/api", "prod/db", "tcp/80"}};
 	static const char *const expected[] = {
 		"prod asks for two keys (p.yaml:6); prod/api may call prod/db on nothing (p.yaml:24); to let it, add to it: "
 		"needs: - {to: db, ports: [tcp/5432]}",
@@ -659,8 +724,10 @@ static void the_second_key_is_named_as_well(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		const struct ms_flow flow = flow_of(bench, &rows[i]);
 
-		assert_string_equal(ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena).nearest,
-				    expected[i]);
+		assert_string_equal(
+			ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena)
+				.nearest,
+			expected[i]);
 	}
 }
 
@@ -679,7 +746,8 @@ static void a_long_sentence_is_cut_and_outside_names_are_escaped(void **state)
 	memset(name, 'x', sizeof(name));
 	memcpy(name + 3, "\n\033é", 4);
 	name[sizeof(name) - 1] = '\0';
-	const char *nearest = ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena).nearest;
+	const char *nearest =
+		ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena).nearest;
 	assert_true(strlen(nearest) <= 400);
 	assert_non_null(strstr(nearest, "xxx\\x0a\\x1bé"));
 	assert_string_equal(nearest + strlen(nearest) - 3, "…");
@@ -688,8 +756,9 @@ static void a_long_sentence_is_cut_and_outside_names_are_escaped(void **state)
 static void reasons_and_verdicts_have_their_names(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"spoof",   "unknown-port", "ethertype",    "quarantine", "limit",	"never",
-					    "invalid", "unidentified", "fence",	"no-grant",   "bypass"};
+	static const char *const names[] = {"spoof", "unknown-port", "ethertype", "quarantine",
+					    "limit", "never",	     "invalid",	  "unidentified",
+					    "fence", "no-grant",     "bypass"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		assert_string_equal(ms_reason_name((enum ms_reason)(i + 1)), names[i]);

@@ -22,8 +22,8 @@ static void both_flags_are_set_and_read_back(void **state)
 		assert_int_equal(ip, rows[i].ip);
 		assert_int_equal(ip6, rows[i].ip6);
 		/* A second voice. */
-		sh("ip -d link show br-one | grep -q 'nf_call_iptables %d nf_call_ip6tables %d'", rows[i].ip,
-		   rows[i].ip6);
+		sh("ip -d link show br-one | grep -q 'nf_call_iptables %d nf_call_ip6tables %d'",
+		   rows[i].ip, rows[i].ip6);
 	}
 }
 

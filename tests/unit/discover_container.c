@@ -27,14 +27,16 @@ static void versions_are_read_strictly(void **state)
 		bool podman;
 	} rows[] = {
 		{"{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\"}", 0, 41, false},
-		{"{\"Version\":\"4.3.1\",\"ApiVersion\":\"1.41\",\"Components\":[{\"Name\":\"Podman Engine\"}]}", 0, 41,
-		 true},
-		{"{\"Version\":\"29\",\"ApiVersion\":\"1.57\",\"Components\":[{\"Name\":\"Engine\"},{}]}", 0, 57, false},
+		{"{\"Version\":\"4.3.1\",\"ApiVersion\":\"1.41\",\"Components\":[{\"Name\":\"Podman Engine\"}]}",
+		 0, 41, true},
+		{"{\"Version\":\"29\",\"ApiVersion\":\"1.57\",\"Components\":[{\"Name\":\"Engine\"},{}]}",
+		 0, 57, false},
 		{"{\"Version\":\"1\",\"ApiVersion\":\"2.0\"}", -EINVAL, 0, false},
 		{"{\"Version\":\"1\",\"ApiVersion\":\"1.41/../x\"}", -EINVAL, 0, false},
 		{"{\"Version\":\"1\",\"ApiVersion\":\"1.\"}", -EINVAL, 0, false},
 		{"{\"Version\":\"1\",\"ApiVersion\":1.41}", -EINVAL, 0, false},
-		{"{\"Version\":\"1\",\"Version\":\"2\",\"ApiVersion\":\"1.41\"}", -EINVAL, 0, false},
+		{"{\"Version\":\"1\",\"Version\":\"2\",\"ApiVersion\":\"1.41\"}", -EINVAL, 0,
+		 false},
 		{"{\"Version\":\"1\",\"ApiVersion\":\"1.41\"} tail", -EINVAL, 0, false},
 		{"[]", -EINVAL, 0, false},
 		{"", -EINVAL, 0, false},
@@ -44,7 +46,8 @@ static void versions_are_read_strictly(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct ms_engine_version version = {0};
 
-		if (ms_engine_version_parse(rows[i].text, strlen(rows[i].text), &version) != rows[i].r)
+		if (ms_engine_version_parse(rows[i].text, strlen(rows[i].text), &version) !=
+		    rows[i].r)
 			fail_msg("row %zu", i);
 		assert_int_equal(version.api_minor, rows[i].minor);
 		assert_int_equal(version.podman, rows[i].podman);
@@ -58,15 +61,23 @@ static void events_name_the_container_to_look_at(void **state)
 		int r; /* 0: it names ID */
 	} rows[] = {
 		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"" ID "\"}}", 0},
-		{"{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"" ID "\"},\"more\":1}", 0},
+		{"{\"Type\":\"container\",\"Action\":\"die\",\"Actor\":{\"ID\":\"" ID
+		 "\"},\"more\":1}",
+		 0},
 		{"{\"Type\":\"network\",\"Action\":\"connect\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{\"container\":\"" ID
 		 "\"}}}",
 		 0},
-		{"{\"Type\":\"network\",\"Action\":\"create\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{}}}", 1},
-		{"{\"Type\":\"container\",\"Action\":\"exec_start: sh\",\"Actor\":{\"ID\":\"" ID "\"}}", 1},
-		{"{\"Type\":\"container\",\"Action\":\"health_status: healthy\",\"Actor\":{\"ID\":\"" ID "\"}}", 1},
+		{"{\"Type\":\"network\",\"Action\":\"create\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{}}}",
+		 1},
+		{"{\"Type\":\"container\",\"Action\":\"exec_start: sh\",\"Actor\":{\"ID\":\"" ID
+		 "\"}}",
+		 1},
+		{"{\"Type\":\"container\",\"Action\":\"health_status: healthy\",\"Actor\":{\"ID\":\"" ID
+		 "\"}}",
+		 1},
 		{"{\"Type\":\"image\",\"Action\":\"pull\",\"Actor\":{\"ID\":\"busybox\"}}", 1},
-		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"../../secrets\"}}", -EINVAL},
+		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"../../secrets\"}}",
+		 -EINVAL},
 		{"{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":7}}", -EINVAL},
 		{"{\"Type\":7}", -EINVAL},
 		{"hello", -EINVAL},
@@ -92,23 +103,31 @@ static void containers_are_read_strictly(void **state)
 		enum ms_network_mode mode;
 		size_t n_labels, n_attachments;
 	} rows[] = {
-		{HEAD "\"Config\":{\"Image\":\"i\",\"Labels\":{\"b\":\"2\",\"a\":\"1\"}},"
-		      "\"HostConfig\":{\"NetworkMode\":\"shop\"},\"NetworkSettings\":{\"Networks\":{\"shop\":{"
-		      "\"MacAddress\":\"02:42:0a:01:00:02\",\"IPAddress\":\"10.1.0.2\"}}}}",
+		{HEAD
+		 "\"Config\":{\"Image\":\"i\",\"Labels\":{\"b\":\"2\",\"a\":\"1\"}},"
+		 "\"HostConfig\":{\"NetworkMode\":\"shop\"},\"NetworkSettings\":{\"Networks\":{\"shop\":{"
+		 "\"MacAddress\":\"02:42:0a:01:00:02\",\"IPAddress\":\"10.1.0.2\"}}}}",
 		 0, 7, MS_NETWORK_OWN, 2, 1},
-		{HEAD "\"Config\":{\"Labels\":null},\"HostConfig\":{\"NetworkMode\":\"host\"}}", 0, 7, MS_NETWORK_HOST, 0,
-		 0},
-		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"container:" ID "\"}}", 0, 7, MS_NETWORK_JOINED, 0,
-		 0},
-		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkSettings\":{\"Networks\":{"
-		      "\"odd\":{\"MacAddress\":\"zz\",\"IPAddress\":7}}}}",
+		{HEAD "\"Config\":{\"Labels\":null},\"HostConfig\":{\"NetworkMode\":\"host\"}}", 0,
+		 7, MS_NETWORK_HOST, 0, 0},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"container:" ID "\"}}", 0, 7,
+		 MS_NETWORK_JOINED, 0, 0},
+		{HEAD
+		 "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkSettings\":{\"Networks\":{"
+		 "\"odd\":{\"MacAddress\":\"zz\",\"IPAddress\":7}}}}",
 		 0, 7, MS_NETWORK_NONE, 0, 1},
-		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":false,\"Pid\":7},\"Config\":{}}", 0, 0,
-		 MS_NETWORK_OWN, 0, 0},
-		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":-1},\"Config\":{}}", -EINVAL},
-		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":4294967297},\"Config\":{}}",
+		{"{\"Id\":\"" ID
+		 "\",\"Name\":\"/web\",\"State\":{\"Running\":false,\"Pid\":7},\"Config\":{}}",
+		 0, 0, MS_NETWORK_OWN, 0, 0},
+		{"{\"Id\":\"" ID
+		 "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":-1},\"Config\":{}}",
 		 -EINVAL},
-		{"{\"Id\":\"" ID "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":\"7\"},\"Config\":{}}", -EINVAL},
+		{"{\"Id\":\"" ID
+		 "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":4294967297},\"Config\":{}}",
+		 -EINVAL},
+		{"{\"Id\":\"" ID
+		 "\",\"Name\":\"/web\",\"State\":{\"Running\":true,\"Pid\":\"7\"},\"Config\":{}}",
+		 -EINVAL},
 		{HEAD "\"Config\":{\"Labels\":[\"a=1\"]}}", -EINVAL},
 		{HEAD "\"Config\":{\"Labels\":{\"a\":1}}}", -EINVAL},
 		{HEAD "\"Config\":{\"Labels\":{\"a\":\"1\",\"a\":\"2\"}}}", -EINVAL},
@@ -215,7 +234,8 @@ static void an_alias_gives_its_key_value_words(void **state)
 	static const struct {
 		const char *alias, *labels;
 	} rows[] = {
-		{"io.microseg.env=prod io.microseg.service=web", "io.microseg.env=prod;io.microseg.service=web;"},
+		{"io.microseg.env=prod io.microseg.service=web",
+		 "io.microseg.env=prod;io.microseg.service=web;"},
 		{"  a=1\t words here\nb=2=3 ", "a=1;b=2=3;"},
 		{"a= =x", "a=;"},
 		{"a=1 a=2", "a=1;"},
@@ -231,7 +251,7 @@ static void an_alias_gives_its_key_value_words(void **state)
 
 		ms_str_add(&text, "");
 		assert_true(ms_alias_labels(arena, rows[i].alias, &workload) >= 0);
-		ms_vec_each(struct ms_label, label, &workload.labels)
+		ms_vec_each (struct ms_label, label, &workload.labels)
 			ms_str_addf(&text, "%s=%s;", label->name, label->value);
 		assert_string_equal(text.text ? text.text : "", rows[i].labels);
 		assert_int_equal(ms_alias_has_labels(rows[i].alias), workload.labels.n_items > 0);

@@ -13,7 +13,8 @@
 static pid_t processes[8];
 static int n_processes;
 
-/* A process in a network namespace of its own, without a name: what an engine's container looks like from here. */
+/* A process in a network namespace of its own, without a name: what an engine's container looks
+ * like from here. */
 static int start_process(void)
 {
 	int ready[2];
@@ -94,7 +95,8 @@ static bool is_state(const struct lab *lab, const void *state)
 	return engine_health(lab).state == *(const enum ms_source_state *)state;
 }
 
-static const enum ms_source_state ok = MS_SOURCE_OK, failed = MS_SOURCE_FAILED, absent = MS_SOURCE_ABSENT;
+static const enum ms_source_state ok = MS_SOURCE_OK, failed = MS_SOURCE_FAILED,
+				  absent = MS_SOURCE_ABSENT;
 
 struct named {
 	const char *interface, *name;
@@ -135,8 +137,9 @@ static void a_running_container_has_its_name_labels_and_network(void **state)
 	int pid = start_process();
 
 	plug(pid, "veth1", 2);
-	fake_add("web-1", pid, LABELS)->networks = "{\"other\":{\"MacAddress\":\"02:42:0a:01:00:09\"},"
-						  "\"shop\":{\"MacAddress\":\"02:42:0a:01:00:02\"}}";
+	fake_add("web-1", pid, LABELS)->networks =
+		"{\"other\":{\"MacAddress\":\"02:42:0a:01:00:09\"},"
+		"\"shop\":{\"MacAddress\":\"02:42:0a:01:00:02\"}}";
 	fake_start(SOCKET, FAKE_WELL);
 	lab_start(lab);
 	assert_false(ms_discover_settled(lab->discover));
@@ -294,7 +297,8 @@ static void a_stopped_engine_takes_no_identity_away(void **state)
 	lab_wait(lab, SOON_MS, is_state, &failed);
 	lab_waits(lab, 500, is_pending, "veth1");
 	assert_string_equal(lab_endpoint(lab, "veth1")->name, "web-1");
-	assert_string_equal(lab_label(lab_endpoint(lab, "veth1"), "docker", "io.microseg.env"), "prod");
+	assert_string_equal(lab_label(lab_endpoint(lab, "veth1"), "docker", "io.microseg.env"),
+			    "prod");
 
 	/* It comes back and knows nothing of the container, which lives on. */
 	unlink(SOCKET);

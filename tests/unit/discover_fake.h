@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A fake engine: a thread behind a unix socket that speaks just enough of the Docker API, or refuses to, as told.
+ * A fake engine: a thread behind a unix socket that speaks just enough of the Docker API, or
+ * refuses to, as told.
  */
 #pragma once
 
@@ -52,8 +53,9 @@ static struct {
 	char path[64];
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .listener = -1};
 
-static const char *const fake_docker = "{\"Platform\":{\"Name\":\"\"},\"Components\":[{\"Name\":\"Engine\"}],"
-				       "\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\"}";
+static const char *const fake_docker =
+	"{\"Platform\":{\"Name\":\"\"},\"Components\":[{\"Name\":\"Engine\"}],"
+	"\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\"}";
 static const char *const fake_podman = "{\"Components\":[{\"Name\":\"Podman Engine\"}],"
 				       "\"Version\":\"4.3.1\",\"ApiVersion\":\"1.41\"}";
 
@@ -67,7 +69,8 @@ static inline void fake_answer(int fd, int status, const char *body)
 {
 	char head[128];
 
-	snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
+	snprintf(head, sizeof(head),
+		 "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
 		 strlen(body));
 	fake_say(fd, head);
 	fake_say(fd, body);
@@ -79,8 +82,9 @@ static inline void fake_answer_list(int fd)
 
 	for (int i = 0; i < fake.n_containers; i++)
 		if (!fake.containers[i].gone)
-			snprintf(body + strlen(body), sizeof(body) - strlen(body), "%s{\"Id\":\"%s\"}",
-				 strlen(body) > 1 ? "," : "", fake.containers[i].id);
+			snprintf(body + strlen(body), sizeof(body) - strlen(body),
+				 "%s{\"Id\":\"%s\"}", strlen(body) > 1 ? "," : "",
+				 fake.containers[i].id);
 	strcat(body, "]");
 	fake_answer(fd, 200, body);
 }
@@ -100,13 +104,14 @@ static inline bool fake_answer_container(int fd, const char *id)
 			return false;
 		if (c->gone)
 			break;
-		snprintf(body, sizeof(body),
-			 "{\"Id\":\"%s\",\"Name\":\"/%s\",\"State\":{\"Running\":%s,\"Pid\":%d,\"StartedAt\":\"t%d\"},"
-			 "\"HostConfig\":{\"NetworkMode\":\"%s\"},\"Config\":{\"Image\":\"image:1\",\"Labels\":%s},"
-			 "\"NetworkSettings\":{\"Networks\":%s}}",
-			 c->id, c->name, c->pid ? "true" : "false", c->pid, c->other_process ? fake.n_looks : 0,
-			 c->mode ? c->mode : "bridge", c->labels ? c->labels : "{}",
-			 c->networks ? c->networks : "{}");
+		snprintf(
+			body, sizeof(body),
+			"{\"Id\":\"%s\",\"Name\":\"/%s\",\"State\":{\"Running\":%s,\"Pid\":%d,\"StartedAt\":\"t%d\"},"
+			"\"HostConfig\":{\"NetworkMode\":\"%s\"},\"Config\":{\"Image\":\"image:1\",\"Labels\":%s},"
+			"\"NetworkSettings\":{\"Networks\":%s}}",
+			c->id, c->name, c->pid ? "true" : "false", c->pid,
+			c->other_process ? fake.n_looks : 0, c->mode ? c->mode : "bridge",
+			c->labels ? c->labels : "{}", c->networks ? c->networks : "{}");
 		fake_answer(fd, 200, c->nonsense ? "{\"Id\":[" : body);
 		return true;
 	}
@@ -183,7 +188,8 @@ static inline void *fake_connection(void *userdata)
 	size_t len = 0;
 	ssize_t n;
 
-	while (!strstr(request, "\r\n\r\n") && (n = read(fd, request + len, sizeof(request) - 1 - len)) > 0) {
+	while (!strstr(request, "\r\n\r\n") &&
+	       (n = read(fd, request + len, sizeof(request) - 1 - len)) > 0) {
 		len += (size_t)n;
 		request[len] = '\0';
 	}
@@ -218,7 +224,8 @@ static inline void fake_start(const char *path, enum fake_mood mood)
 	fake.mood = mood;
 	fake.version = fake.version ? fake.version : fake_docker;
 	fake.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (bind(fake.listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fake.listener, 64) < 0 ||
+	if (bind(fake.listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(fake.listener, 64) < 0 ||
 	    pthread_create(&thread, NULL, fake_listen, (void *)(intptr_t)fake.listener) != 0) {
 		perror("fake engine");
 		exit(1);
@@ -264,9 +271,10 @@ static inline void fake_event(const struct fake_container *c, const char *action
 {
 	char line[512];
 
-	snprintf(line, sizeof(line),
-		 "{\"Type\":\"container\",\"Action\":\"%s\",\"Actor\":{\"ID\":\"%s\",\"Attributes\":{}}}\n", action,
-		 c->id);
+	snprintf(
+		line, sizeof(line),
+		"{\"Type\":\"container\",\"Action\":\"%s\",\"Actor\":{\"ID\":\"%s\",\"Attributes\":{}}}\n",
+		action, c->id);
 	pthread_mutex_lock(&fake.lock);
 	for (int i = 0; i < fake.n_streams; i++)
 		fake_say(fake.streams[i], line);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A lab of its own for tests of discovery: a network and mount namespace with a /run of its own, where `ip` commands
- * make what discovery is to find, and a loop that runs until it is found.
+ * A lab of its own for tests of discovery: a network and mount namespace with a /run of its own,
+ * where `ip` commands make what discovery is to find, and a loop that runs until it is found.
  */
 #pragma once
 
@@ -47,7 +47,8 @@ static inline void lab_enter(void)
 		fprintf(stderr, "skipped: needs root\n");
 		exit(LAB_SKIP);
 	}
-	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("lab", "/run", "tmpfs", 0, "mode=755") < 0) {
 		perror("making a lab");
 		exit(1);
@@ -92,7 +93,8 @@ static inline void lab_on_deadline(void *userdata)
 }
 
 /* Runs the loop until @found. Only what discovery itself reports as a change is looked at. */
-static inline bool lab_waits(struct lab *lab, uint64_t timeout_ms, lab_fn found, const void *userdata)
+static inline bool lab_waits(struct lab *lab, uint64_t timeout_ms, lab_fn found,
+			     const void *userdata)
 {
 	lab->found = found;
 	lab->userdata = userdata;
@@ -114,9 +116,9 @@ static inline void lab_print(const struct lab *lab)
 	ms_inventory_print(lab->inventory, &text);
 	fprintf(stderr, "%s", text.text);
 	ms_str_fini(&text);
-	ms_vec_each(struct ms_uncovered, uncovered, &lab->inventory->uncovered)
+	ms_vec_each (struct ms_uncovered, uncovered, &lab->inventory->uncovered)
 		fprintf(stderr, "uncovered: %s: %s\n", uncovered->what, uncovered->reason);
-	ms_vec_each(const char *, skipped, &lab->inventory->skipped)
+	ms_vec_each (const char *, skipped, &lab->inventory->skipped)
 		fprintf(stderr, "skipped: %s\n", *skipped);
 	for (size_t i = 0; i < ms_discover_n_sources(lab->discover); i++) {
 		struct ms_source_health health = ms_discover_source(lab->discover, i);
@@ -169,7 +171,7 @@ static inline void lab_stop(struct lab *lab)
 
 static inline const struct ms_endpoint *lab_endpoint(const struct lab *lab, const char *interface)
 {
-	ms_vec_each(struct ms_endpoint, endpoint, &lab->inventory->endpoints)
+	ms_vec_each (struct ms_endpoint, endpoint, &lab->inventory->endpoints)
 		if (strcmp(endpoint->interface, interface) == 0)
 			return endpoint;
 	return NULL;
@@ -177,7 +179,7 @@ static inline const struct ms_endpoint *lab_endpoint(const struct lab *lab, cons
 
 static inline bool lab_is_skipped(const struct lab *lab, const char *interface)
 {
-	ms_vec_each(const char *, skipped, &lab->inventory->skipped)
+	ms_vec_each (const char *, skipped, &lab->inventory->skipped)
 		if (strcmp(*skipped, interface) == 0)
 			return true;
 	return false;
@@ -186,17 +188,18 @@ static inline bool lab_is_skipped(const struct lab *lab, const char *interface)
 /* Why @what ("bridge br-x") is not covered; NULL when it is. */
 static inline const char *lab_uncovered(const struct lab *lab, const char *what)
 {
-	ms_vec_each(struct ms_uncovered, uncovered, &lab->inventory->uncovered)
+	ms_vec_each (struct ms_uncovered, uncovered, &lab->inventory->uncovered)
 		if (strcmp(uncovered->what, what) == 0)
 			return uncovered->reason;
 	return NULL;
 }
 
-static inline const char *lab_label(const struct ms_endpoint *endpoint, const char *runtime, const char *name)
+static inline const char *lab_label(const struct ms_endpoint *endpoint, const char *runtime,
+				    const char *name)
 {
-	ms_vec_each(struct ms_workload, workload, &endpoint->workloads)
+	ms_vec_each (struct ms_workload, workload, &endpoint->workloads)
 		if (strcmp(workload->runtime, runtime) == 0)
-			ms_vec_each(struct ms_label, label, &workload->labels)
+			ms_vec_each (struct ms_label, label, &workload->labels)
 				if (strcmp(label->name, name) == 0)
 					return label->value;
 	return NULL;
@@ -207,7 +210,7 @@ static inline bool lab_has_addr(const ms_addr_vec *addrs, const char *text)
 	struct ms_addr addr;
 
 	assert_int_equal(ms_addr_parse(text, &addr), 0);
-	ms_vec_each(struct ms_addr, item, addrs)
+	ms_vec_each (struct ms_addr, item, addrs)
 		if (ms_addr_equal(item, &addr))
 			return true;
 	return false;

@@ -46,18 +46,21 @@ static bool is_settled(const struct lab *lab, const void *unused)
 }
 
 /* A bridge and one container behind it, as an engine makes them. */
-static void make_container(const char *netns, const char *veth, const char *bridge, const char *mac, int host)
+static void make_container(const char *netns, const char *veth, const char *bridge, const char *mac,
+			   int host)
 {
 	sh("ip netns add %s && ip link add %s type veth peer name tmp%s && ip link set %s master %s up && "
 	   "ip link set tmp%s netns %s && "
 	   "ip -n %s link set tmp%s name eth0 address %s && ip -n %s addr add 10.1.0.%d/24 dev eth0 && "
 	   "ip -n %s addr add fd01::%d/64 dev eth0 nodad && ip -n %s link set eth0 up",
-	   netns, veth, netns, veth, bridge, netns, netns, netns, netns, mac, netns, host, netns, host, netns);
+	   netns, veth, netns, veth, bridge, netns, netns, netns, netns, mac, netns, host, netns,
+	   host, netns);
 }
 
 static void make_bridge(const char *name)
 {
-	sh("ip link add %s type bridge && ip addr add 10.1.0.1/24 dev %s && ip link set %s up", name, name, name);
+	sh("ip link add %s type bridge && ip addr add 10.1.0.1/24 dev %s && ip link set %s up",
+	   name, name, name);
 }
 
 static int set_up(void **state)
@@ -225,7 +228,8 @@ static void a_name_given_late_is_found(void **state)
 	assert_string_equal(lab_endpoint(lab, "veth1")->name, "veth1");
 	sh("ip netns attach late $(cat /run/pid)");
 	uint64_t start_ms = ms_monotonic_ms();
-	while (strcmp(lab_endpoint(lab, "veth1")->name, "late") != 0 && ms_monotonic_ms() < start_ms + SOON_MS)
+	while (strcmp(lab_endpoint(lab, "veth1")->name, "late") != 0 &&
+	       ms_monotonic_ms() < start_ms + SOON_MS)
 		lab_waits(lab, 50, is_no_endpoint, "veth1");
 	assert_string_equal(lab_endpoint(lab, "veth1")->name, "late");
 	sh("kill $(cat /run/pid); ip netns del late");
@@ -248,7 +252,8 @@ static void an_alias_labels_the_named_namespace(void **state)
 	sh("ip link set veth1 alias 'io.microseg.env=dev words io.microseg.service=web'");
 	lab_start(lab);
 	lab_wait(lab, SOON_MS, has_alias_env, "dev");
-	assert_string_equal(lab_label(lab_endpoint(lab, "veth1"), "netns", "io.microseg.service"), "web");
+	assert_string_equal(lab_label(lab_endpoint(lab, "veth1"), "netns", "io.microseg.service"),
+			    "web");
 	assert_int_equal(lab_endpoint(lab, "veth1")->workloads.n_items, 1);
 	sh("ip link set veth1 alias 'io.microseg.env=prod'");
 	lab_wait(lab, SOON_MS, has_alias_env, "prod");
@@ -378,8 +383,10 @@ static void shrink_event_buffer(void)
 		socklen_t len = sizeof(own);
 		int size = 1;
 
-		if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.nl_family == AF_NETLINK && own.nl_groups) {
-			assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+		if (getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+		    own.nl_family == AF_NETLINK && own.nl_groups) {
+			assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)),
+					 0);
 			n_found++;
 		}
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Links, claims, cover and snapshot as the pure values they are; and decoding of cut and altered messages. */
+/* Links, claims, cover and snapshot as the pure values they are; and decoding of cut and altered
+ * messages. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +38,8 @@ static struct ms_link_view veth(uint32_t ifindex, const char *name, uint32_t mas
 	return view;
 }
 
-static struct ms_link_view other(uint32_t ifindex, const char *name, const char *kind, uint32_t master)
+static struct ms_link_view other(uint32_t ifindex, const char *name, const char *kind,
+				 uint32_t master)
 {
 	struct ms_link_view view = {.ifindex = ifindex, .master = master, .peer_nsid = -1};
 
@@ -48,8 +50,10 @@ static struct ms_link_view other(uint32_t ifindex, const char *name, const char 
 
 static struct ms_workload_facts facts(const char *id, const char *name)
 {
-	return (struct ms_workload_facts){
-		.id = strdup(id), .name = strdup(name), .image = strdup(""), .started_at = strdup("")};
+	return (struct ms_workload_facts){.id = strdup(id),
+					  .name = strdup(name),
+					  .image = strdup(""),
+					  .started_at = strdup("")};
 }
 
 static void put(struct ms_claims *claims, const char *id, int32_t nsid, uint64_t seq)
@@ -58,7 +62,8 @@ static void put(struct ms_claims *claims, const char *id, int32_t nsid, uint64_t
 
 	assert_int_equal(ms_claims_put(claims, &f, nsid, seq), 1);
 	f = facts(id, id);
-	assert_int_equal(ms_claims_put(claims, &f, nsid, seq), 0); /* said twice, it changes nothing */
+	assert_int_equal(ms_claims_put(claims, &f, nsid, seq),
+			 0); /* said twice, it changes nothing */
 }
 
 static void a_link_is_new_when_it_leads_elsewhere_not_when_it_is_renamed(void **state)
@@ -89,7 +94,7 @@ static size_t n_naming(const struct ms_claims *claims, const struct ms_link *lin
 	size_t n = 0;
 
 	assert_int_equal(ms_claims_sorted(claims, &list), 0);
-	ms_vec_each(const struct ms_claim *, claim, &list)
+	ms_vec_each (const struct ms_claim *, claim, &list)
 		n += ms_claim_names(*claim, link);
 	ms_vec_fini(&list);
 	return n;
@@ -163,7 +168,8 @@ static void claims_have_their_limit_and_kept_ones_are_pruned(void **state)
 	ms_claims_fini(&claims);
 }
 
-/* One link under test, beside a managed bridge "br-x" (10) and a bridge that matches nothing, "lan" (11). */
+/* One link under test, beside a managed bridge "br-x" (10) and a bridge that matches nothing, "lan"
+ * (11). */
 static const struct cover_row {
 	const char *name, *kind;
 	uint32_t master;
@@ -174,7 +180,8 @@ static const struct cover_row {
 } cover_rows[] = {
 	{"veth1", "veth", 10, 3, false, MS_COVER_PORT, NULL},
 	{"eth7", "veth", 10, 3, false, MS_COVER_PORT, NULL},
-	{"veth1", "veth", 11, 3, false, MS_COVER_SKIPPED, "it is a port of lan, which no managed pattern matches"},
+	{"veth1", "veth", 11, 3, false, MS_COVER_SKIPPED,
+	 "it is a port of lan, which no managed pattern matches"},
 	{"eth7", "veth", 11, 3, false, MS_COVER_NONE, NULL},
 	{"veth1", "veth", 10, -1, false, MS_COVER_SKIPPED, "both its ends are in this namespace"},
 	{"veth1", "veth", 0, -1, false, MS_COVER_SKIPPED, "both its ends are in this namespace"},
@@ -188,14 +195,17 @@ static const struct cover_row {
 	{"br-y", "bridge", 0, -1, true, MS_COVER_SKIPPED, "it carries the default route"},
 	{"br-ign", "bridge", 0, -1, false, MS_COVER_SKIPPED, "the configuration ignores it"},
 	{"named0", "bridge", 0, -1, true, MS_COVER_BRIDGE, NULL},
-	{"br-vlan", "vlan", 0, -1, false, MS_COVER_SKIPPED, "it is neither a bridge nor a veth but a vlan"},
-	{"docker0", "", 0, -1, false, MS_COVER_SKIPPED, "it is neither a bridge nor a veth but a device"},
+	{"br-vlan", "vlan", 0, -1, false, MS_COVER_SKIPPED,
+	 "it is neither a bridge nor a veth but a vlan"},
+	{"docker0", "", 0, -1, false, MS_COVER_SKIPPED,
+	 "it is neither a bridge nor a veth but a device"},
 	{"eth0", "", 0, -1, true, MS_COVER_NONE, NULL},
 };
 
 static const char *const patterns[] = {"br-*", "veth*", "docker0"}, *const named[] = {"named0"},
 			 *const ignore[] = {"*-ign"};
-static const ms_text_vec patterns_vec = {(const char **)patterns, 3, 3}, named_vec = {(const char **)named, 1, 1},
+static const ms_text_vec patterns_vec = {(const char **)patterns, 3, 3},
+			 named_vec = {(const char **)named, 1, 1},
 			 ignore_vec = {(const char **)ignore, 1, 1};
 static const struct ms_cover_rules rules = {&patterns_vec, &named_vec, &ignore_vec};
 
@@ -226,7 +236,8 @@ static void what_is_managed_is_decided_by_kind_name_and_place(void **state)
 			fail_msg("row %zu (%s): cover %d", i, row->name, covered.items[2].cover);
 		if (!row->reason != !covered.items[2].reason)
 			fail_msg("row %zu (%s): %s", i, row->name, covered.items[2].reason);
-		if (row->reason && strncmp(covered.items[2].reason, row->reason, strlen(row->reason)) != 0)
+		if (row->reason &&
+		    strncmp(covered.items[2].reason, row->reason, strlen(row->reason)) != 0)
 			fail_msg("row %zu (%s): %s", i, row->name, covered.items[2].reason);
 		ms_vec_fini(&covered);
 		ms_arena_free(arena);
@@ -265,11 +276,14 @@ static void a_young_inner_veth_is_left_undecided(void **state)
 
 	(void)state;
 	apply(&links, veth(20, "veth1", 0, -1), false);
-	assert_int_equal(ms_cover_judge(&links, &rules, MS_COVER_YOUNG_MS - 1, arena, &covered, &again_ms), 0);
+	assert_int_equal(
+		ms_cover_judge(&links, &rules, MS_COVER_YOUNG_MS - 1, arena, &covered, &again_ms),
+		0);
 	assert_int_equal(covered.items[0].cover, MS_COVER_UNDECIDED);
 	assert_int_equal(again_ms, MS_COVER_YOUNG_MS);
 	ms_vec_fini(&covered);
-	assert_int_equal(ms_cover_judge(&links, &rules, MS_COVER_YOUNG_MS, arena, &covered, &again_ms), 0);
+	assert_int_equal(
+		ms_cover_judge(&links, &rules, MS_COVER_YOUNG_MS, arena, &covered, &again_ms), 0);
 	assert_int_equal(covered.items[0].cover, MS_COVER_SKIPPED);
 	assert_true(again_ms == UINT64_MAX);
 	ms_vec_fini(&covered);
@@ -405,7 +419,8 @@ static void cut_and_altered_messages_are_survived(void **state)
 		memcpy(copy, whole, len);
 		copy->nlmsg_len = len;
 		for (int i = 0; round >= whole->nlmsg_len && i < 3 && len > NLMSG_HDRLEN; i++)
-			((unsigned char *)copy)[NLMSG_HDRLEN + (uint32_t)rand() % (len - NLMSG_HDRLEN)] =
+			((unsigned char *)
+				 copy)[NLMSG_HDRLEN + (uint32_t)rand() % (len - NLMSG_HDRLEN)] =
 				(unsigned char)rand();
 		ms_link_decode(copy, &link);
 		ms_addr_decode(copy, &addr);

@@ -33,8 +33,8 @@ static struct ms_addr addr_of(const char *text)
 	return addr;
 }
 
-static void add_endpoint(const char *name, const char *interface, const char *bridge, const char *mac,
-			 const char *addr, const char *env, const char *service)
+static void add_endpoint(const char *name, const char *interface, const char *bridge,
+			 const char *mac, const char *addr, const char *env, const char *service)
 {
 	struct ms_endpoint endpoint = {
 		.name = name,
@@ -77,23 +77,33 @@ static void make_inventory(void)
 	ms_inventory_canonicalize(inventory);
 }
 
-/* prod/db lets prod/api in at tcp/5432, and the net at tcp/80 if published; nothing else is granted. */
+/* prod/db lets prod/api in at tcp/5432, and the net at tcp/80 if published; nothing else is
+ * granted. */
 static void make_policy(void)
 {
 	static const struct ms_origin at = {.file = "policies/db.yaml", .line = 12};
 	static struct ms_env envs[] = {{.name = "dev"}, {.name = "prod"}};
 	static struct ms_service services[] = {
-		{.env = "dev", .name = "web", .identity = "dev/web", .at = {.file = "policies/web.yaml", .line = 1}},
-		{.env = "prod", .name = "db", .identity = "prod/db", .at = {.file = "policies/db.yaml", .line = 3}},
+		{.env = "dev",
+		 .name = "web",
+		 .identity = "dev/web",
+		 .at = {.file = "policies/web.yaml", .line = 1}},
+		{.env = "prod",
+		 .name = "db",
+		 .identity = "prod/db",
+		 .at = {.file = "policies/db.yaml", .line = 3}},
 	};
 	static struct ms_node node = {.name = "node-b"};
-	static struct ms_never never = {.any_source = true, .at = {.file = "policies/never.yaml", .line = 4}};
+	static struct ms_never never = {.any_source = true,
+					.at = {.file = "policies/never.yaml", .line = 4}};
 	static const struct ms_prefix everywhere = {.addr = {.ip = MS_IP4}};
-	struct ms_grant api = {.peer = {.kind = MS_PEER_SERVICE, .env = "prod", .service = "api"}, .at = at};
+	struct ms_grant api = {.peer = {.kind = MS_PEER_SERVICE, .env = "prod", .service = "api"},
+			       .at = at};
 	struct ms_grant net = {.peer = {.kind = MS_PEER_NET, .net_name = "internet"}, .at = at};
 	struct ms_ports pg = {IPPROTO_TCP, 5432, 5432}, http = {IPPROTO_TCP, 80, 80};
 
-	policy = (struct ms_policy){.arena = arena, .environments_at = {.file = "policies/env.yaml", .line = 1}};
+	policy = (struct ms_policy){.arena = arena,
+				    .environments_at = {.file = "policies/env.yaml", .line = 1}};
 	policy.envs.items = envs;
 	policy.envs.n_items = 2;
 	assert_int_equal(ms_avec_push(arena, &api.ports, pg), 0);
@@ -108,7 +118,8 @@ static void make_policy(void)
 	policy.nodes.n_items = 1;
 	never.to.kind = MS_PEER_NET;
 	struct ms_addr metadata = addr_of("198.51.100.254");
-	assert_int_equal(ms_avec_push(arena, &never.to.ranges, (struct ms_range){metadata, metadata}), 0);
+	assert_int_equal(
+		ms_avec_push(arena, &never.to.ranges, (struct ms_range){metadata, metadata}), 0);
 	policy.nevers.items = &never;
 	policy.nevers.n_items = 1;
 }
@@ -137,7 +148,8 @@ static void every_tag_is_read_back(void **state)
 	(void)state;
 	for (int reason = MS_REASON_NONE + 1; reason < MS_N_REASONS; reason++)
 		for (int verdict = MS_AUDIT; verdict <= MS_DENY; verdict++) {
-			struct ms_log_tag tag = {(enum ms_verdict)verdict, (enum ms_reason)reason}, read;
+			struct ms_log_tag tag = {(enum ms_verdict)verdict, (enum ms_reason)reason},
+					  read;
 			char text[MS_LOG_PREFIX_SIZE];
 
 			assert_int_equal(ms_log_tag_parse(ms_log_tag_format(&tag, text), &read), 0);
@@ -151,10 +163,12 @@ static void tags_have_the_form_that_rules_and_readers_agree_on(void **state)
 	char text[MS_LOG_PREFIX_SIZE];
 
 	(void)state;
-	assert_string_equal(ms_log_tag_format(&(struct ms_log_tag){MS_DENY, MS_REASON_NO_GRANT}, text),
-			    "microseg denied no-grant ");
-	assert_string_equal(ms_log_tag_format(&(struct ms_log_tag){MS_AUDIT, MS_REASON_FENCE}, text),
-			    "microseg audited fence ");
+	assert_string_equal(
+		ms_log_tag_format(&(struct ms_log_tag){MS_DENY, MS_REASON_NO_GRANT}, text),
+		"microseg denied no-grant ");
+	assert_string_equal(
+		ms_log_tag_format(&(struct ms_log_tag){MS_AUDIT, MS_REASON_FENCE}, text),
+		"microseg audited fence ");
 }
 
 static void other_prefixes_are_not_ours(void **state)
@@ -206,115 +220,333 @@ struct row {
 };
 
 #define PROD_TO_PROD NFPROTO_IPV4, "br-prod", "br-prod"
-#define DEV_TO_PROD  NFPROTO_IPV4, "br-dev", "br-prod"
+#define DEV_TO_PROD NFPROTO_IPV4, "br-dev", "br-prod"
 
 static const struct row rows[] = {
 	{"fence between bridges",
-	 {"denied fence", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 5432, NULL},
-	 "dev/web", "web-1", "vethweb", "prod/db", "db-1", "vethdb", "a crossing {from: dev/web, to: prod/db", ""},
+	 {"denied fence", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 5432,
+	  NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "a crossing {from: dev/web, to: prod/db",
+	 ""},
 	{"no grant on one bridge",
-	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7", IPPROTO_TCP, 22, NULL},
-	 "prod/api", "api-1", "vethapi", "prod/db", "db-1", "vethdb", "tcp/22", ""},
+	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7", IPPROTO_TCP,
+	  22, NULL},
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "tcp/22",
+	 ""},
 	{"an icmp type is asked about as a port is",
-	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7", IPPROTO_ICMP, 8, NULL},
-	 "prod/api", "api-1", "vethapi", "prod/db", "db-1", "vethdb", "icmp/8", ""},
+	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7",
+	  IPPROTO_ICMP, 8, NULL},
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "icmp/8",
+	 ""},
 	{"an unidentified container",
-	 {"denied unidentified", PROD_TO_PROD, "vethodd", "vethdb", "10.0.1.9", "10.0.1.7", IPPROTO_TCP, 5432, NULL},
-	 "unidentified", "odd", "vethodd", "prod/db", "db-1", "vethdb", "odd has no identity", ""},
+	 {"denied unidentified", PROD_TO_PROD, "vethodd", "vethdb", "10.0.1.9", "10.0.1.7",
+	  IPPROTO_TCP, 5432, NULL},
+	 "unidentified",
+	 "odd",
+	 "vethodd",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "odd has no identity",
+	 ""},
 	{"an address that nobody has behind a managed bridge",
-	 {"denied unidentified", NFPROTO_IPV4, "br-prod", "br-dev", "vethapi", "", "10.0.1.8", "10.0.2.77", IPPROTO_TCP,
-	  80, NULL},
-	 "prod/api", "api-1", "vethapi", "unidentified", "", "br-dev", "10.0.2.77", ""},
+	 {"denied unidentified", NFPROTO_IPV4, "br-prod", "br-dev", "vethapi", "", "10.0.1.8",
+	  "10.0.2.77", IPPROTO_TCP, 80, NULL},
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "unidentified",
+	 "",
+	 "br-dev",
+	 "10.0.2.77",
+	 ""},
 	{"out to the net",
-	 {"denied no-grant", NFPROTO_IPV4, "br-dev", "eth0", "vethweb", "", "10.0.2.5", "198.51.100.1", IPPROTO_TCP, 443,
-	  NULL},
-	 "dev/web", "web-1", "vethweb", "net", "", "eth0", "needs", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "br-dev", "eth0", "vethweb", "", "10.0.2.5",
+	  "198.51.100.1", IPPROTO_TCP, 443, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "net",
+	 "",
+	 "eth0",
+	 "needs",
+	 ""},
 	{"never",
-	 {"denied never", NFPROTO_IPV4, "br-dev", "eth0", "vethweb", "", "10.0.2.5", "198.51.100.254", IPPROTO_TCP, 80,
-	  NULL},
-	 "dev/web", "web-1", "vethweb", "net", "", "eth0", "a never rule", "policies/never.yaml"},
+	 {"denied never", NFPROTO_IPV4, "br-dev", "eth0", "vethweb", "", "10.0.2.5",
+	  "198.51.100.254", IPPROTO_TCP, 80, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "net",
+	 "",
+	 "eth0",
+	 "a never rule",
+	 "policies/never.yaml"},
 	{"in from the net, to a published port",
-	 {"denied no-grant", NFPROTO_IPV4, "eth0", "br-prod", "", "", "203.0.113.5", "10.0.1.7", IPPROTO_TCP, 80, NULL},
-	 "net", "", "eth0", "prod/db", "db-1", "vethdb", "published: true", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "eth0", "br-prod", "", "", "203.0.113.5", "10.0.1.7",
+	  IPPROTO_TCP, 80, NULL},
+	 "net",
+	 "",
+	 "eth0",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "published: true",
+	 ""},
 	{"from another node",
-	 {"denied no-grant", NFPROTO_IPV4, "eth0", "br-prod", "", "", "192.0.2.2", "10.0.1.7", IPPROTO_TCP, 22, NULL},
-	 "node/node-b", "", "eth0", "prod/db", "db-1", "vethdb", "{node: node-b}", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "eth0", "br-prod", "", "", "192.0.2.2", "10.0.1.7",
+	  IPPROTO_TCP, 22, NULL},
+	 "node/node-b",
+	 "",
+	 "eth0",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "{node: node-b}",
+	 ""},
 	{"container to host",
-	 {"denied no-grant", NFPROTO_IPV4, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.2.1", IPPROTO_TCP, 22, NULL},
-	 "dev/web", "web-1", "vethweb", "host", "", "", "needs: - {to: host", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.2.1",
+	  IPPROTO_TCP, 22, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "host",
+	 "",
+	 "",
+	 "needs: - {to: host",
+	 ""},
 	{"host to container",
-	 {"denied no-grant", NFPROTO_IPV4, "", "br-dev", "", "", "10.0.2.1", "10.0.2.5", IPPROTO_TCP, 80, NULL},
-	 "host", "", "", "dev/web", "web-1", "vethweb", "from: host", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "", "br-dev", "", "", "10.0.2.1", "10.0.2.5",
+	  IPPROTO_TCP, 80, NULL},
+	 "host",
+	 "",
+	 "",
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "from: host",
+	 ""},
 	{"host from an address that the snapshot does not know",
-	 {"denied no-grant", NFPROTO_IPV4, "", "br-dev", "", "", "192.0.2.99", "10.0.2.5", IPPROTO_TCP, 80, NULL},
-	 "host", "", "", "dev/web", "web-1", "vethweb", "from: host", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "", "br-dev", "", "", "192.0.2.99", "10.0.2.5",
+	  IPPROTO_TCP, 80, NULL},
+	 "host",
+	 "",
+	 "",
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "from: host",
+	 ""},
 	{"a routed container",
-	 {"denied no-grant", NFPROTO_IPV4, "vethrt", "br-prod", "", "", "10.0.3.1", "10.0.1.7", IPPROTO_TCP, 22, NULL},
-	 "prod/rt", "rt-1", "vethrt", "prod/db", "db-1", "vethdb", "tcp/22", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "vethrt", "br-prod", "", "", "10.0.3.1", "10.0.1.7",
+	  IPPROTO_TCP, 22, NULL},
+	 "prod/rt",
+	 "rt-1",
+	 "vethrt",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "tcp/22",
+	 ""},
 	{"multicast is nobody",
-	 {"denied no-grant", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "224.0.0.251", IPPROTO_UDP, 5353, NULL},
-	 "dev/web", "web-1", "vethweb", "", "", "br-prod", "no grant covers", ""},
+	 {"denied no-grant", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "224.0.0.251", IPPROTO_UDP,
+	  5353, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "",
+	 "",
+	 "br-prod",
+	 "no grant covers",
+	 ""},
 	{"refused by a policy that is gone",
-	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7", IPPROTO_TCP, 5432, NULL},
-	 "prod/api", "api-1", "vethapi", "prod/db", "db-1", "vethdb", "an earlier one refused it", ""},
+	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7", IPPROTO_TCP,
+	  5432, NULL},
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "an earlier one refused it",
+	 ""},
 	{"neither end is known any more",
-	 {"denied no-grant", NFPROTO_IPV4, "eth0", "eth1", "", "", "203.0.113.5", "203.0.113.6", IPPROTO_TCP, 80, NULL},
-	 "net", "", "eth0", "net", "", "eth1", "neither end is a container of this node any more", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "eth0", "eth1", "", "", "203.0.113.5", "203.0.113.6",
+	  IPPROTO_TCP, 80, NULL},
+	 "net",
+	 "",
+	 "eth0",
+	 "net",
+	 "",
+	 "eth1",
+	 "neither end is a container of this node any more",
+	 ""},
 
 	{"a spoofed address belongs to the port it came from",
-	 {"denied spoof", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.1.7", "10.0.1.8", IPPROTO_TCP, 80, NULL},
-	 "dev/web", "web-1", "vethweb", "prod/api", "api-1", "vethapi",
-	 "the frame claims 10.0.1.7, which dev/web on vethweb does not hold", ""},
-	{"a spoofed MAC",
-	 {"denied spoof", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.1.8", IPPROTO_TCP, 80,
-	  "02:00:00:00:01:07"},
-	 "dev/web", "web-1", "vethweb", "prod/api", "api-1", "vethapi",
-	 "the frame claims MAC 02:00:00:00:01:07, which dev/web on vethweb does not hold", ""},
-	{"a spoofed payload",
-	 {"denied spoof", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.1.8", IPPROTO_TCP, 80,
-	  "02:00:00:00:02:05"},
-	 "dev/web", "web-1", "vethweb", "prod/api", "api-1", "vethapi", "ARP or neighbour discovery", ""},
-	{"one of our addresses from outside",
-	 {"denied spoof", NFPROTO_IPV4, "eth0", "", "", "", "10.0.1.7", "10.0.1.8", IPPROTO_TCP, 80, NULL},
-	 "net", "", "eth0", "prod/api", "api-1", "vethapi",
-	 "the packet claims 10.0.1.7, which prod/db holds on vethdb, but came in by eth0", ""},
-	{"an unknown port",
-	 {"denied unknown-port", NFPROTO_BRIDGE, "br-dev", "", "veth1234", "", "10.0.2.5", "10.0.1.8", IPPROTO_TCP, 80,
-	  NULL},
-	 "unidentified", "", "veth1234", "prod/api", "api-1", "vethapi",
-	 "veth1234 is not identified yet: nothing passes until netlink and an engine named it", ""},
-	{"to an unknown port",
-	 {"denied unknown-port", NFPROTO_BRIDGE, "br-dev", "br-dev", "vethweb", "veth1234", "10.0.2.5", "10.0.2.77",
+	 {"denied spoof", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.1.7", "10.0.1.8",
 	  IPPROTO_TCP, 80, NULL},
-	 "dev/web", "web-1", "vethweb", "unidentified", "", "veth1234", "veth1234 is not identified yet", ""},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "the frame claims 10.0.1.7, which dev/web on vethweb does not hold",
+	 ""},
+	{"a spoofed MAC",
+	 {"denied spoof", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.1.8",
+	  IPPROTO_TCP, 80, "02:00:00:00:01:07"},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "the frame claims MAC 02:00:00:00:01:07, which dev/web on vethweb does not hold",
+	 ""},
+	{"a spoofed payload",
+	 {"denied spoof", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.1.8",
+	  IPPROTO_TCP, 80, "02:00:00:00:02:05"},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "ARP or neighbour discovery",
+	 ""},
+	{"one of our addresses from outside",
+	 {"denied spoof", NFPROTO_IPV4, "eth0", "", "", "", "10.0.1.7", "10.0.1.8", IPPROTO_TCP, 80,
+	  NULL},
+	 "net",
+	 "",
+	 "eth0",
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "the packet claims 10.0.1.7, which prod/db holds on vethdb, but came in by eth0",
+	 ""},
+	{"an unknown port",
+	 {"denied unknown-port", NFPROTO_BRIDGE, "br-dev", "", "veth1234", "", "10.0.2.5",
+	  "10.0.1.8", IPPROTO_TCP, 80, NULL},
+	 "unidentified",
+	 "",
+	 "veth1234",
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "veth1234 is not identified yet: nothing passes until netlink and an engine named it",
+	 ""},
+	{"to an unknown port",
+	 {"denied unknown-port", NFPROTO_BRIDGE, "br-dev", "br-dev", "vethweb", "veth1234",
+	  "10.0.2.5", "10.0.2.77", IPPROTO_TCP, 80, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "unidentified",
+	 "",
+	 "veth1234",
+	 "veth1234 is not identified yet",
+	 ""},
 	{"a port that was unknown a moment ago",
-	 {"denied unknown-port", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.1.8", IPPROTO_TCP, 80,
-	  NULL},
-	 "dev/web", "web-1", "vethweb", "prod/api", "api-1", "vethapi", "vethweb was not enforced yet", ""},
+	 {"denied unknown-port", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5",
+	  "10.0.1.8", IPPROTO_TCP, 80, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "vethweb was not enforced yet",
+	 ""},
 	{"a skipped interface leads to the net",
-	 {"denied no-grant", NFPROTO_IPV4, "vethlan", "br-prod", "", "", "203.0.113.5", "10.0.1.7", IPPROTO_TCP, 22,
-	  NULL},
-	 "net", "", "vethlan", "prod/db", "db-1", "vethdb", "tcp/22", ""},
+	 {"denied no-grant", NFPROTO_IPV4, "vethlan", "br-prod", "", "", "203.0.113.5", "10.0.1.7",
+	  IPPROTO_TCP, 22, NULL},
+	 "net",
+	 "",
+	 "vethlan",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "tcp/22",
+	 ""},
 	{"a DHCP server in a container",
-	 {"denied ethertype", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5", "255.255.255.255", IPPROTO_UDP,
-	  68, NULL},
-	 "dev/web", "web-1", "vethweb", "", "", "", "answers of a DHCP server", ""},
+	 {"denied ethertype", NFPROTO_BRIDGE, "br-dev", "", "vethweb", "", "10.0.2.5",
+	  "255.255.255.255", IPPROTO_UDP, 68, NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "",
+	 "",
+	 "",
+	 "answers of a DHCP server",
+	 ""},
 	{"no connection",
-	 {"denied invalid", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 80, NULL},
-	 "dev/web", "web-1", "vethweb", "prod/db", "db-1", "vethdb", "belongs to no connection", ""},
+	 {"denied invalid", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 80,
+	  NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "belongs to no connection",
+	 ""},
 	{"past the policy",
-	 {"denied bypass", NFPROTO_BRIDGE, "br-prod", "br-prod", "vethapi", "vethdb", "10.0.1.8", "10.0.1.7",
-	  IPPROTO_TCP, 5432, NULL},
-	 "prod/api", "api-1", "vethapi", "prod/db", "db-1", "vethdb", "netfilter flags are off", ""},
+	 {"denied bypass", NFPROTO_BRIDGE, "br-prod", "br-prod", "vethapi", "vethdb", "10.0.1.8",
+	  "10.0.1.7", IPPROTO_TCP, 5432, NULL},
+	 "prod/api",
+	 "api-1",
+	 "vethapi",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "netfilter flags are off",
+	 ""},
 	{"quarantine",
-	 {"denied quarantine", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 80, NULL},
-	 "dev/web", "web-1", "vethweb", "prod/db", "db-1", "vethdb", "quarantine", ""},
+	 {"denied quarantine", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 80,
+	  NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "quarantine",
+	 ""},
 	{"limit",
-	 {"denied limit", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 80, NULL},
-	 "dev/web", "web-1", "vethweb", "prod/db", "db-1", "vethdb", "dev/web on vethweb has as many", ""},
+	 {"denied limit", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 80,
+	  NULL},
+	 "dev/web",
+	 "web-1",
+	 "vethweb",
+	 "prod/db",
+	 "db-1",
+	 "vethdb",
+	 "dev/web on vethweb has as many",
+	 ""},
 };
 
-/* An IPv4 packet with the ports or the type of @seen; from port 67, so that a DHCP answer looks like one. */
+/* An IPv4 packet with the ports or the type of @seen; from port 67, so that a DHCP answer looks
+ * like one. */
 static size_t make_packet(const struct seen *seen, uint8_t packet[28])
 {
 	struct ms_addr src = addr_of(seen->src), dst = addr_of(seen->dst);
@@ -335,10 +567,13 @@ static size_t make_packet(const struct seen *seen, uint8_t packet[28])
 	return 28;
 }
 
-static void attribute(const struct seen *seen, const struct ms_policy *with, struct ms_event *ret_event)
+static void attribute(const struct seen *seen, const struct ms_policy *with,
+		      struct ms_event *ret_event)
 {
-	struct ms_packet_record record = {
-		.family = seen->family, .ether_type = ETH_P_IP, .time_ms = 1700000000123, .has_src_mac = seen->src_mac};
+	struct ms_packet_record record = {.family = seen->family,
+					  .ether_type = ETH_P_IP,
+					  .time_ms = 1700000000123,
+					  .has_src_mac = seen->src_mac};
 	char prefix[MS_LOG_PREFIX_SIZE];
 	uint8_t packet[28];
 
@@ -376,9 +611,12 @@ static void names_both_ends_and_says_what_is_missing(void **state)
 
 		print_message("%s\n", row->name);
 		attribute(&row->seen, &policy, &event);
-		assert_string_equal(ms_reason_name(event.reason), strchr(row->seen.reason, ' ') + 1);
-		assert_end(&event.src, row->src_identity, row->src_endpoint, row->src_interface, row->seen.src);
-		assert_end(&event.dst, row->dst_identity, row->dst_endpoint, row->dst_interface, row->seen.dst);
+		assert_string_equal(ms_reason_name(event.reason),
+				    strchr(row->seen.reason, ' ') + 1);
+		assert_end(&event.src, row->src_identity, row->src_endpoint, row->src_interface,
+			   row->seen.src);
+		assert_end(&event.dst, row->dst_identity, row->dst_endpoint, row->dst_interface,
+			   row->seen.dst);
 		if (!strstr(event.nearest, row->nearest))
 			fail_msg("'%s' is not in '%s'", row->nearest, event.nearest);
 		assert_string_equal(event.policy_file, row->file);
@@ -418,9 +656,12 @@ static void frames_without_addresses_are_told_by_port_and_type(void **state)
 		uint16_t ether_type;
 		const char *nearest;
 	} cases[] = {
-		{0x88b5, "only IPv4, IPv6 and ARP pass from an endpoint, and ether type 0x88b5 came from dev/web on vethweb"},
-		{ETH_P_8021Q, "VLAN tags never pass from an endpoint, and dev/web on vethweb sent one"},
-		{0, "only IPv4, IPv6 and ARP pass from an endpoint, and something else came from dev/web on vethweb"},
+		{0x88b5,
+		 "only IPv4, IPv6 and ARP pass from an endpoint, and ether type 0x88b5 came from dev/web on vethweb"},
+		{ETH_P_8021Q,
+		 "VLAN tags never pass from an endpoint, and dev/web on vethweb sent one"},
+		{0,
+		 "only IPv4, IPv6 and ARP pass from an endpoint, and something else came from dev/web on vethweb"},
 	};
 
 	(void)state;

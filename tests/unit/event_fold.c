@@ -41,8 +41,14 @@ static struct ms_event sample(void)
 		.proto = 6,
 		.has_dport = true,
 		.dport = 5432,
-		.src = {.identity = "dev/web", .endpoint = "web-1", .has_ip = true, .ip = {{10, 0, 2, 5}, MS_IP4}},
-		.dst = {.identity = "prod/db", .endpoint = "db-1", .has_ip = true, .ip = {{10, 0, 1, 7}, MS_IP4}},
+		.src = {.identity = "dev/web",
+			.endpoint = "web-1",
+			.has_ip = true,
+			.ip = {{10, 0, 2, 5}, MS_IP4}},
+		.dst = {.identity = "prod/db",
+			.endpoint = "db-1",
+			.has_ip = true,
+			.ip = {{10, 0, 1, 7}, MS_IP4}},
 	};
 
 	return event;
@@ -66,7 +72,8 @@ static void the_first_comes_at_once_and_the_others_when_the_window_ends(void **s
 	}
 	assert_int_equal(ms_fold_flush(fold, 500 + MS_FOLD_WINDOW_MS - 1, take, &out), 1);
 	assert_int_equal(out.n, 1);
-	assert_int_equal(ms_fold_flush(fold, 500 + MS_FOLD_WINDOW_MS, take, &out), MS_FOLD_WINDOW_MS);
+	assert_int_equal(ms_fold_flush(fold, 500 + MS_FOLD_WINDOW_MS, take, &out),
+			 MS_FOLD_WINDOW_MS);
 	assert_int_equal(out.n, 2);
 	assert_int_equal(out.events[1].count, 3);
 	assert_int_equal(out.events[1].time_ms, 1003); /* of the last packet */
@@ -82,7 +89,8 @@ static void a_silent_flow_is_forgotten_and_its_next_packet_comes_at_once(void **
 	(void)state;
 	ms_fold_add(fold, &event, 0, take, &out);
 	ms_fold_add(fold, &event, 1, take, &out);
-	assert_int_equal(ms_fold_flush(fold, 1000, take, &out), MS_FOLD_WINDOW_MS); /* a second window, for a second */
+	assert_int_equal(ms_fold_flush(fold, 1000, take, &out),
+			 MS_FOLD_WINDOW_MS); /* a second window, for a second */
 	assert_int_equal(ms_fold_flush(fold, 2000, take, &out), -1);
 	assert_int_equal(out.n, 2);
 	ms_fold_add(fold, &event, 2001, take, &out);
@@ -107,8 +115,26 @@ static void a_steady_flow_gives_one_event_a_window(void **state)
 	ms_fold_free(fold);
 }
 
-enum what { IDENTITY, ENDPOINT, IP, NO_IP, MAC, INTERFACE, PROTO, DPORT, ICMP, ETHER, REASON, VERDICT, N_DIFFERENT,
-	    SPORT = N_DIFFERENT, TIME, NEAREST, GENERATION, N_ALL };
+enum what {
+	IDENTITY,
+	ENDPOINT,
+	IP,
+	NO_IP,
+	MAC,
+	INTERFACE,
+	PROTO,
+	DPORT,
+	ICMP,
+	ETHER,
+	REASON,
+	VERDICT,
+	N_DIFFERENT,
+	SPORT = N_DIFFERENT,
+	TIME,
+	NEAREST,
+	GENERATION,
+	N_ALL
+};
 
 static void change(struct ms_event *event, enum what what)
 {
@@ -225,7 +251,8 @@ static void a_full_table_gives_up_its_oldest_flow_with_its_count(void **state)
 /* Whatever comes in whatever order: nothing is lost and nothing is said twice. */
 static void the_counts_always_add_up(void **state)
 {
-	static const unsigned int n_flows[] = {1, 7, MS_FOLD_MAX - 1, MS_FOLD_MAX, MS_FOLD_MAX + 1, 5 * MS_FOLD_MAX};
+	static const unsigned int n_flows[] = {
+		1, 7, MS_FOLD_MAX - 1, MS_FOLD_MAX, MS_FOLD_MAX + 1, 5 * MS_FOLD_MAX};
 
 	(void)state;
 	srand(20240521);
@@ -242,7 +269,8 @@ static void the_counts_always_add_up(void **state)
 			now += (uint64_t)rand() % 3;
 			ms_fold_add(fold, &event, now, take, &out);
 			if (rand() % 16 == 0)
-				assert_in_range(ms_fold_flush(fold, now, take, &out), 1, MS_FOLD_WINDOW_MS);
+				assert_in_range(ms_fold_flush(fold, now, take, &out), 1,
+						MS_FOLD_WINDOW_MS);
 			assert_true(out.sum <= sum);
 		}
 		ms_fold_flush(fold, UINT64_MAX, take, &out);

@@ -61,14 +61,14 @@ static struct ms_event sample(void)
 	return event;
 }
 
-#define SAMPLE_JSON                                                                                \
-	"{\"time\":\"2023-11-14T22:13:20.123Z\",\"verdict\":\"denied\",\"reason\":\"fence\",\"count\":3,"          \
-	"\"proto\":\"tcp\",\"dport\":5432,\"icmp_type\":null,"                                                     \
-	"\"src\":{\"identity\":\"dev/web\",\"endpoint\":\"web-1\",\"ip\":\"10.0.2.5\",\"port\":50000,"             \
-	"\"mac\":\"02:00:00:00:02:05\",\"interface\":\"vethweb\"},"                                                \
-	"\"dst\":{\"identity\":\"prod/db\",\"endpoint\":\"db-1\",\"ip\":\"fd00::7\",\"port\":5432,\"mac\":null,"   \
-	"\"interface\":null},"                                                                                     \
-	"\"policy\":{\"file\":\"policies/db.yaml\",\"line\":12},\"nearest\":\"a crossing would do\","              \
+#define SAMPLE_JSON                                                                                              \
+	"{\"time\":\"2023-11-14T22:13:20.123Z\",\"verdict\":\"denied\",\"reason\":\"fence\",\"count\":3,"        \
+	"\"proto\":\"tcp\",\"dport\":5432,\"icmp_type\":null,"                                                   \
+	"\"src\":{\"identity\":\"dev/web\",\"endpoint\":\"web-1\",\"ip\":\"10.0.2.5\",\"port\":50000,"           \
+	"\"mac\":\"02:00:00:00:02:05\",\"interface\":\"vethweb\"},"                                              \
+	"\"dst\":{\"identity\":\"prod/db\",\"endpoint\":\"db-1\",\"ip\":\"fd00::7\",\"port\":5432,\"mac\":null," \
+	"\"interface\":null},"                                                                                   \
+	"\"policy\":{\"file\":\"policies/db.yaml\",\"line\":12},\"nearest\":\"a crossing would do\","            \
 	"\"node\":\"node-a\",\"generation\":7}"
 
 static void json_has_the_fields_of_the_contract(void **state)
@@ -106,10 +106,14 @@ static void an_event_survives_the_way_through_json(void **state)
 	static const struct {
 		uint16_t ether_type;
 		uint8_t proto;
-	} protos[] = {{0, IPPROTO_UDP},	   {0, IPPROTO_SCTP}, {0, IPPROTO_ICMP},	   {0, IPPROTO_ICMPV6}, {0, IPPROTO_GRE},
-		      {0, 0},		   {0, 255},	      {ETH_P_ARP, 0}, {0x88b5, 0},	{0x0001, 0}};
-	static const char *const names[] = {"web-1",   "a\nb",	"back\\slash", "\\x41", "\xff\xfe", "\xe2\x80\xae", "\"quoted\"",
-					    "gr\xc3\xbc\xc3\x9f", "cut\xe2\x82"};
+	} protos[] = {{0, IPPROTO_UDP},	 {0, IPPROTO_SCTP},
+		      {0, IPPROTO_ICMP}, {0, IPPROTO_ICMPV6},
+		      {0, IPPROTO_GRE},	 {0, 0},
+		      {0, 255},		 {ETH_P_ARP, 0},
+		      {0x88b5, 0},	 {0x0001, 0}};
+	static const char *const names[] = {
+		"web-1",	"a\nb",	      "back\\slash",	    "\\x41",	  "\xff\xfe",
+		"\xe2\x80\xae", "\"quoted\"", "gr\xc3\xbc\xc3\x9f", "cut\xe2\x82"};
 	struct ms_event event = sample();
 
 	(void)state;
@@ -125,8 +129,10 @@ static void an_event_survives_the_way_through_json(void **state)
 	}
 	memset(event.src.endpoint, '\n', MS_EVENT_TEXT - 1);
 	assert_survives(&event);
-	assert_survives(&(struct ms_event){.verdict = MS_AUDIT, .reason = MS_REASON_SPOOF, .count = 1});
-	event.dst.ip = (struct ms_addr){{[10] = 0xff, 0xff, 10, 0, 0, 1}, MS_IP6}; /* IPv4-mapped: frames may carry it */
+	assert_survives(
+		&(struct ms_event){.verdict = MS_AUDIT, .reason = MS_REASON_SPOOF, .count = 1});
+	event.dst.ip = (struct ms_addr){{[10] = 0xff, 0xff, 10, 0, 0, 1},
+					MS_IP6}; /* IPv4-mapped: frames may carry it */
 	assert_survives(&event);
 	event.time_ms = 253402300799999;
 	event.count = INT64_MAX;
@@ -135,7 +141,8 @@ static void an_event_survives_the_way_through_json(void **state)
 
 static void no_name_gets_a_control_byte_into_a_line(void **state)
 {
-	static const char hostile[] = "x\n12:00:00.000Z denied  prod/a -> prod/b \033[2J\x7f\xc2\x9b\xe2\x80\xae\"}\xff";
+	static const char hostile[] =
+		"x\n12:00:00.000Z denied  prod/a -> prod/b \033[2J\x7f\xc2\x9b\xe2\x80\xae\"}\xff";
 	_cleanup_(ms_str_fini) struct ms_str json = {0}, text = {0};
 	struct ms_event event = sample();
 
@@ -153,7 +160,8 @@ static void no_name_gets_a_control_byte_into_a_line(void **state)
 		assert_in_range((unsigned char)*c, 0x20, 0x7e);
 	for (const char *c = text.text; *c; c++)
 		assert_true(*c == '\n' || ((unsigned char)*c >= 0x20 && (unsigned char)*c < 0x7f));
-	assert_ptr_equal(strchr(strchr(text.text, '\n') + 1, '\n'), text.text + text.len - 1); /* two lines */
+	assert_ptr_equal(strchr(strchr(text.text, '\n') + 1, '\n'),
+			 text.text + text.len - 1); /* two lines */
 	assert_survives(&event);
 }
 
@@ -240,9 +248,11 @@ static void text_is_a_line_for_strangers(void **state)
 
 	(void)state;
 	ms_event_text(&event, false, &out);
-	assert_string_equal(out.text, "22:13:20.123Z denied  dev/web (web-1 10.0.2.5) -> prod/db (db-1 fd00::7) tcp/5432  "
-				      "fence  x3\n"
-				      "    policies/db.yaml:12: a crossing would do\n");
+	assert_string_equal(
+		out.text,
+		"22:13:20.123Z denied  dev/web (web-1 10.0.2.5) -> prod/db (db-1 fd00::7) tcp/5432  "
+		"fence  x3\n"
+		"    policies/db.yaml:12: a crossing would do\n");
 }
 
 static void text_says_what_is_known_and_no_more(void **state)
@@ -260,7 +270,10 @@ static void text_says_what_is_known_and_no_more(void **state)
 		 .reason = MS_REASON_ETHERTYPE,
 		 .count = 1,
 		 .ether_type = 0x88b5,
-		 .src = {.identity = "dev/web", .endpoint = "web-1", .interface = "vethweb", .has_mac = true,
+		 .src = {.identity = "dev/web",
+			 .endpoint = "web-1",
+			 .interface = "vethweb",
+			 .has_mac = true,
 			 .mac = {{2, 0, 0, 0, 2, 5}}}},
 		{.verdict = MS_DENY,
 		 .reason = MS_REASON_SPOOF,
@@ -268,9 +281,16 @@ static void text_says_what_is_known_and_no_more(void **state)
 		 .ether_type = ETH_P_ARP,
 		 .src = {.identity = "unidentified", .interface = "veth1"},
 		 .nearest = "words"},
-		{.verdict = MS_DENY, .reason = MS_REASON_NO_GRANT, .count = 1, .proto = IPPROTO_GRE,
-		 .policy_file = "f", .policy_line = 1},
-		{.verdict = MS_DENY, .reason = MS_REASON_NO_GRANT, .count = 1, .proto = IPPROTO_UDP},
+		{.verdict = MS_DENY,
+		 .reason = MS_REASON_NO_GRANT,
+		 .count = 1,
+		 .proto = IPPROTO_GRE,
+		 .policy_file = "f",
+		 .policy_line = 1},
+		{.verdict = MS_DENY,
+		 .reason = MS_REASON_NO_GRANT,
+		 .count = 1,
+		 .proto = IPPROTO_UDP},
 	};
 	static const char *const texts[] = {
 		"00:00:00.000Z audited net (203.0.113.5) -> 224.0.0.251 icmp/8  no-grant\n",

@@ -51,11 +51,14 @@ static struct loaded load(const char *policy_text, const char *inventory_text)
 	struct ms_diags diags;
 
 	assert_int_equal(ms_diags_init(&diags), 0);
-	demand(ms_policy_load_ungated(&policy, 1, NOW, &diags, &loaded.policy), &diags, policy_text);
+	demand(ms_policy_load_ungated(&policy, 1, NOW, &diags, &loaded.policy), &diags,
+	       policy_text);
 	if (inventory_text) {
-		const struct ms_policy_file inventory = {"i.yaml", inventory_text, strlen(inventory_text)};
+		const struct ms_policy_file inventory = {"i.yaml", inventory_text,
+							 strlen(inventory_text)};
 
-		demand(ms_inventory_load(&inventory, &diags, &loaded.inventory), &diags, inventory_text);
+		demand(ms_inventory_load(&inventory, &diags, &loaded.inventory), &diags,
+		       inventory_text);
 		assert_int_equal(ms_inventory_identify(loaded.inventory, loaded.policy), 0);
 	}
 	ms_diags_fini(&diags);
@@ -78,10 +81,11 @@ static void print_matrix(const struct ms_matrix *matrix, struct ms_str *out)
 {
 	char ports[MS_PORTS_TEXT_SIZE];
 
-	ms_vec_each(const struct ms_matrix_flow, flow, &matrix->flows)
+	ms_vec_each (const struct ms_matrix_flow, flow, &matrix->flows)
 		ms_str_addf(out, "%s -> %s %s %s %u%s\n", matrix->ends.items[flow->src].name,
-			    matrix->ends.items[flow->dst].name, ms_ports_format(&flow->ports, ports),
-			    ms_verdict_name(flow->verdict), flow->policy.line, flow->published ? " published" : "");
+			    matrix->ends.items[flow->dst].name,
+			    ms_ports_format(&flow->ports, ports), ms_verdict_name(flow->verdict),
+			    flow->policy.line, flow->published ? " published" : "");
 }
 
 static void print_diff(const struct ms_flow_diff *diff, struct ms_str *out)
@@ -89,20 +93,23 @@ static void print_diff(const struct ms_flow_diff *diff, struct ms_str *out)
 	static const char *const reaches[] = {"none", "audit", "allow", "published"};
 	char ports[MS_PORTS_TEXT_SIZE];
 
-	ms_vec_each(const struct ms_flow_change, change, &diff->flows)
-		ms_str_addf(out, "%c %s -> %s %s %s>%s%s\n", ms_flow_change_is_gain(change) ? '+' : '-',
-			    change->src.name, change->dst.name, ms_ports_format(&change->ports, ports),
+	ms_vec_each (const struct ms_flow_change, change, &diff->flows)
+		ms_str_addf(out, "%c %s -> %s %s %s>%s%s\n",
+			    ms_flow_change_is_gain(change) ? '+' : '-', change->src.name,
+			    change->dst.name, ms_ports_format(&change->ports, ports),
 			    reaches[change->was], reaches[change->now],
 			    ms_flow_change_crosses(change) ? " crosses" : "");
-	ms_vec_each(const struct ms_mode_change, change, &diff->modes)
-		ms_str_addf(out, "%c %s %s%s\n", change->now == MS_MODE_AUDIT ? '+' : '-', change->who,
-			    ms_mode_name(change->now), change->crossing ? " crosses" : "");
+	ms_vec_each (const struct ms_mode_change, change, &diff->modes)
+		ms_str_addf(out, "%c %s %s%s\n", change->now == MS_MODE_AUDIT ? '+' : '-',
+			    change->who, ms_mode_name(change->now),
+			    change->crossing ? " crosses" : "");
 }
 
 static void check_text(size_t row, const char *what, struct ms_str *got, const char *expected)
 {
 	if (strcmp(got->text ? got->text : "", expected) != 0)
-		fail_msg("row %zu, %s:\n%sexpected:\n%s", row, what, got->text ? got->text : "", expected);
+		fail_msg("row %zu, %s:\n%sexpected:\n%s", row, what, got->text ? got->text : "",
+			 expected);
 	ms_str_fini(got);
 }
 
@@ -153,7 +160,8 @@ static void lists_what_identities_may_do(void **state)
 		{"two keys: the one allow has no needs, the other has",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce, two_key: true}}\n") SERVICE
 		 "service: db\nenv: prod\nallow:\n  - {from: \"*\", ports: [tcp/1-9]}\n" SERVICE
-		 "service: api\nenv: prod\nneeds:\n  - {to: db, ports: [tcp/5-20]}\n" SERVICE "service: web\nenv: prod\n",
+		 "service: api\nenv: prod\nneeds:\n  - {to: db, ports: [tcp/5-20]}\n" SERVICE
+		 "service: web\nenv: prod\n",
 		 NULL, "prod/api -> prod/db tcp/5-9 allow 12\n"},
 		{"a needs for every service meets an allow for every service",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce, two_key: true}}\n") SERVICE
@@ -161,23 +169,30 @@ static void lists_what_identities_may_do(void **state)
 		 "service: api\nenv: prod\nneeds:\n  - {to: prod/*, ports: [tcp/1]}\n",
 		 NULL, "prod/api -> prod/db tcp/1 allow 12\n"},
 		{"the fence, and the crossing that lifts it for its ports",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}, dev: {mode: enforce}}\n"
-			      "crossings:\n  - {from: prod/m, to: dev/*, ports: [tcp/9100], reason: x}\n") SERVICE
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}, dev: {mode: enforce}}\n"
+			 "crossings:\n  - {from: prod/m, to: dev/*, ports: [tcp/9100], reason: x}\n")
+			 SERVICE
 		 "service: web\nenv: dev\nallow:\n  - {from: prod/m, ports: [tcp/9000-9200]}\n"
 		 "  - {from: prod/other, ports: [tcp/9100]}\n" SERVICE "service: m\nenv: prod\n",
 		 NULL, "prod/m -> dev/web tcp/9100 allow 14\n"},
 		{"never cuts a hole",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\n"
-			      "never:\n  - {from: prod/a, to: prod/b, ports: [tcp/22], reason: x}\n") SERVICE
-		 "service: b\nenv: prod\nallow:\n  - {from: a, ports: [tcp/20-30]}\n" SERVICE "service: a\nenv: prod\n",
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}}\n"
+			 "never:\n  - {from: prod/a, to: prod/b, ports: [tcp/22], reason: x}\n")
+			 SERVICE
+		 "service: b\nenv: prod\nallow:\n  - {from: a, ports: [tcp/20-30]}\n" SERVICE
+		 "service: a\nenv: prod\n",
 		 NULL,
 		 "prod/a -> prod/b tcp/20-21 allow 14\n"
 		 "prod/a -> prod/b tcp/23-30 allow 14\n"},
 		{"an exception that runs, and one that ran out",
-		 PLAIN SERVICE "service: db\nenv: prod\n" EXCEPTION
-			       "id: a\nfrom: prod/shell\nto: prod/db\nports: [tcp/5432]\nuntil: 1970-01-02T00:00:00Z\n"
-			       "reason: x\n" EXCEPTION
-			       "id: b\nfrom: prod/shell\nto: prod/db\nports: [tcp/22]\nuntil: " PAST "\nreason: x\n",
+		 PLAIN SERVICE
+		 "service: db\nenv: prod\n" EXCEPTION
+		 "id: a\nfrom: prod/shell\nto: prod/db\nports: [tcp/5432]\nuntil: 1970-01-02T00:00:00Z\n"
+		 "reason: x\n" EXCEPTION
+		 "id: b\nfrom: prod/shell\nto: prod/db\nports: [tcp/22]\nuntil: " PAST
+		 "\nreason: x\n",
 		 NULL, "prod/shell -> prod/db tcp/5432 allow 12\n"},
 		{"audit: what a line names and nothing grants",
 		 ENVIRONMENTS("environments: {dev: {mode: audit, two_key: true}}\n") SERVICE
@@ -202,14 +217,16 @@ static void lists_what_identities_may_do(void **state)
 
 static void lists_what_the_outside_may_do(void **state)
 {
-	static const char inventory[] =
-		HEAD "kind: Inventory\nnode: n\nhosts: [192.0.2.1]\n"
-		     "endpoints:\n"
-		     "  - {name: dns-1, addresses: [10.0.0.53], labels: {env: prod, service: dns}}\n"
-		     "  - {name: new-1, addresses: [10.0.0.7], labels: {env: prod, service: new}}\n";
+	static const char inventory[] = HEAD
+		"kind: Inventory\nnode: n\nhosts: [192.0.2.1]\n"
+		"endpoints:\n"
+		"  - {name: dns-1, addresses: [10.0.0.53], labels: {env: prod, service: dns}}\n"
+		"  - {name: new-1, addresses: [10.0.0.7], labels: {env: prod, service: new}}\n";
 	static const struct matrix_row rows[] = {
 		{"host and nodes, the named ones apart from the others",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnodes: {b: [192.0.2.2], c: [192.0.2.3]}\n") SERVICE
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}}\nnodes: {b: [192.0.2.2], c: [192.0.2.3]}\n")
+			 SERVICE
 		 "service: db\nenv: prod\nallow:\n  - {from: host, ports: [tcp/1]}\n"
 		 "  - {from: {node: b}, ports: [tcp/2], published: true}\n"
 		 "needs:\n  - {to: {node: \"*\"}, ports: [udp/514]}\n  - {to: host, ports: [udp/123]}\n",
@@ -220,7 +237,8 @@ static void lists_what_the_outside_may_do(void **state)
 		 "host -> prod/db tcp/1 allow 13\n"
 		 "node/b -> prod/db tcp/2 allow 14 published\n"},
 		{"nets that overlap, and one that is not published",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnets: {dba: [10.8.0.0/24]}\n") SERVICE
+		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnets: {dba: [10.8.0.0/24]}\n")
+			 SERVICE
 		 "service: db\nenv: prod\nallow:\n"
 		 "  - {from: {net: dba}, ports: [tcp/5432], published: true}\n"
 		 "  - {from: {net: 10.0.0.0/8, except: 10.9.0.0/16}, ports: [tcp/80, tcp/5432]}\n",
@@ -229,8 +247,10 @@ static void lists_what_the_outside_may_do(void **state)
 		 "net:10.0.0.0/8 except 10.9.0.0/16, 10.8.0.0/24 -> prod/db tcp/5432 allow 14\n"
 		 "net:dba -> prod/db tcp/5432 allow 13 published\n"},
 		{"never in the middle of a net",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\n"
-			      "never:\n  - {to: {net: 10.0.0.128/25}, ports: [tcp/22], reason: x}\n") SERVICE
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}}\n"
+			 "never:\n  - {to: {net: 10.0.0.128/25}, ports: [tcp/22], reason: x}\n")
+			 SERVICE
 		 "service: a\nenv: prod\nneeds:\n  - {to: {net: 10.0.0.0/24}, ports: [tcp/20-25]}\n",
 		 NULL,
 		 "prod/a -> net:10.0.0.0/24 tcp/20-21 allow 14\n"
@@ -241,7 +261,8 @@ static void lists_what_the_outside_may_do(void **state)
 			       "  - {to: {net: [240.0.0.0/4, \"f000::/4\"]}, ports: [tcp/1]}\n",
 		 NULL, "prod/a -> net:240.0.0.0/4, f000::/4 tcp/1 allow 12\n"},
 		{"resolvers: outside, the host, and an endpoint",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce, resolvers: [10.0.0.53, 192.0.2.1, 192.0.2.53]}}\n")
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce, resolvers: [10.0.0.53, 192.0.2.1, 192.0.2.53]}}\n")
 			 SERVICE "service: web\nenv: prod\n",
 		 inventory,
 		 "prod/dns -> prod/dns tcp/53 allow 5\nprod/dns -> prod/dns udp/53 allow 5\n"
@@ -269,66 +290,68 @@ static void says_which_flows_a_change_opens_and_closes(void **state)
 {
 #define DB(grants) SERVICE "service: db\nenv: prod\nallow:\n" grants
 	static const struct diff_row rows[] = {
-		{"nothing", PLAIN DB("  - {from: api, ports: [tcp/1]}\n"), PLAIN DB("  - {from: api, ports: [tcp/1]}\n"),
-		 "", 0},
+		{"nothing", PLAIN DB("  - {from: api, ports: [tcp/1]}\n"),
+		 PLAIN DB("  - {from: api, ports: [tcp/1]}\n"), "", 0},
 		{"the same said otherwise",
-		 PLAIN DB("  - {from: api, ports: [tcp/1-9]}\n  - {from: {net: 10.0.0.0/8}, ports: [tcp/1]}\n"),
+		 PLAIN DB(
+			 "  - {from: api, ports: [tcp/1-9]}\n  - {from: {net: 10.0.0.0/8}, ports: [tcp/1]}\n"),
 		 PLAIN DB("  - {from: {net: [10.0.0.0/9, 10.128.0.0/9]}, ports: [tcp/1]}\n"
 			  "  - {from: api, ports: [tcp/1-4, tcp/5-9]}\n"),
 		 "", 0},
-		{"one more, one less",
-		 PLAIN DB("  - {from: api, ports: [tcp/1]}\n"),
+		{"one more, one less", PLAIN DB("  - {from: api, ports: [tcp/1]}\n"),
 		 PLAIN DB("  - {from: web, ports: [tcp/6379]}\n"),
 		 "- prod/api -> prod/db tcp/1 allow>none\n"
 		 "+ prod/web -> prod/db tcp/6379 none>allow\n",
 		 0},
-		{"part of a range",
-		 PLAIN DB("  - {from: api, ports: [tcp/10-20]}\n"),
+		{"part of a range", PLAIN DB("  - {from: api, ports: [tcp/10-20]}\n"),
 		 PLAIN DB("  - {from: api, ports: [tcp/15-25]}\n"),
 		 "- prod/api -> prod/db tcp/10-14 allow>none\n"
 		 "+ prod/api -> prod/db tcp/21-25 none>allow\n",
 		 0},
 		{"a net that keeps its name and changes its addresses",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnets: {dba: [10.8.0.0/24]}\n")
-		 DB("  - {from: {net: dba}, ports: [tcp/1]}\n"),
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnets: {dba: [10.8.0.0/25, 10.9.0.0/24]}\n")
-		 DB("  - {from: {net: dba}, ports: [tcp/1]}\n"),
+			 DB("  - {from: {net: dba}, ports: [tcp/1]}\n"),
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}}\nnets: {dba: [10.8.0.0/25, 10.9.0.0/24]}\n")
+			 DB("  - {from: {net: dba}, ports: [tcp/1]}\n"),
 		 "- net:10.8.0.128/25 -> prod/db tcp/1 allow>none\n"
 		 "+ net:10.9.0.0/24 -> prod/db tcp/1 none>allow\n",
 		 0},
 		{"a node out of all nodes",
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnodes: {a: [192.0.2.1], b: [192.0.2.2]}\n")
-		 DB("  - {from: {node: \"*\"}, ports: [tcp/1]}\n"),
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}}\nnodes: {a: [192.0.2.1], b: [192.0.2.2]}\n")
-		 DB("  - {from: {node: a}, ports: [tcp/1], published: true}\n"),
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}}\nnodes: {a: [192.0.2.1], b: [192.0.2.2]}\n")
+			 DB("  - {from: {node: \"*\"}, ports: [tcp/1]}\n"),
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}}\nnodes: {a: [192.0.2.1], b: [192.0.2.2]}\n")
+			 DB("  - {from: {node: a}, ports: [tcp/1], published: true}\n"),
 		 "- node/* -> prod/db tcp/1 allow>none\n"
 		 "+ node/a -> prod/db tcp/1 allow>published\n",
 		 0},
 		{"the fence falls",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce}, dev: {mode: enforce}}\n")
-		 DB("  - {from: dev/x, ports: [tcp/1-2]}\n"),
-		 ENVIRONMENTS("environments: {prod: {mode: enforce}, dev: {mode: enforce}}\n"
-			      "crossings: [{from: dev/x, to: prod/db, ports: [tcp/2], reason: x}]\n")
-		 DB("  - {from: dev/x, ports: [tcp/1-2]}\n"),
+			 DB("  - {from: dev/x, ports: [tcp/1-2]}\n"),
+		 ENVIRONMENTS(
+			 "environments: {prod: {mode: enforce}, dev: {mode: enforce}}\n"
+			 "crossings: [{from: dev/x, to: prod/db, ports: [tcp/2], reason: x}]\n")
+			 DB("  - {from: dev/x, ports: [tcp/1-2]}\n"),
 		 "+ dev/x -> prod/db tcp/2 none>allow crosses\n", 1},
 		{"a crossing alone opens an audited provider",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce}, dev: {mode: audit}}\n") SERVICE
 		 "service: w\nenv: dev\n" SERVICE "service: m\nenv: prod\n",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce}, dev: {mode: audit}}\n"
-			      "crossings: [{from: prod/m, to: dev/*, ports: [tcp/2], reason: x}]\n") SERVICE
-		 "service: w\nenv: dev\n" SERVICE "service: m\nenv: prod\n",
+			      "crossings: [{from: prod/m, to: dev/*, ports: [tcp/2], reason: x}]\n")
+			 SERVICE "service: w\nenv: dev\n" SERVICE "service: m\nenv: prod\n",
 		 "+ prod/m -> dev/w tcp/2 none>audit crosses\n", 1},
 		{"a mode opens everything at once, and the flows that a line names",
 		 ENVIRONMENTS("environments: {prod: {mode: enforce}, dev: {mode: audit}}\n")
-		 DB("  - {from: dev/x, ports: [tcp/1]}\n  - {from: api, ports: [tcp/1]}\n"),
+			 DB("  - {from: dev/x, ports: [tcp/1]}\n  - {from: api, ports: [tcp/1]}\n"),
 		 ENVIRONMENTS("environments: {prod: {mode: audit}, dev: {mode: audit}}\n")
-		 DB("  - {from: dev/x, ports: [tcp/1]}\n  - {from: api, ports: [tcp/1]}\n"),
+			 DB("  - {from: dev/x, ports: [tcp/1]}\n  - {from: api, ports: [tcp/1]}\n"),
 		 "+ dev/x -> prod/db tcp/1 none>audit crosses\n"
 		 "+ prod/* audit crosses\n",
 		 2},
-		{"a service's own mode",
-		 PLAIN SERVICE "service: db\nenv: prod\nmode: audit\n", PLAIN SERVICE "service: db\nenv: prod\n",
-		 "- prod/db enforce\n", 0},
+		{"a service's own mode", PLAIN SERVICE "service: db\nenv: prod\nmode: audit\n",
+		 PLAIN SERVICE "service: db\nenv: prod\n", "- prod/db enforce\n", 0},
 		{"a service that is gone, though its peers are not",
 		 PLAIN DB("  - {from: [api, self], ports: [tcp/1]}\n"),
 		 PLAIN SERVICE "service: api\nenv: prod\n",
@@ -337,7 +360,9 @@ static void says_which_flows_a_change_opens_and_closes(void **state)
 		 0},
 		{"a new service that every service of the environment could call before",
 		 PLAIN DB("  - {from: \"*\", ports: [tcp/1]}\n"),
-		 PLAIN DB("  - {from: \"*\", ports: [tcp/1]}\n") SERVICE "service: new\nenv: prod\n", "", 0},
+		 PLAIN DB("  - {from: \"*\", ports: [tcp/1]}\n") SERVICE
+		 "service: new\nenv: prod\n",
+		 "", 0},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -350,7 +375,8 @@ static void says_which_flows_a_change_opens_and_closes(void **state)
 		print_diff(&diff, &text);
 		check_text(i, rows[i].what, &text, rows[i].changes);
 		assert_int_equal(diff.n_crossings, rows[i].n_crossings);
-		assert_int_equal(diff.n_gains + diff.n_losses, diff.flows.n_items + diff.modes.n_items);
+		assert_int_equal(diff.n_gains + diff.n_losses,
+				 diff.flows.n_items + diff.modes.n_items);
 		ms_flow_diff_fini(&diff);
 		unload(&from);
 		unload(&to);
@@ -379,11 +405,12 @@ static bool end_is(const struct ms_matrix_end *end, const char *name, const stru
 	return strcmp(end->name, name) == 0;
 }
 
-static const struct ms_matrix_flow *find_flow(const struct ms_matrix *matrix, const struct probe *probe)
+static const struct ms_matrix_flow *find_flow(const struct ms_matrix *matrix,
+					      const struct probe *probe)
 {
 	const struct ms_matrix_flow *found = NULL;
 
-	ms_vec_each(const struct ms_matrix_flow, flow, &matrix->flows) {
+	ms_vec_each (const struct ms_matrix_flow, flow, &matrix->flows) {
 		if (!ms_ports_cover(&flow->ports, probe->proto, probe->port) ||
 		    !end_is(&matrix->ends.items[flow->src], probe->src_name, net_addr(probe)) ||
 		    !end_is(&matrix->ends.items[flow->dst], probe->dst_name, net_addr(probe)))
@@ -403,9 +430,11 @@ static enum ms_reach reach_of(const struct ms_matrix_flow *flow)
 	return flow->published ? MS_REACH_PUBLISHED : MS_REACH_ALLOW;
 }
 
-static void probe_end(struct random *random, const struct ms_matrix_end *end, struct ms_party *party, const char **name)
+static void probe_end(struct random *random, const struct ms_matrix_end *end,
+		      struct ms_party *party, const char **name)
 {
-	*party = (struct ms_party){.kind = end->kind, .env = end->env, .service = end->service, .node = end->node};
+	*party = (struct ms_party){
+		.kind = end->kind, .env = end->env, .service = end->service, .node = end->node};
 	*name = end->name;
 	if (end->kind == MS_PARTY_NODE && end->node) { /* its one address is a resolver too */
 		party->has_addr = true;
@@ -421,8 +450,10 @@ static void probe_end(struct random *random, const struct ms_matrix_end *end, st
 /* Any flow, or one at the edge of a flow of the matrix. */
 static struct probe random_probe(struct random *random, const struct ms_matrix *matrix)
 {
-	uint32_t n_ends = (uint32_t)matrix->ends.n_items, n_identities = (uint32_t)matrix->n_identities;
-	bool egress = random_below(random, 2), any = random_below(random, 2) || matrix->flows.n_items == 0;
+	uint32_t n_ends = (uint32_t)matrix->ends.n_items,
+		 n_identities = (uint32_t)matrix->n_identities;
+	bool egress = random_below(random, 2),
+	     any = random_below(random, 2) || matrix->flows.n_items == 0;
 	uint32_t src = random_below(random, egress ? n_identities : n_ends);
 	uint32_t dst = random_below(random, egress ? n_ends : n_identities);
 	struct probe probe;
@@ -435,34 +466,42 @@ static struct probe random_probe(struct random *random, const struct ms_matrix *
 		src = flow->src;
 		dst = flow->dst;
 		probe.proto = flow->ports.proto;
-		probe.port = (uint16_t)((random_below(random, 2) ? flow->ports.first : flow->ports.last) +
-					(probe.proto != IPPROTO_GRE ? random_below(random, 3) - 1 : 0));
+		probe.port =
+			(uint16_t)((random_below(random, 2) ? flow->ports.first
+							    : flow->ports.last) +
+				   (probe.proto != IPPROTO_GRE ? random_below(random, 3) - 1 : 0));
 	}
 	probe_end(random, &matrix->ends.items[src], &probe.src, &probe.src_name);
 	probe_end(random, &matrix->ends.items[dst], &probe.dst, &probe.dst_name);
 	return probe;
 }
 
-static void check_probe(const struct ms_matrix *matrix, const struct loaded *loaded, const struct probe *probe,
-			const char *text)
+static void check_probe(const struct ms_matrix *matrix, const struct loaded *loaded,
+			const struct probe *probe, const char *text)
 {
 	const struct ms_matrix_flow *got = find_flow(matrix, probe);
-	struct ms_flow flow = {.src = probe->src, .dst = probe->dst, .proto = probe->proto, .port = probe->port};
+	struct ms_flow flow = {
+		.src = probe->src, .dst = probe->dst, .proto = probe->proto, .port = probe->port};
 	struct ms_decision truth = ms_decide(loaded->policy, NULL, &flow, NOW, NULL);
 	bool outsider = probe->src.kind == MS_PARTY_NET || probe->src.kind == MS_PARTY_NODE;
 	uint32_t line = truth.policy ? truth.policy->line : 0;
 
 	flow.published = true;
-	bool published = outsider && ms_decide(loaded->policy, NULL, &flow, NOW, NULL).verdict == MS_ALLOW;
+	bool published =
+		outsider && ms_decide(loaded->policy, NULL, &flow, NOW, NULL).verdict == MS_ALLOW;
 	if (!got && truth.verdict != MS_ALLOW)
 		return; /* refused, or passes by the mode alone */
 	if (!got && !truth.policy)
 		return; /* the baseline, which no line names */
-	if (!got || got->verdict != truth.verdict || got->policy.line != line || got->published != published)
-		fail_msg("%s -> %s proto %u port %u: %s line %u, but the matrix says %s line %u\n%s",
-			 probe->src_name ? probe->src_name : "net", probe->dst_name ? probe->dst_name : "net",
-			 probe->proto, probe->port, ms_verdict_name(truth.verdict), line,
-			 got ? ms_verdict_name(got->verdict) : "nothing", got ? got->policy.line : 0, text);
+	if (!got || got->verdict != truth.verdict || got->policy.line != line ||
+	    got->published != published)
+		fail_msg(
+			"%s -> %s proto %u port %u: %s line %u, but the matrix says %s line %u\n%s",
+			probe->src_name ? probe->src_name : "net",
+			probe->dst_name ? probe->dst_name : "net", probe->proto, probe->port,
+			ms_verdict_name(truth.verdict), line,
+			got ? ms_verdict_name(got->verdict) : "nothing", got ? got->policy.line : 0,
+			text);
 }
 
 #define N_POLICIES 200
@@ -497,11 +536,12 @@ static void agrees_with_the_oracle_on_random_policies(void **state)
 }
 
 /* What @diff makes of @was: the change that covers the flow says, else nothing changed. */
-static enum ms_reach apply(const struct ms_flow_diff *diff, const struct probe *probe, enum ms_reach was)
+static enum ms_reach apply(const struct ms_flow_diff *diff, const struct probe *probe,
+			   enum ms_reach was)
 {
 	bool found = false;
 
-	ms_vec_each(const struct ms_flow_change, change, &diff->flows) {
+	ms_vec_each (const struct ms_flow_change, change, &diff->flows) {
 		if (!ms_ports_cover(&change->ports, probe->proto, probe->port) ||
 		    !end_is(&change->src, probe->src_name, net_addr(probe)) ||
 		    !end_is(&change->dst, probe->dst_name, net_addr(probe)))
@@ -514,7 +554,8 @@ static enum ms_reach apply(const struct ms_flow_diff *diff, const struct probe *
 	return was;
 }
 
-static void check_diff(struct random *random, const struct loaded *from, const struct loaded *to, size_t *n_changed)
+static void check_diff(struct random *random, const struct loaded *from, const struct loaded *to,
+		       size_t *n_changed)
 {
 	struct ms_matrix_view before = view_of(from), after = view_of(to);
 	struct ms_matrix *old = NULL, *new = NULL;
@@ -525,7 +566,8 @@ static void check_diff(struct random *random, const struct loaded *from, const s
 	assert_int_equal(ms_flow_diff_make(&before, &after, NOW, &diff), 0);
 	for (size_t i = 0; i < N_PROBES; i++) {
 		struct probe probe = random_probe(random, i % 2 ? old : new);
-		enum ms_reach was = reach_of(find_flow(old, &probe)), now = reach_of(find_flow(new, &probe));
+		enum ms_reach was = reach_of(find_flow(old, &probe)),
+			      now = reach_of(find_flow(new, &probe));
 
 		assert_int_equal(apply(&diff, &probe, was), now);
 		*n_changed += was != now;

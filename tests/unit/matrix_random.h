@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random policies for the matrix: small, and so dense that lines overlap, contradict and half meet each other.
+ * Random policies for the matrix: small, and so dense that lines overlap, contradict and half meet
+ * each other.
  */
 #pragma once
 
@@ -33,8 +34,8 @@ static inline uint32_t random_below(struct random *random, uint32_t n)
 static const char *const random_envs[] = {"prod", "dev", "dev-b"};
 static const char *const random_services[] = {"a", "b", "c", "d"};
 static const char *const random_nets[] = {
-	"10.0.0.0/28", "10.0.0.0/30", "10.0.0.4/30", "[10.0.0.8/29, \"fd00::/125\"]", "n1",
-	"n2",	       "\"fd00::4/126\"", "[10.0.0.0/29, n2, 192.0.2.1/32]",
+	"10.0.0.0/28", "10.0.0.0/30", "10.0.0.4/30",	 "[10.0.0.8/29, \"fd00::/125\"]",
+	"n1",	       "n2",	      "\"fd00::4/126\"", "[10.0.0.0/29, n2, 192.0.2.1/32]",
 };
 
 static inline struct ms_addr random_addr(struct random *random)
@@ -49,12 +50,15 @@ static inline struct ms_addr random_addr(struct random *random)
 
 static inline void random_port(struct random *random, uint8_t *ret_proto, uint16_t *ret_port)
 {
-	static const uint8_t protos[] = {IPPROTO_TCP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, IPPROTO_GRE};
+	static const uint8_t protos[] = {IPPROTO_TCP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6,
+					 IPPROTO_GRE};
 
 	*ret_proto = RANDOM_OF(random, protos);
 	*ret_port = (uint16_t)random_below(random, 12);
 	if (*ret_proto == IPPROTO_UDP)
-		*ret_port = (uint16_t)(*ret_port + (random_below(random, 2) ? 48 : 60)); /* 53 lies there, and 67 */
+		*ret_port =
+			(uint16_t)(*ret_port +
+				   (random_below(random, 2) ? 48 : 60)); /* 53 lies there, and 67 */
 	if (*ret_proto == IPPROTO_ICMPV6)
 		*ret_port = (uint16_t)(*ret_port + 128); /* and neighbour messages here */
 	if (*ret_proto == IPPROTO_GRE)
@@ -83,7 +87,8 @@ static inline void random_identity(struct random *random, bool wild, struct ms_s
 	const char *env = RANDOM_OF(random, random_envs);
 
 	ms_str_addf(out, "%s/%s", env,
-		    wild && random_below(random, 4) == 0 ? "*" : RANDOM_OF(random, random_services));
+		    wild && random_below(random, 4) == 0 ? "*"
+							 : RANDOM_OF(random, random_services));
 }
 
 static inline void random_net(struct random *random, struct ms_str *out)
@@ -94,7 +99,8 @@ static inline void random_net(struct random *random, struct ms_str *out)
 	ms_str_add(out, "}");
 }
 
-/* @inside: in a Service, where bare names, self, host and nodes may stand. Returns whether ports can be published for it. */
+/* @inside: in a Service, where bare names, self, host and nodes may stand. Returns whether ports
+ * can be published for it. */
 static inline bool random_peer(struct random *random, bool inside, bool wild, struct ms_str *out)
 {
 	switch (random_below(random, inside ? 8 : 2)) {
@@ -121,13 +127,16 @@ static inline bool random_peer(struct random *random, bool inside, bool wild, st
 
 static inline void random_environments(struct random *random, struct ms_str *out)
 {
-	ms_str_add(out, "apiVersion: microseg/v1\nkind: Environments\nidentity: {env: [env], service: [service]}\n"
-			"unidentified: {mode: enforce}\n"
-			"nodes: {n1: [192.0.2.1], n2: [192.0.2.2]}\nnets: {n1: [10.0.0.2/31, 10.0.0.12/30], n2: [10.0.0.6/31]}\n"
-			"environments:\n");
+	ms_str_add(
+		out,
+		"apiVersion: microseg/v1\nkind: Environments\nidentity: {env: [env], service: [service]}\n"
+		"unidentified: {mode: enforce}\n"
+		"nodes: {n1: [192.0.2.1], n2: [192.0.2.2]}\nnets: {n1: [10.0.0.2/31, 10.0.0.12/30], n2: [10.0.0.6/31]}\n"
+		"environments:\n");
 	for (size_t i = 0; i < 3; i++)
 		ms_str_addf(out, "  %s: {mode: %s, two_key: %s%s}\n", random_envs[i],
-			    random_below(random, 3) ? "enforce" : "audit", random_below(random, 3) ? "false" : "true",
+			    random_below(random, 3) ? "enforce" : "audit",
+			    random_below(random, 3) ? "false" : "true",
 			    random_below(random, 2) ? ", resolvers: [10.0.0.3, 192.0.2.1]" : "");
 	ms_str_add(out, "crossings:\n");
 	for (uint32_t n = 1 + random_below(random, 5); n > 0; n--) {
@@ -137,7 +146,8 @@ static inline void random_environments(struct random *random, struct ms_str *out
 		random_identity(random, true, out);
 		ms_str_add(out, ", ");
 		random_ports(random, out);
-		ms_str_addf(out, ", reason: x%s}\n", random_below(random, 4) ? "" : ", until: 1970-01-01T00:00:01Z");
+		ms_str_addf(out, ", reason: x%s}\n",
+			    random_below(random, 4) ? "" : ", until: 1970-01-01T00:00:01Z");
 	}
 	ms_str_add(out, "never:\n");
 	for (uint32_t n = 1 + random_below(random, 2); n > 0; n--) {
@@ -161,7 +171,8 @@ static inline void random_environments(struct random *random, struct ms_str *out
 	}
 }
 
-static inline void random_grants(struct random *random, const char *key, const char *peer, struct ms_str *out)
+static inline void random_grants(struct random *random, const char *key, const char *peer,
+				 struct ms_str *out)
 {
 	ms_str_addf(out, "%s:\n", key);
 	for (uint32_t n = 1 + random_below(random, 5); n > 0; n--) {
@@ -170,7 +181,9 @@ static inline void random_grants(struct random *random, const char *key, const c
 
 		ms_str_add(out, ", ");
 		random_ports(random, out);
-		ms_str_add(out, *peer == 'f' && outside && random_below(random, 3) == 0 ? ", published: true}\n" : "}\n");
+		ms_str_add(out, *peer == 'f' && outside && random_below(random, 3) == 0
+					? ", published: true}\n"
+					: "}\n");
 	}
 }
 
@@ -198,8 +211,10 @@ static inline void random_policy(struct random *random, struct ms_str *out)
 		for (size_t service = 0; service < 4; service++) {
 			if (random_below(random, 4) == 0)
 				continue;
-			ms_str_addf(out, "---\napiVersion: microseg/v1\nkind: Service\nservice: %s\nenv: %s\n",
-				    random_services[service], random_envs[env]);
+			ms_str_addf(
+				out,
+				"---\napiVersion: microseg/v1\nkind: Service\nservice: %s\nenv: %s\n",
+				random_services[service], random_envs[env]);
 			if (random_below(random, 6) == 0)
 				ms_str_add(out, "mode: audit\n");
 			random_grants(random, "allow", "from", out);

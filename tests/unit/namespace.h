@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Namespace: tests that need a kernel leave the host's network first, for one that ends with the process.
+ * Namespace: tests that need a kernel leave the host's network first, for one that ends with the
+ * process.
  */
 #pragma once
 
 #include <sched.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -39,7 +40,8 @@ static inline void load_nft(const char *ruleset)
 	assert_int_equal(pclose(nft), 0);
 }
 
-/** Moves this process into a network namespace of its own; a group setup. Without root the group fails. */
+/** Moves this process into a network namespace of its own; a group setup. Without root the group
+ * fails. */
 static inline int enter_namespace(void **state)
 {
 	(void)state;

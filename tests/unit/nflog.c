@@ -18,10 +18,11 @@
 #include "loop/loop.h"
 #include "microseg/cleanup.h"
 
-#define GROUP	 4711
-#define PORT	 9
+#define GROUP 4711
+#define PORT 9
 #define MAX_KEPT 64
-#define MACS	 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 7 /* to all, from 02:00:00:00:00:07 */
+#define MACS                                                                                       \
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 7 /* to all, from 02:00:00:00:00:07 */
 
 static void nflog_freep(struct ms_nflog **nflog)
 {
@@ -68,13 +69,15 @@ static void send_udp(const char *to, size_t n)
 	struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(PORT)};
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
 	bool v4 = inet_pton(AF_INET, to, &in4.sin_addr) == 1;
-	const struct sockaddr *addr = v4 ? (const struct sockaddr *)&in4 : (const struct sockaddr *)&in6;
+	const struct sockaddr *addr =
+		v4 ? (const struct sockaddr *)&in4 : (const struct sockaddr *)&in6;
 	_cleanup_(closep) int fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (!v4)
 		assert_int_equal(inet_pton(AF_INET6, to, &in6.sin6_addr), 1);
 	while (n-- > 0) /* unconnected: no error comes back to it */
-		assert_int_equal(sendto(fd, "hello", 5, 0, addr, v4 ? sizeof(in4) : sizeof(in6)), 5);
+		assert_int_equal(sendto(fd, "hello", 5, 0, addr, v4 ? sizeof(in4) : sizeof(in6)),
+				 5);
 }
 
 static void reads_ip_packets_of_both_families(void **state)
@@ -122,13 +125,15 @@ static void reads_ip_packets_of_both_families(void **state)
 static void send_frame(const char *interface, const uint8_t *head, size_t size, const char *text)
 {
 	uint8_t frame[128] = {0};
-	struct sockaddr_ll addr = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(interface)};
+	struct sockaddr_ll addr = {.sll_family = AF_PACKET,
+				   .sll_ifindex = (int)if_nametoindex(interface)};
 	_cleanup_(closep) int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 	size_t total = size + strlen(text);
 
 	memcpy(frame, head, size);
 	memcpy(frame + size, text, strlen(text));
-	assert_int_equal(sendto(fd, frame, total, 0, (struct sockaddr *)&addr, sizeof(addr)), total);
+	assert_int_equal(sendto(fd, frame, total, 0, (struct sockaddr *)&addr, sizeof(addr)),
+			 total);
 }
 
 static void reads_bridge_frames_with_port_mac_and_network_payload(void **state)
@@ -226,7 +231,8 @@ static void what_a_small_socket_loses_is_counted_to_the_last_packet(void **state
 
 	(void)state;
 	assert_int_equal(ms_nflog_open(GROUP, &nflog), 0);
-	assert_int_equal(setsockopt(ms_nflog_fd(nflog), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	assert_int_equal(setsockopt(ms_nflog_fd(nflog), SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)),
+			 0);
 	send_udp("127.0.0.1", n_sent);
 	usleep(100 * 1000); /* for the last batch */
 	read_records(nflog, n_sent, &log);

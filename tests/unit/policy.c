@@ -15,7 +15,7 @@
 #include "policy/gate.h"
 
 #define N(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define NOW	((time_t)1796083200) /* 2026-12-01T00:00:00Z */
+#define NOW ((time_t)1796083200) /* 2026-12-01T00:00:00Z */
 
 /* The frame that most rows are loaded with, as a file of its own. */
 #define FRAME                                                                                      \

@@ -13,7 +13,7 @@
 #include "policy/load.h"
 
 #define N(rows) (sizeof(rows) / sizeof((rows)[0]))
-#define NOW	((time_t)1796083200) /* 2026-12-01T00:00:00Z */
+#define NOW ((time_t)1796083200) /* 2026-12-01T00:00:00Z */
 
 /* Ten lines; what a row adds to the Environments document begins on line 11. */
 #define FRAME                                                                                      \
@@ -32,7 +32,7 @@
 	"---\napiVersion: microseg/v1\nkind: Service\nservice: " name "\nenv: " env "\n"
 
 /* Six lines of db, then five of web: what a row adds to web begins on line 22. */
-#define DB  SERVICE("db", "[prod, dev]") "ports: {pg: tcp/5432}\n"
+#define DB SERVICE("db", "[prod, dev]") "ports: {pg: tcp/5432}\n"
 #define WEB SERVICE("web", "[prod, dev]")
 
 struct row {

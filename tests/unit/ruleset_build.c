@@ -15,7 +15,8 @@
 #include "microseg/ruleset_match.h"
 
 static const enum ms_field addr_key[] = {MS_FIELD_IP_SADDR};
-static const enum ms_field port_key[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR, MS_FIELD_IP6_SADDR};
+static const enum ms_field port_key[] = {MS_FIELD_IIFNAME, MS_FIELD_ETHER_SADDR,
+					 MS_FIELD_IP6_SADDR};
 
 struct fixture {
 	struct ms_ruleset *rs;
@@ -101,7 +102,8 @@ static void key_fields_lie_padded_side_by_side(void **state)
 	ms_elem_key(set, elem, 0, "veth0", 5);
 	ms_elem_key(set, elem, 2, "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05", 16);
 	assert_int_equal(ms_set_key_size(set), MS_KEY_SIZE);
-	assert_memory_equal(elem->key, "veth0\0\0\0\0\0\0\0\0\0\0\0\x02\x42\x0a\0\0\x05\0\0\xfd", 25);
+	assert_memory_equal(elem->key, "veth0\0\0\0\0\0\0\0\0\0\0\0\x02\x42\x0a\0\0\x05\0\0\xfd",
+			    25);
 	assert_int_equal(elem->key[39], 5);
 	assert_int_equal(ms_ruleset_finish(f.rs), 0);
 	ms_ruleset_free(f.rs);
@@ -204,17 +206,20 @@ static void set_as_a_map(struct fixture *f)
 
 static void unknown_chain(struct fixture *f)
 {
-	ms_rule_verdict(f->rs, ms_ruleset_add_rule(f->rs, f->chain, NULL), MS_VERDICT_GOTO, "nowhere");
+	ms_rule_verdict(f->rs, ms_ruleset_add_rule(f->rs, f->chain, NULL), MS_VERDICT_GOTO,
+			"nowhere");
 }
 
 static void goto_a_base_chain(struct fixture *f)
 {
-	ms_rule_verdict(f->rs, ms_ruleset_add_rule(f->rs, f->chain, NULL), MS_VERDICT_GOTO, "forward");
+	ms_rule_verdict(f->rs, ms_ruleset_add_rule(f->rs, f->chain, NULL), MS_VERDICT_GOTO,
+			"forward");
 }
 
 static void element_to_nowhere(struct fixture *f)
 {
-	ms_ruleset_add_elem(f->rs, f->map)->verdict = (struct ms_rule_verdict){MS_VERDICT_GOTO, "nowhere"};
+	ms_ruleset_add_elem(f->rs, f->map)->verdict =
+		(struct ms_rule_verdict){MS_VERDICT_GOTO, "nowhere"};
 }
 
 static void element_without_verdict(struct fixture *f)
@@ -262,7 +267,8 @@ static void too_many_values(struct fixture *f)
 
 static void long_name(struct fixture *f)
 {
-	ms_rule_match_text(f->rs, add_rule(f, f->chain), MS_FIELD_IIFNAME, false, "sixteen-letters-");
+	ms_rule_match_text(f->rs, add_rule(f, f->chain), MS_FIELD_IIFNAME, false,
+			   "sixteen-letters-");
 }
 
 static void not_any_name(struct fixture *f)
@@ -303,8 +309,8 @@ static void ether_in_inet(struct fixture *f)
 
 static void conntrack_in_bridge(struct fixture *f)
 {
-	ms_rule_match_u32(f->rs, add_rule(f, ms_ruleset_add_chain(f->rs, f->bridge, "c")), MS_FIELD_CT_STATE, false,
-			  MS_CT_NEW);
+	ms_rule_match_u32(f->rs, add_rule(f, ms_ruleset_add_chain(f->rs, f->bridge, "c")),
+			  MS_FIELD_CT_STATE, false, MS_CT_NEW);
 }
 
 static void reset_of_udp(struct fixture *f)
@@ -410,7 +416,8 @@ static uint64_t hash_with(int change)
 	add_addr(&f, f.set, change == 2 ? 2 : 1);
 	f.set->size = change == 3 ? 64 : 32;
 	rule->comment = change == 4 ? "a:1" : NULL;
-	ms_ruleset_add_elem(f.rs, f.map)->verdict.kind = change == 5 ? MS_VERDICT_DROP : MS_VERDICT_ACCEPT;
+	ms_ruleset_add_elem(f.rs, f.map)->verdict.kind =
+		change == 5 ? MS_VERDICT_DROP : MS_VERDICT_ACCEPT;
 	ms_ruleset_add_chain(f.rs, f.inet, change == 6 ? "x" : "y");
 	ms_ruleset_add_base_chain(f.rs, f.bridge, "b", MS_HOOK_INPUT, change == 7);
 	if (change == 8)

@@ -18,17 +18,18 @@ static const enum ms_field name_key[] = {MS_FIELD_IIFNAME};
 struct shape {
 	const char *addrs; /* last bytes of the elements of "peers" */
 	uint32_t size;
-	bool names;	 /* "peers" holds interfaces */
-	bool interval;	 /* likewise intervals of one address */
-	uint16_t port;	 /* of the rule in "to/db" */
-	bool no_db;	 /* neither chain "to/db" nor its element in the map */
-	bool drop;	 /* the map's other element drops */
-	bool bridge;	 /* a second table */
+	bool names;    /* "peers" holds interfaces */
+	bool interval; /* likewise intervals of one address */
+	uint16_t port; /* of the rule in "to/db" */
+	bool no_db;    /* neither chain "to/db" nor its element in the map */
+	bool drop;     /* the map's other element drops */
+	bool bridge;   /* a second table */
 	int32_t priority;
 	const char *comment; /* of the first element */
 };
 
-static void add_addr(struct ms_ruleset *rs, struct ms_set *set, uint8_t last, const struct ms_rule_verdict *verdict)
+static void add_addr(struct ms_ruleset *rs, struct ms_set *set, uint8_t last,
+		     const struct ms_rule_verdict *verdict)
 {
 	struct ms_elem *elem = ms_ruleset_add_elem(rs, set);
 	uint8_t addr[4] = {10, 0, 0, last};
@@ -42,7 +43,8 @@ static void add_addr(struct ms_ruleset *rs, struct ms_set *set, uint8_t last, co
 
 static void add_sets(struct ms_ruleset *rs, struct ms_table *table, const struct shape *shape)
 {
-	struct ms_set *peers = ms_ruleset_add_set(rs, table, "peers", 1, shape->names ? name_key : addr_key);
+	struct ms_set *peers =
+		ms_ruleset_add_set(rs, table, "peers", 1, shape->names ? name_key : addr_key);
 	struct ms_set *map = ms_ruleset_add_set(rs, table, "to", 1, addr_key);
 
 	peers->size = shape->interval ? 0 : shape->size ? shape->size : 32;
@@ -54,7 +56,9 @@ static void add_sets(struct ms_ruleset *rs, struct ms_table *table, const struct
 	map->map = true;
 	if (!shape->no_db)
 		add_addr(rs, map, 1, &(struct ms_rule_verdict){MS_VERDICT_GOTO, "to/db"});
-	add_addr(rs, map, 2, &(struct ms_rule_verdict){shape->drop ? MS_VERDICT_DROP : MS_VERDICT_ACCEPT, NULL});
+	add_addr(
+		rs, map, 2,
+		&(struct ms_rule_verdict){shape->drop ? MS_VERDICT_DROP : MS_VERDICT_ACCEPT, NULL});
 }
 
 static struct ms_ruleset *make(const struct shape *shape)
@@ -75,7 +79,8 @@ static struct ms_ruleset *make(const struct shape *shape)
 		ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
 	}
 	if (shape->bridge)
-		ms_ruleset_add_chain(rs, ms_ruleset_add_table(rs, MS_FAMILY_BRIDGE, "microseg"), "guard");
+		ms_ruleset_add_chain(rs, ms_ruleset_add_table(rs, MS_FAMILY_BRIDGE, "microseg"),
+				     "guard");
 	assert_int_equal(ms_ruleset_finish(rs), 0);
 	return rs;
 }
@@ -85,7 +90,7 @@ static void say(const struct ms_plan *plan, struct ms_str *out)
 	static const char *const words[] = {"-table", "+table", "+set",	  "+chain", "flush",
 					    "rules",  "-elems", "+elems", "-chain", "-set"};
 
-	ms_vec_each(struct ms_change, change, &plan->changes) {
+	ms_vec_each (struct ms_change, change, &plan->changes) {
 		const char *name = change->chain ? change->chain->name
 				   : change->set ? change->set->name
 						 : ms_family_name(change->table->family);
@@ -113,7 +118,10 @@ static void a_plan_changes_what_differs_in_an_order_the_kernel_takes(void **stat
 		{"another port", {0}, {.port = 80}, "flush to/db, rules to/db"},
 		{"a service comes", {.no_db = true}, {0}, "+chain to/db, +elems to 1, rules to/db"},
 		{"a service goes", {0}, {.no_db = true}, "flush to/db, -elems to 1, -chain to/db"},
-		{"a larger set", {0}, {.size = 64}, "flush to/db, -set peers, +set peers, +elems peers 2, rules to/db"},
+		{"a larger set",
+		 {0},
+		 {.size = 64},
+		 "flush to/db, -set peers, +set peers, +elems peers 2, rules to/db"},
 		{"another type",
 		 {.addrs = ""},
 		 {.addrs = "", .names = true},
@@ -135,7 +143,8 @@ static void a_plan_changes_what_differs_in_an_order_the_kernel_takes(void **stat
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		_cleanup_(ms_ruleset_freep) struct ms_ruleset *from = make(&rows[i].from), *to = make(&rows[i].to);
+		_cleanup_(ms_ruleset_freep) struct ms_ruleset *from = make(&rows[i].from),
+							      *to = make(&rows[i].to);
 		_cleanup_(ms_plan_fini) struct ms_plan plan = {0};
 		_cleanup_(ms_str_fini) struct ms_str text = {0};
 
@@ -157,9 +166,10 @@ static void from_nothing_all_is_added_and_to_nothing_tables_go(void **state)
 
 	assert_int_equal(ms_plan_make(NULL, rs, &all), 0);
 	say(&all, &text);
-	assert_string_equal(text.text, "+table inet, +chain forward, +chain to/db, +set peers, +set to, "
-				       "+elems peers 2, +elems to 2, rules forward, rules to/db, "
-				       "+table bridge, +chain guard");
+	assert_string_equal(text.text,
+			    "+table inet, +chain forward, +chain to/db, +set peers, +set to, "
+			    "+elems peers 2, +elems to 2, rules forward, rules to/db, "
+			    "+table bridge, +chain guard");
 	ms_plan_count(&all, &n_elems, &n_others);
 	assert_int_equal(n_elems, 4);
 	assert_int_equal(n_others, 9);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What nft itself lists is compared in tests/netns; here is what no listing shows, and a sample for those without root. */
+/* What nft itself lists is compared in tests/netns; here is what no listing shows, and a sample for
+ * those without root. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,9 +31,11 @@ static struct ms_ruleset *make(void)
 
 		set->size = 64;
 		for (size_t j = 0; j < sizeof(last); j++)
-			ms_elem_key(set, ms_ruleset_add_elem(rs, set), 0, (uint8_t[]){10, 0, 0, last[j]}, 4);
+			ms_elem_key(set, ms_ruleset_add_elem(rs, set), 0,
+				    (uint8_t[]){10, 0, 0, last[j]}, 4);
 		snprintf(name, sizeof(name), "to/%s", names[i]);
-		struct ms_rule *rule = ms_ruleset_add_rule(rs, ms_ruleset_add_chain(rs, table, name), &at);
+		struct ms_rule *rule =
+			ms_ruleset_add_rule(rs, ms_ruleset_add_chain(rs, table, name), &at);
 
 		snprintf(name, sizeof(name), "%s/4", names[i]);
 		ms_rule_match_set(rs, rule, true, name, 1, addr_key);
@@ -82,7 +85,8 @@ static void all_tables_are_printed_one_after_the_other(void **state)
 	ms_ruleset_print(rs, NULL, &out);
 	assert_non_null(strstr(out.text, DB_SET));
 	assert_non_null(strstr(out.text, "\n\n" DB_CHAIN));
-	assert_non_null(strstr(out.text, "\t}\n}\ntable bridge microseg {\n\tchain guard {\n\t}\n}\n"));
+	assert_non_null(
+		strstr(out.text, "\t}\n}\ntable bridge microseg {\n\tchain guard {\n\t}\n}\n"));
 }
 
 static void values_print_as_nft_prints_them(void **state)
@@ -128,7 +132,9 @@ static struct ms_sim_packet full_packet(enum ms_ip ip, uint8_t l4proto)
 		.iifname = "veth0",
 		.oifname = "br0",
 		.ether = true,
-		.ether_type = ip == MS_IP4 ? 0x0800 : ip == MS_IP6 ? 0x86dd : 0x0806,
+		.ether_type = ip == MS_IP4   ? 0x0800
+			      : ip == MS_IP6 ? 0x86dd
+					     : 0x0806,
 		.saddr = {.ip = ip},
 		.daddr = {.ip = ip},
 		.l4proto = l4proto,
@@ -144,14 +150,16 @@ static void a_packet_answers_only_for_what_it_has(void **state)
 	static const struct {
 		enum ms_ip ip;
 		uint8_t l4proto;
-	} packets[] = {{MS_IP4, 6}, {MS_IP4, 17}, {MS_IP4, 132}, {MS_IP4, 1}, {MS_IP6, 6}, {MS_IP6, 58}, {MS_IP_NONE, 0}};
+	} packets[] = {{MS_IP4, 6}, {MS_IP4, 17}, {MS_IP4, 132},  {MS_IP4, 1},
+		       {MS_IP6, 6}, {MS_IP6, 58}, {MS_IP_NONE, 0}};
 
 	for (enum ms_field field = 0; field < MS_N_FIELDS; field++) {
 		const struct ms_field_row *row = ms_field_row(field);
 		size_t n_answers = 0;
 
 		for (size_t i = 0; i < sizeof(packets) / sizeof(*packets); i++) {
-			struct ms_sim_packet packet = full_packet(packets[i].ip, packets[i].l4proto);
+			struct ms_sim_packet packet =
+				full_packet(packets[i].ip, packets[i].l4proto);
 			uint8_t value[MS_VALUE_SIZE];
 			bool ip = !row->needs_ip || row->needs_ip == packets[i].ip;
 			bool l4 = !row->needs_l4proto || row->needs_l4proto == packets[i].l4proto;

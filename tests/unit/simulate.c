@@ -29,7 +29,8 @@ static int setup(void **state)
 	bench->ruleset = ms_ruleset_new();
 	bench->arena = ms_arena_new();
 	bench->table = ms_ruleset_add_table(bench->ruleset, MS_FAMILY_INET, "microseg");
-	bench->base = ms_ruleset_add_base_chain(bench->ruleset, bench->table, "forward", MS_HOOK_FORWARD, 0);
+	bench->base = ms_ruleset_add_base_chain(bench->ruleset, bench->table, "forward",
+						MS_HOOK_FORWARD, 0);
 	*state = bench;
 	return 0;
 }
@@ -72,7 +73,8 @@ static void add_drop(struct bench *bench, struct ms_chain *chain, uint16_t dport
 	ms_rule_verdict(bench->ruleset, rule, MS_VERDICT_DROP, NULL);
 }
 
-static void add_verdict(struct bench *bench, struct ms_chain *chain, enum ms_verdict_kind kind, const char *target)
+static void add_verdict(struct bench *bench, struct ms_chain *chain, enum ms_verdict_kind kind,
+			const char *target)
 {
 	struct ms_rule *rule = ms_ruleset_add_rule(bench->ruleset, chain, NULL);
 
@@ -82,8 +84,8 @@ static void add_verdict(struct bench *bench, struct ms_chain *chain, enum ms_ver
 static bool drops(struct bench *bench, struct ms_sim_packet packet)
 {
 	bench->result = (struct ms_sim_result){0};
-	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet, bench->arena,
-					  &bench->result),
+	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet,
+					  bench->arena, &bench->result),
 			 0);
 	return bench->result.dropped;
 }
@@ -146,12 +148,12 @@ static void return_goes_back_to_the_caller(void **state)
 static void accept_ends_its_base_chain_only_and_priorities_ascend(void **state)
 {
 	struct bench *bench = *state;
-	struct ms_chain *later =
-		ms_ruleset_add_base_chain(bench->ruleset, bench->table, "later", MS_HOOK_FORWARD, 10);
-	struct ms_chain *same =
-		ms_ruleset_add_base_chain(bench->ruleset, bench->table, "same", MS_HOOK_FORWARD, 10);
-	struct ms_chain *first =
-		ms_ruleset_add_base_chain(bench->ruleset, bench->table, "first", MS_HOOK_FORWARD, -10);
+	struct ms_chain *later = ms_ruleset_add_base_chain(bench->ruleset, bench->table, "later",
+							   MS_HOOK_FORWARD, 10);
+	struct ms_chain *same = ms_ruleset_add_base_chain(bench->ruleset, bench->table, "same",
+							  MS_HOOK_FORWARD, 10);
+	struct ms_chain *first = ms_ruleset_add_base_chain(bench->ruleset, bench->table, "first",
+							   MS_HOOK_FORWARD, -10);
 
 	add_verdict(bench, bench->base, MS_VERDICT_ACCEPT, NULL);
 	add_drop(bench, bench->base, 1);
@@ -209,7 +211,8 @@ static void sets_know_concatenations_and_both_ends_of_intervals(void **state)
 	static const enum ms_field single[] = {MS_FIELD_IP_SADDR};
 	struct ms_set *ports = ms_ruleset_add_set(bench->ruleset, bench->table, "ports", 2, pair);
 	struct ms_set *nets = ms_ruleset_add_set(bench->ruleset, bench->table, "nets", 1, single);
-	struct ms_addr own = addr("10.0.0.1"), first = addr("192.0.2.16"), last = addr("192.0.2.31");
+	struct ms_addr own = addr("10.0.0.1"), first = addr("192.0.2.16"),
+		       last = addr("192.0.2.31");
 	struct ms_elem *elem = ms_ruleset_add_elem(bench->ruleset, ports);
 
 	ms_elem_key(ports, elem, 0, "veth1", 5);
@@ -229,8 +232,9 @@ static void sets_know_concatenations_and_both_ends_of_intervals(void **state)
 		const char *iifname, *saddr;
 		bool dropped;
 	} rows[] = {
-		{"veth1", "10.0.0.1", true},   {"veth2", "10.0.0.1", false},  {"veth1", "10.0.0.2", false},
-		{"eth0", "192.0.2.15", false}, {"eth0", "192.0.2.16", true}, {"eth0", "192.0.2.31", true},
+		{"veth1", "10.0.0.1", true},   {"veth2", "10.0.0.1", false},
+		{"veth1", "10.0.0.2", false},  {"eth0", "192.0.2.15", false},
+		{"eth0", "192.0.2.16", true},  {"eth0", "192.0.2.31", true},
 		{"eth0", "192.0.2.32", false},
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
@@ -286,7 +290,9 @@ static void the_first_log_counts_and_statements_write_the_packet(void **state)
 	ms_rule_log(bench->ruleset, rule, "two ", 1);
 	ms_rule_verdict(bench->ruleset, rule, MS_VERDICT_DROP, NULL);
 
-	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet, NULL, &result), 0);
+	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet,
+					  NULL, &result),
+			 0);
 	assert_true(result.dropped);
 	assert_false(result.rejected);
 	assert_string_equal(result.prefix, "one ");
@@ -303,7 +309,8 @@ static void a_loop_of_jumps_is_an_error(void **state)
 
 	add_verdict(bench, loop, MS_VERDICT_JUMP, "loop");
 	add_verdict(bench, bench->base, MS_VERDICT_JUMP, "loop");
-	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet, NULL, &result),
+	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet,
+					  NULL, &result),
 			 -ELOOP);
 }
 
@@ -316,13 +323,15 @@ static void what_is_not_there_is_an_error(void **state)
 	struct ms_rule *rule = ms_ruleset_add_rule(bench->ruleset, bench->base, NULL);
 
 	ms_rule_match_set(bench->ruleset, rule, false, "nowhere", 1, key);
-	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet, NULL, &result),
+	assert_int_equal(ms_simulate_hook(bench->ruleset, MS_FAMILY_INET, MS_HOOK_FORWARD, &packet,
+					  NULL, &result),
 			 -ENOENT);
 }
 
 /* The way of a packet: a ruleset that logs in each hook which interfaces it saw there. */
 
-static void log_hook(struct ms_ruleset *ruleset, struct ms_table *table, enum ms_hook hook, const char *name)
+static void log_hook(struct ms_ruleset *ruleset, struct ms_table *table, enum ms_hook hook,
+		     const char *name)
 {
 	struct ms_chain *chain = ms_ruleset_add_base_chain(ruleset, table, name, hook, 0);
 	struct ms_rule *rule = ms_ruleset_add_rule(ruleset, chain, NULL);
@@ -336,7 +345,9 @@ static struct ms_ruleset *hooks_ruleset(void)
 		enum ms_hook hook;
 		const char *name;
 	} hooks[] = {
-		{MS_HOOK_PREROUTING, "prerouting"}, {MS_HOOK_INPUT, "input"}, {MS_HOOK_FORWARD, "forward"},
+		{MS_HOOK_PREROUTING, "prerouting"},
+		{MS_HOOK_INPUT, "input"},
+		{MS_HOOK_FORWARD, "forward"},
 		{MS_HOOK_OUTPUT, "output"},
 	};
 	struct ms_ruleset *ruleset = ms_ruleset_new();
@@ -353,21 +364,27 @@ static struct ms_ruleset *hooks_ruleset(void)
 static void a_packet_passes_the_hooks_of_its_way(void **state)
 {
 	(void)state;
-	const struct ms_endpoint a1 = {.interface = "veth1", .bridge = "br-a"}, a2 = {.interface = "veth2", .bridge = "br-a"},
-				 b1 = {.interface = "veth3", .bridge = "br-b"}, r1 = {.interface = "veth4", .bridge = ""};
+	const struct ms_endpoint a1 = {.interface = "veth1", .bridge = "br-a"},
+				 a2 = {.interface = "veth2", .bridge = "br-a"},
+				 b1 = {.interface = "veth3", .bridge = "br-b"},
+				 r1 = {.interface = "veth4", .bridge = ""};
 	const struct {
 		const struct ms_endpoint *src, *dst;
 		bool src_is_host, dst_is_host;
 		const char *way;
 	} rows[] = {
-		{&a1, &a2, false, false, "bridge prerouting, inet prerouting, inet forward, bridge forward"},
+		{&a1, &a2, false, false,
+		 "bridge prerouting, inet prerouting, inet forward, bridge forward"},
 		{&a1, &b1, false, false,
 		 "bridge prerouting, inet prerouting, bridge input, inet forward, bridge output"},
-		{&a1, &r1, false, false, "bridge prerouting, inet prerouting, bridge input, inet forward"},
+		{&a1, &r1, false, false,
+		 "bridge prerouting, inet prerouting, bridge input, inet forward"},
 		{&r1, &a1, false, false, "inet prerouting, inet forward, bridge output"},
 		{&r1, &r1, false, false, "inet prerouting, inet forward"},
-		{&a1, NULL, false, true, "bridge prerouting, inet prerouting, bridge input, inet input"},
-		{&a1, NULL, false, false, "bridge prerouting, inet prerouting, bridge input, inet forward"},
+		{&a1, NULL, false, true,
+		 "bridge prerouting, inet prerouting, bridge input, inet input"},
+		{&a1, NULL, false, false,
+		 "bridge prerouting, inet prerouting, bridge input, inet forward"},
 		{NULL, &a1, true, false, "inet output, bridge output"},
 		{NULL, &a1, false, false, "inet prerouting, inet forward, bridge output"},
 		{NULL, &r1, true, false, "inet output"},
@@ -392,9 +409,10 @@ static void a_packet_passes_the_hooks_of_its_way(void **state)
 		const char *way = "";
 
 		assert_int_equal(ms_simulate_flow(ruleset, inventory, &flow, arena, &result), 0);
-		ms_vec_each(struct ms_sim_step, step, &result.path)
+		ms_vec_each (struct ms_sim_step, step, &result.path)
 			way = ms_arena_printf(arena, "%s%s%s %s", way, *way ? ", " : "",
-					      ms_family_name(step->table->family), step->chain->name);
+					      ms_family_name(step->table->family),
+					      step->chain->name);
 		assert_string_equal(way, rows[i].way);
 	}
 	ms_arena_free(arena);
@@ -417,16 +435,22 @@ static void policy_hooks_see_bridges_and_guard_hooks_see_ports(void **state)
 		{MS_FAMILY_BRIDGE, MS_HOOK_FORWARD, MS_FIELD_IIFNAME, "veth1"},
 		{MS_FAMILY_BRIDGE, MS_HOOK_FORWARD, MS_FIELD_OIFNAME, "veth2"},
 	};
-	const struct ms_endpoint a1 = {.interface = "veth1", .bridge = "br-a"}, a2 = {.interface = "veth2", .bridge = "br-a"};
+	const struct ms_endpoint a1 = {.interface = "veth1", .bridge = "br-a"},
+				 a2 = {.interface = "veth2", .bridge = "br-a"};
 	struct ms_inventory *inventory = ms_inventory_new();
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
 		struct ms_table *table = ms_ruleset_add_table(ruleset, rows[i].family, "microseg");
-		struct ms_chain *chain = ms_ruleset_add_base_chain(ruleset, table, "c", rows[i].hook, 0);
+		struct ms_chain *chain =
+			ms_ruleset_add_base_chain(ruleset, table, "c", rows[i].hook, 0);
 		struct ms_rule *rule = ms_ruleset_add_rule(ruleset, chain, NULL);
 		const struct ms_sim_flow flow = {
-			.src = &a1, .dst = &a2, .saddr = addr("fd00::1"), .daddr = addr("fd00::2"), .proto = IPPROTO_UDP,
+			.src = &a1,
+			.dst = &a2,
+			.saddr = addr("fd00::1"),
+			.daddr = addr("fd00::2"),
+			.proto = IPPROTO_UDP,
 		};
 		struct ms_sim_result result = {0};
 
