@@ -102,19 +102,26 @@ static int judge_bridge(struct judge *judge, struct ms_covered *covered)
 	return 0;
 }
 
+/* Leaves @covered undecided for as long as it is younger than @age_ms. Returns whether it is. */
+static bool is_young(struct judge *judge, struct ms_covered *covered, uint64_t age_ms)
+{
+	uint64_t until_ms = covered->link->seen_at_start ? 0 : covered->link->seen_ms + age_ms;
+
+	if (judge->now_ms >= until_ms)
+		return false;
+	covered->cover = MS_COVER_UNDECIDED;
+	if (until_ms < judge->undecided_ms)
+		judge->undecided_ms = until_ms;
+	return true;
+}
+
 /* A veth with both ends in this namespace leads to nobody; a container's veth looks like that while
  * it is made. */
 static int judge_inner_veth(struct judge *judge, struct ms_covered *covered)
 {
-	uint64_t young_until =
-		covered->link->seen_at_start ? 0 : covered->link->seen_ms + MS_COVER_YOUNG_MS;
-
-	if (judge->now_ms >= young_until)
-		return skip(covered, "both its ends are in this namespace");
-	covered->cover = MS_COVER_UNDECIDED;
-	if (young_until < judge->undecided_ms)
-		judge->undecided_ms = young_until;
-	return 0;
+	if (is_young(judge, covered, MS_COVER_YOUNG_MS))
+		return 0;
+	return skip(covered, "both its ends are in this namespace");
 }
 
 static int judge_port(struct judge *judge, struct ms_covered *covered,
@@ -140,14 +147,28 @@ static int judge_port(struct judge *judge, struct ms_covered *covered,
 	return 0;
 }
 
+/* Has the host an address of its own on it, other than the link-local ones that come by themselves?
+ */
+static bool has_address(const struct ms_link *link)
+{
+	ms_vec_each (const struct ms_addr, addr, &link->addrs)
+		if (!ms_addr_is_link_local(addr))
+			return true;
+	return false;
+}
+
 static int judge_routed(struct judge *judge, struct ms_covered *covered)
 {
 	if (!covered->link->view.peer_foreign)
 		return judge_inner_veth(judge, covered);
 	if (covered->link->default_route && !is_named(judge, covered->link))
 		return skip(covered, "it carries the default route; " ONLY_WHEN_NAMED);
-	/* Engines make a veth first and its bridge's port of it then, and only then set it up. */
-	covered->cover = covered->link->view.up ? MS_COVER_ROUTED : MS_COVER_UNDECIDED;
+	/* A port is made first and given to its bridge then: until it is up, has an address of the
+	 * host, or some time went by, nobody can know that it will be routed. */
+	covered->cover = MS_COVER_UNDECIDED;
+	if (covered->link->view.up &&
+	    (has_address(covered->link) || !is_young(judge, covered, MS_COVER_BRIDGELESS_MS)))
+		covered->cover = MS_COVER_ROUTED;
 	return 0;
 }
 

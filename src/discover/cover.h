@@ -17,8 +17,7 @@ enum ms_cover {
 	MS_COVER_ROUTED,    /* a veth to another namespace, routed */
 	MS_COVER_SKIPPED,   /* left alone; `reason` says why, and is NULL where its bridge's reason
 			       says it */
-	MS_COVER_UNDECIDED, /* being set up: both ends of a young veth are here, or it is down and
-			       in no bridge */
+	MS_COVER_UNDECIDED, /* being set up: no reason yet to call it skipped, or routed */
 };
 
 struct ms_cover_rules {
@@ -35,6 +34,8 @@ typedef MS_VEC(struct ms_covered) ms_covered_vec;
 
 /** How long a veth with both ends here counts as being set up. */
 #define MS_COVER_YOUNG_MS 5000
+/** How long a veth without a bridge and without an address of the host may still get a bridge. */
+#define MS_COVER_BRIDGELESS_MS 500
 
 /**
  * Judges every link, in the order of @links. Reasons live in @arena, the vec on the heap.
