@@ -360,8 +360,6 @@ static const struct ms_symbol fib_types[] = {
 	{5, "multicast"}, {6, "blackhole"}, {7, "unreachable"}, {8, "prohibit"},  {0, NULL},
 };
 
-/* clang-format off: a table is read by its columns */
-/* A row reads as one. */
 /* clang-format off */
 static const struct ms_field_row rows[MS_N_FIELDS] = {
 	[MS_FIELD_IIFNAME] = {
@@ -583,7 +581,6 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.needs_ip = MS_IP6, .read = read_routing_header,
 	},
 };
-/* clang-format on */
 /* clang-format on */
 
 const struct ms_field_row *ms_field_row(enum ms_field field)

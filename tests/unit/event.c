@@ -222,7 +222,6 @@ struct row {
 #define PROD_TO_PROD NFPROTO_IPV4, "br-prod", "br-prod"
 #define DEV_TO_PROD NFPROTO_IPV4, "br-dev", "br-prod"
 
-/* A row reads as one. */
 /* clang-format off */
 static const struct row rows[] = {
 	{"fence between bridges",
