@@ -157,6 +157,27 @@ struct ms_exception {
 	const char *reason;
 };
 
+/** A timed audit: until its end, what belongs to it refuses nothing. Of a runtime file. */
+struct ms_relax {
+	const char *id;
+	const char *env;
+	const char *service; /* NULL: every service of env, but for those with a mode of their own
+			      */
+	struct ms_origin at;
+	time_t until;
+	const char *reason; /* or NULL */
+};
+
+/** Cut off, in both directions, until it is taken away. Of a runtime file. */
+struct ms_quarantine {
+	const char *id;
+	const char *env; /* of a service; NULL: */
+	const char *service;
+	const char *endpoint; /* the name of an endpoint */
+	struct ms_origin at;
+	const char *reason; /* or NULL */
+};
+
 struct ms_node {
 	const char *name;
 	ms_addr_vec addrs;
@@ -188,9 +209,13 @@ struct ms_policy {
 	MS_VEC(struct ms_node) nodes;
 	MS_VEC(struct ms_crossing) crossings;
 	MS_VEC(struct ms_never) nevers;
+	time_t exception_max; /* seconds */
 	MS_VEC(struct ms_exception) exceptions;
+	MS_VEC(struct ms_relax) relaxes;
+	MS_VEC(struct ms_quarantine) quarantines;
 	MS_VEC(struct ms_policy_test) tests;
-	uint64_t hash; /* of the bytes of all files, in sorted order: equal files, equal hash */
+	uint64_t hash; /* of the bytes of all files but the runtime one, in sorted order: equal
+			  files, equal hash */
 };
 
 /** One file of a load, already in memory. `name` is what origins show. */
@@ -199,6 +224,9 @@ struct ms_policy_file {
 	const char *bytes;
 	size_t size;
 	bool inventory; /* the larger limits apply */
+	/* Kept by the daemon: exceptions, relaxes and quarantines that commands added. What it says
+	 * about names that the policy no longer has is a warning and has no effect. */
+	bool runtime;
 };
 
 /** The limits of @file, by what it is. */

@@ -235,9 +235,9 @@ static void read_exceptions(struct ms_load *load, const struct ms_yaml_node *exc
 {
 	const char *max = exceptions ? ms_load_text(exceptions, "max") : NULL;
 
-	load->exception_max = EXCEPTION_MAX_DEFAULT;
-	if (max && ms_duration_parse(max, &load->exception_max) < 0)
-		load->exception_max = EXCEPTION_MAX_DEFAULT;
+	load->policy->exception_max = EXCEPTION_MAX_DEFAULT;
+	if (max && ms_duration_parse(max, &load->policy->exception_max) < 0)
+		load->policy->exception_max = EXCEPTION_MAX_DEFAULT;
 }
 
 static void read_document(struct ms_load *load, const struct ms_yaml_node *root)
@@ -260,7 +260,7 @@ void ms_load_environments(struct ms_load *load)
 	const struct ms_yaml_node *first = NULL;
 
 	ms_load_builtin_nets(load);
-	load->exception_max = EXCEPTION_MAX_DEFAULT;
+	load->policy->exception_max = EXCEPTION_MAX_DEFAULT;
 	ms_vec_each (struct ms_document, document, &load->documents) {
 		const struct ms_yaml_node *root = document->root;
 		_cleanup_(ms_str_fini) struct ms_str hint = {0};

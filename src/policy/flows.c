@@ -49,11 +49,12 @@ static void check_ends(struct ms_load *load, const struct ms_raw_flow *flow)
 	}
 }
 
-static void check_until(struct ms_load *load, const struct ms_raw_flow *flow, const char *what)
+void ms_load_check_until(struct ms_load *load, const struct ms_yaml_node *mapping, time_t until,
+			 const char *what)
 {
-	const struct ms_yaml_node *node = ms_yaml_get(flow->node, "until");
+	const struct ms_yaml_node *node = ms_yaml_get(mapping, "until");
 
-	if (flow->until && flow->until <= load->now)
+	if (until && until <= load->now)
 		ms_load_warn(load, &node->at, "expired", "remove it", "%s has run out", what);
 }
 
@@ -67,7 +68,7 @@ static void check_names(struct ms_load *load, const struct ms_raw_flow *flow)
 static void check_crossing(struct ms_load *load, const struct ms_raw_flow *flow)
 {
 	check_names(load, flow);
-	check_until(load, flow, "the crossing");
+	ms_load_check_until(load, flow->node, flow->until, "the crossing");
 	ms_vec_each (struct ms_raw_peer, from, &flow->from) {
 		ms_vec_each (struct ms_raw_peer, to, &flow->to) {
 			if (strcmp(from->peer.env, to->peer.env) == 0)
@@ -227,12 +228,12 @@ static void check_exception(struct ms_load *load, const struct ms_raw_flow *flow
 
 	check_names(load, flow);
 	check_ends(load, flow);
-	check_until(load, flow, "the exception");
+	ms_load_check_until(load, flow->node, flow->until, "the exception");
 	if (flow->until && flow->until > load->now &&
-	    flow->until - load->now > load->exception_max) {
+	    flow->until - load->now > load->policy->exception_max) {
 		ms_str_addf(&hint,
 			    "exceptions: {max: …} of the Environments document allows %lld hours",
-			    (long long)load->exception_max / 3600);
+			    (long long)load->policy->exception_max / 3600);
 		ms_load_error(load, &until->at, "exception-too-long", hint.text,
 			      "the exception lasts too long");
 	}
@@ -289,6 +290,10 @@ void ms_load_flows(struct ms_load *load)
 
 		if (document->kind == MS_SECTION_EXCEPTION)
 			read_exception(load, root);
+		if (document->kind == MS_SECTION_RELAX)
+			ms_load_relax(load, root);
+		if (document->kind == MS_SECTION_QUARANTINE)
+			ms_load_quarantine(load, root);
 		if (document->kind != MS_SECTION_SERVICE)
 			read_tests(load, ms_yaml_get(root, "tests"));
 		if (document->kind != MS_SECTION_ENVIRONMENTS)

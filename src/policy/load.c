@@ -52,10 +52,19 @@ static const struct ms_policy_file *find_file(const struct ms_load *load, const 
 	return NULL;
 }
 
+bool ms_load_is_runtime(const struct ms_load *load, const struct ms_origin *at)
+{
+	const struct ms_policy_file *file = find_file(load, at->file);
+
+	return file && file->runtime;
+}
+
+/* What the daemon keeps must not hinder a new policy: where its meaning is lost with the names in
+ * it, that is worth a warning. Its form is ours, and an error in it is one. */
 void ms_load_error(struct ms_load *load, const struct ms_origin *at, const char *code,
 		   const char *hint, const char *format, ...)
 {
-	static const struct ms_policy_file none = {"", "", 0};
+	static const struct ms_policy_file none = {.name = "", .bytes = ""};
 	const struct ms_policy_file *file = find_file(load, at->file);
 	_cleanup_(ms_str_fini) struct ms_str message = {0};
 	va_list args;
@@ -63,8 +72,11 @@ void ms_load_error(struct ms_load *load, const struct ms_origin *at, const char 
 	va_start(args, format);
 	ms_str_addv(&message, format, args);
 	va_end(args);
-	ms_yaml_error(file ? file : &none, load->diags, at, code, hint, "%s",
-		      message.text ? message.text : code);
+	const char *text = message.text ? message.text : code;
+	if (load->formed && ms_load_is_runtime(load, at))
+		ms_load_warn(load, at, code, hint, "%s", text);
+	else
+		ms_yaml_error(file ? file : &none, load->diags, at, code, hint, "%s", text);
 }
 
 void ms_load_warn(struct ms_load *load, const struct ms_origin *at, const char *code,
@@ -138,7 +150,7 @@ const struct ms_yaml_node *ms_load_item(const struct ms_yaml_node *value, size_t
 static bool find_kind(struct ms_load *load, const struct ms_yaml_node *root,
 		      enum ms_section *ret_kind)
 {
-	const char *kinds[MS_N_DOCUMENT_KINDS];
+	const char *kinds[MS_N_RUNTIME_KINDS];
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
 
 	if (root->kind != MS_YAML_MAPPING) {
@@ -156,11 +168,11 @@ static bool find_kind(struct ms_load *load, const struct ms_yaml_node *root,
 	if (!kind)
 		return false;
 
-	for (size_t i = 0; i < MS_N_DOCUMENT_KINDS; i++) {
+	for (size_t i = 0; i < MS_N_RUNTIME_KINDS; i++) {
 		kinds[i] = ms_document_kind((enum ms_section)i);
 		*ret_kind = (enum ms_section)i;
 		if (strcmp(kind, kinds[i]) == 0)
-			return true;
+			return ms_load_check_kind(load, *ret_kind, &node->at);
 	}
 	if (strcmp(kind, "Inventory") == 0) {
 		ms_load_error(load, &node->at, "misplaced-inventory",
@@ -211,6 +223,8 @@ static uint64_t hash_files(const struct ms_policy_file *files, size_t n_files)
 	for (size_t i = 0; i < n_files; i++) {
 		uint8_t size[8];
 
+		if (files[i].runtime)
+			continue;
 		for (size_t j = 0; j < sizeof(size); j++)
 			size[j] = (uint8_t)((uint64_t)files[i].size >> (8 * j));
 		hash = hash_bytes(hash, files[i].name, strlen(files[i].name) + 1);
@@ -233,6 +247,7 @@ static int load_all(struct ms_load *load)
 		if (r < 0)
 			return r;
 	}
+	load->formed = true;
 	ms_load_environments(load);
 	ms_load_services(load);
 	ms_load_grants(load);

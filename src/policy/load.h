@@ -68,9 +68,9 @@ struct ms_load {
 	const struct ms_policy_file *files; /* sorted by name */
 	size_t n_files;
 	time_t now;
-	time_t exception_max;	  /* seconds */
 	const ms_text_vec *borne; /* identities that endpoints bear, sorted, or NULL */
 	bool gated;
+	bool formed;  /* every document was read: what is reported now is about meaning */
 	bool damaged; /* a file could not be read whole: what seems to be missing may stand in there
 		       */
 	bool out_of_memory;
@@ -90,6 +90,8 @@ void ms_load_error(struct ms_load *load, const struct ms_origin *at, const char 
 		   const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 void ms_load_warn(struct ms_load *load, const struct ms_origin *at, const char *code,
 		  const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/** Was @at written by the daemon? */
+bool ms_load_is_runtime(const struct ms_load *load, const struct ms_origin *at);
 /** Writes "did you mean 'x'?" or else @otherwise (may be NULL) for @word among @words into @hint.
  * Returns @hint. */
 const char *ms_load_suggest(struct ms_str *hint, const char *word, const char *const *words,
@@ -163,9 +165,19 @@ void ms_load_grants(struct ms_load *load);
 
 /* flows.c */
 void ms_load_flows(struct ms_load *load);
+/** Warns when @until is over. @what has it: "the crossing". */
+void ms_load_check_until(struct ms_load *load, const struct ms_yaml_node *mapping, time_t until,
+			 const char *what);
 /** Reads @node, a mapping of @section: its table rows say which peers may stand where. */
 void ms_load_flow(struct ms_load *load, const struct ms_yaml_node *node, enum ms_section section,
 		  struct ms_raw_flow *flow);
+
+/* runtime.c */
+/** Reads a Relax or a Quarantine. */
+void ms_load_relax(struct ms_load *load, const struct ms_yaml_node *root);
+void ms_load_quarantine(struct ms_load *load, const struct ms_yaml_node *root);
+/** Reports a document of @kind at @at that stands in the wrong kind of file. */
+bool ms_load_check_kind(struct ms_load *load, enum ms_section kind, const struct ms_origin *at);
 
 /* lint.c, lint_grants.c */
 void ms_load_lint(struct ms_load *load);

@@ -7,6 +7,8 @@ static const char *const api_versions[] = {"microseg/v1", NULL};
 static const char *const kind_environments[] = {"Environments", NULL};
 static const char *const kind_service[] = {"Service", NULL};
 static const char *const kind_exception[] = {"Exception", NULL};
+static const char *const kind_relax[] = {"Relax", NULL};
+static const char *const kind_quarantine[] = {"Quarantine", NULL};
 static const char *const modes[] = {"enforce", "audit", NULL};
 static const char *const refusals[] = {"reject", "drop", NULL};
 static const char *const expectations[] = {"allow", "deny", NULL};
@@ -227,6 +229,28 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .example = "[{from: prod/web, to: prod/db, ports: [tcp/5432], expect: deny}]",
 	 .description = "Flows and the verdict they must get."},
 
+	{MS_SECTION_RELAX, "apiVersion", CHOICE(api_versions), REQUIRED, .example = "microseg/v1",
+	 .description = "Version of the policy language."},
+	{MS_SECTION_RELAX, "kind", CHOICE(kind_relax), REQUIRED, .example = "Relax",
+	 .description = "What the document is."},
+	{MS_SECTION_RELAX, "id", ONE(TEXT), REQUIRED, .example = "relax-1",
+	 .description = "A name of its own."},
+	{MS_SECTION_RELAX, "of", ONE(TEXT), REQUIRED, .example = "prod",
+	 .description = "What is in audit meanwhile: an environment, or one service of it."},
+	{MS_SECTION_RELAX, "until", ONE(TIME), REQUIRED, .example = "2026-12-01T18:00:00Z",
+	 .description = "When it ends, and with it the connections that only it let pass."},
+	{MS_SECTION_RELAX, "reason", ONE(TEXT), .example = "INC-4471", .description = "Why."},
+
+	{MS_SECTION_QUARANTINE, "apiVersion", CHOICE(api_versions), REQUIRED,
+	 .example = "microseg/v1", .description = "Version of the policy language."},
+	{MS_SECTION_QUARANTINE, "kind", CHOICE(kind_quarantine), REQUIRED, .example = "Quarantine",
+	 .description = "What the document is."},
+	{MS_SECTION_QUARANTINE, "id", ONE(TEXT), REQUIRED, .example = "quarantine-1",
+	 .description = "A name of its own."},
+	{MS_SECTION_QUARANTINE, "of", ONE(TEXT), REQUIRED, .example = "prod/orders-db",
+	 .description = "Who is cut off: a service, or an endpoint by its name."},
+	{MS_SECTION_QUARANTINE, "reason", ONE(TEXT), .example = "INC-4471", .description = "Why."},
+
 	{MS_SECTION_PEER, "net", MANY(NET), .peers = MS_PEERS_NET,
 	 .example = "[10.8.0.0/24, office]", .description = "CIDRs and names of nets."},
 	{MS_SECTION_PEER, "except", MANY(NET), .peers = MS_PEERS_NET, .example = "[10.8.0.9/32]",
@@ -264,6 +288,8 @@ static const char *const sections[MS_N_SECTIONS] = {
 	[MS_SECTION_ENVIRONMENTS] = "an Environments document",
 	[MS_SECTION_SERVICE] = "a Service document",
 	[MS_SECTION_EXCEPTION] = "an Exception document",
+	[MS_SECTION_RELAX] = "a Relax document",
+	[MS_SECTION_QUARANTINE] = "a Quarantine document",
 	[MS_SECTION_IDENTITY] = "identity",
 	[MS_SECTION_UNIDENTIFIED] = "unidentified",
 	[MS_SECTION_ENVIRONMENT] = "an environment",

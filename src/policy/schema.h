@@ -20,8 +20,11 @@ enum ms_section {
 	MS_SECTION_ENVIRONMENTS,
 	MS_SECTION_SERVICE,
 	MS_SECTION_EXCEPTION,
-	MS_N_DOCUMENT_KINDS,
-	MS_SECTION_IDENTITY = MS_N_DOCUMENT_KINDS,
+	MS_N_DOCUMENT_KINDS,			/* in users' files; */
+	MS_SECTION_RELAX = MS_N_DOCUMENT_KINDS, /* in the runtime file only */
+	MS_SECTION_QUARANTINE,
+	MS_N_RUNTIME_KINDS,
+	MS_SECTION_IDENTITY = MS_N_RUNTIME_KINDS,
 	MS_SECTION_UNIDENTIFIED,
 	MS_SECTION_ENVIRONMENT,
 	MS_SECTION_MATCH,
@@ -36,6 +39,12 @@ enum ms_section {
 	MS_SECTION_PEER,
 	MS_N_SECTIONS,
 };
+
+/** A document that only the daemon writes: no part of the language as users know it. */
+static inline bool ms_section_is_runtime(enum ms_section section)
+{
+	return section >= MS_N_DOCUMENT_KINDS && section < MS_N_RUNTIME_KINDS;
+}
 
 /** What a single value is. Each has a row in ms_value_types. */
 enum ms_value {

@@ -236,7 +236,7 @@ static json_t *definitions(void)
 	for (enum ms_section i = 0; i < MS_N_SECTIONS; i++) {
 		char id[64];
 
-		if (i != MS_SECTION_PEER && !is_gated(i))
+		if (i != MS_SECTION_PEER && !is_gated(i) && !ms_section_is_runtime(i))
 			json_object_set_new(all, section_id(i, id), mapping_schema(i, 0));
 	}
 	for (size_t i = 0; i < N_PEER_MAPPINGS; i++)

@@ -167,7 +167,8 @@ int ms_schema_print_page(struct ms_str *out)
 	for (enum ms_section i = 0; i < MS_N_SECTIONS; i++) {
 		if (i == MS_SECTION_PEER)
 			add_peers(out);
-		add_section(out, i);
+		if (!ms_section_is_runtime(i))
+			add_section(out, i);
 	}
 	add_values(out);
 	return out->failed ? -ENOMEM : 0;

@@ -29,7 +29,7 @@
 
 static struct ms_policy *load(size_t n_texts, const char *const *texts)
 {
-	struct ms_policy_file files[8];
+	struct ms_policy_file files[8] = {0};
 	struct ms_diags diags;
 	struct ms_policy *policy = NULL;
 	static const char *const names[] = {"a.yaml", "b.yaml", "c.yaml", "d.yaml"};
