@@ -14,6 +14,8 @@
 #include "daemon/loaded.h"
 #include "microseg/cleanup.h"
 
+#define MAX_CONFLICTS 20 /* that are printed */
+
 struct sentence {
 	const char *state;
 	const char *color;
@@ -130,8 +132,28 @@ static void print_uncovered(const json_t *status)
 	{
 		print_safe("  %s: ", get_text(uncovered, "what"));
 		print_safe("%s", get_text(uncovered, "reason"));
-		puts(json_is_true(json_object_get(uncovered, "enforced")) ? " [should be enforced]"
-									  : "");
+		if (json_is_true(json_object_get(uncovered, "enforced")))
+			printf(" [%s should be enforced]", get_text(uncovered, "env"));
+		puts("");
+	}
+}
+
+static void print_conflicts(const json_t *status)
+{
+	const json_t *list = json_object_get(status, "conflicts"), *conflict;
+	size_t i;
+
+	if (json_array_size(list) > 0)
+		puts("unidentified, because two things contradict each other:");
+	json_array_foreach(list, i, conflict)
+	{
+		if (i == MAX_CONFLICTS) {
+			printf("  and %zu more: microseg endpoints\n", json_array_size(list) - i);
+			break;
+		}
+		print_safe("  %s ", get_text(conflict, "endpoint"));
+		print_safe("(%s): ", get_text(conflict, "interface"));
+		print_safe("%s\n", get_text(conflict, "why"));
 	}
 }
 
@@ -223,6 +245,7 @@ int cmd_status(struct cli *cli)
 		print_state(cli, status);
 		print_problems(status);
 		print_policy(status, disk);
+		print_conflicts(status);
 		print_uncovered(status);
 		print_sources(status);
 		print_kernel(status);

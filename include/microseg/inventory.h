@@ -61,6 +61,7 @@ struct ms_endpoint {
 	const char *service;  /* likewise */
 	const char *identity; /* "env/service", "unidentified" */
 	const char *why;      /* why it is unidentified or pending; NULL when identified */
+	bool conflict;	      /* unidentified because two things contradict each other */
 };
 
 /** An interface of the host that leads to endpoints: a bridge or a routed veth. */
@@ -72,9 +73,12 @@ struct ms_managed_link {
 
 /** Something on this node that is not enforced, and why. */
 struct ms_uncovered {
-	const char *what;   /* "container web (host network)", "bridge br-lan" */
-	const char *reason; /* one sentence */
-	const char *env;    /* of an enforced environment when known, or NULL */
+	const char *what;	       /* "container web", "bridge br-lan" */
+	const char *reason;	       /* one sentence */
+	struct ms_endpoint *container; /* what would be an endpoint; NULL when it is no container */
+
+	/* what ms_inventory_identify() found: who it would be */
+	const char *env, *service; /* NULL when not known */
 };
 
 struct ms_inventory {

@@ -103,12 +103,18 @@ static json_t *report_sources(const struct ms_daemon *daemon)
 	return json;
 }
 
-static bool is_enforced(const struct ms_daemon *daemon, const char *env)
+/* Should it be enforced: by its environment, or by its service where that has a mode of its own? */
+static bool is_enforced(const struct ms_daemon *daemon, const struct ms_uncovered *uncovered)
 {
-	const struct ms_env *found =
-		env && daemon->loaded ? ms_policy_env(daemon->loaded->policy, env) : NULL;
+	const struct ms_policy *policy = daemon->loaded ? daemon->loaded->policy : NULL;
 
-	return found && found->mode == MS_MODE_ENFORCE;
+	if (!policy || !uncovered->env)
+		return false;
+	const struct ms_service *service =
+		uncovered->service ? ms_policy_service(policy, uncovered->env, uncovered->service)
+				   : NULL;
+	const struct ms_env *env = ms_policy_env(policy, uncovered->env);
+	return service ? service->mode == MS_MODE_ENFORCE : env && env->mode == MS_MODE_ENFORCE;
 }
 
 static json_t *report_uncovered(const struct ms_daemon *daemon)
@@ -118,11 +124,27 @@ static json_t *report_uncovered(const struct ms_daemon *daemon)
 	if (!daemon->inventory)
 		return json;
 	ms_vec_each (struct ms_uncovered, uncovered, &daemon->inventory->uncovered)
-		json_array_append_new(json, json_pack("{s:o, s:o, s:o, s:b}", "what",
-						      text(uncovered->what), "reason",
-						      text(uncovered->reason), "env",
-						      text(uncovered->env), "enforced",
-						      is_enforced(daemon, uncovered->env)));
+		json_array_append_new(
+			json, json_pack("{s:o, s:o, s:o, s:o, s:b}", "what", text(uncovered->what),
+					"reason", text(uncovered->reason), "env",
+					text(uncovered->env), "service", text(uncovered->service),
+					"enforced", is_enforced(daemon, uncovered)));
+	return json;
+}
+
+/* Endpoints whose names contradict each other: they are closed, and somebody has to decide. */
+static json_t *report_conflicts(const struct ms_inventory *inventory)
+{
+	json_t *json = json_array();
+
+	if (!inventory)
+		return json;
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
+		if (endpoint->conflict)
+			json_array_append_new(json, json_pack("{s:o, s:o, s:o}", "endpoint",
+							      text(endpoint->name), "interface",
+							      text(endpoint->interface), "why",
+							      text(endpoint->why)));
 	return json;
 }
 
@@ -178,6 +200,7 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 		{"endpoints", report_counts(daemon->inventory)},
 		{"sources", report_sources(daemon)},
 		{"uncovered", report_uncovered(daemon)},
+		{"conflicts", report_conflicts(daemon->inventory)},
 		{"kernel", report_kernel(&daemon->features)},
 		{"problems", report_problems(daemon)},
 		{"counters", report_counters(daemon)},

@@ -21,7 +21,19 @@ void ms_workload_facts_fini(struct ms_workload_facts *facts)
 	ms_vec_each (struct ms_attachment, attachment, &facts->attachments)
 		free(attachment->network);
 	ms_vec_fini(&facts->attachments);
+	ms_vec_each (char *, bind, &facts->binds)
+		free(*bind);
+	ms_vec_fini(&facts->binds);
 	*facts = (struct ms_workload_facts){0};
+}
+
+void ms_network_vec_fini(ms_network_vec *networks)
+{
+	ms_vec_each (struct ms_network, network, networks) {
+		free(network->name);
+		free(network->driver);
+	}
+	ms_vec_fini(networks);
 }
 
 static void claim_free(struct ms_claim *claim)
@@ -38,6 +50,7 @@ void ms_claims_fini(struct ms_claims *claims)
 		claim_free(*claim);
 	ms_vec_fini(&claims->live);
 	ms_vec_fini(&claims->kept);
+	ms_network_vec_fini(&claims->networks);
 }
 
 /* Where @id is, or would stand, among the live ones. */
@@ -138,13 +151,24 @@ static bool attachments_equal(const struct ms_workload_facts *a, const struct ms
 	return true;
 }
 
+static bool binds_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
+{
+	if (a->binds.n_items != b->binds.n_items)
+		return false;
+	for (size_t i = 0; i < a->binds.n_items; i++)
+		if (strcmp(a->binds.items[i], b->binds.items[i]) != 0)
+			return false;
+	return true;
+}
+
 static bool facts_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->image, b->image) == 0 &&
 	       a->mode == b->mode && !a->joined == !b->joined &&
 	       (!a->joined || strcmp(a->joined, b->joined) == 0) && a->pid == b->pid &&
-	       strcmp(a->started_at, b->started_at) == 0 && labels_equal(a, b) &&
-	       attachments_equal(a, b);
+	       strcmp(a->started_at, b->started_at) == 0 && a->privileged == b->privileged &&
+	       a->net_admin == b->net_admin && labels_equal(a, b) && attachments_equal(a, b) &&
+	       binds_equal(a, b);
 }
 
 static bool is_as_before(const struct ms_claim *claim, const struct ms_workload_facts *facts,

@@ -20,12 +20,14 @@
 #define MS_MAX_WORKLOAD_LABELS 1024
 #define MS_MAX_WORKLOAD_TEXT ((size_t)64 * 1024) /* bytes of all texts of one workload */
 #define MS_MAX_ATTACHMENTS 256
+#define MS_MAX_BINDS 1024
 
 enum ms_network_mode {
 	MS_NETWORK_OWN,	   /* a namespace of its own */
 	MS_NETWORK_HOST,   /* the host's */
 	MS_NETWORK_NONE,   /* none but loopback */
 	MS_NETWORK_JOINED, /* that of another container */
+	MS_NETWORK_USER,   /* a process of the host speaks for it: slirp4netns, pasta */
 };
 
 /** One network that the engine says a container is on. */
@@ -50,6 +52,8 @@ struct ms_workload_facts {
 	char *joined;	  /* id of the container whose namespace it joined; NULL otherwise */
 	uint32_t pid;	  /* 0: not running */
 	char *started_at; /* as the engine writes it, or "" */
+	bool privileged, net_admin;
+	MS_VEC(char *) binds; /* directories and files of the host that it sees */
 };
 
 void ms_workload_facts_fini(struct ms_workload_facts *facts);
@@ -63,11 +67,20 @@ struct ms_claim {
 
 typedef MS_VEC(struct ms_claim *) ms_claims_vec;
 
+/** A network of an engine, and what kind it is of: "bridge", "macvlan", "overlay". */
+struct ms_network {
+	char *name, *driver;
+};
+typedef MS_VEC(struct ms_network) ms_network_vec;
+void ms_network_vec_fini(ms_network_vec *networks);
+
 /** All claims of one source. */
 struct ms_claims {
-	const char *runtime; /* "docker", "podman", "netns"; static text */
-	ms_claims_vec live;  /* sorted by id, which is unique */
-	ms_claims_vec kept;  /* no longer vouched for */
+	const char *runtime;	 /* "docker", "podman", "netns"; static text */
+	ms_claims_vec live;	 /* sorted by id, which is unique */
+	ms_claims_vec kept;	 /* no longer vouched for */
+	ms_network_vec networks; /* sorted by name; empty while the engine has not told */
+	bool rootless;		 /* the engine runs in a user's own namespaces */
 };
 
 void ms_claims_fini(struct ms_claims *claims);

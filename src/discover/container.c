@@ -191,6 +191,14 @@ static int parse_networks(const json_t *networks, struct budget *budget,
 	return 0;
 }
 
+/* "pasta", or "pasta:options" */
+static bool is_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(text, word, len) == 0 && (text[len] == '\0' || text[len] == ':');
+}
+
 static int parse_mode(const char *mode, struct budget *budget, struct ms_workload_facts *facts)
 {
 	static const char joined[] = "container:";
@@ -201,6 +209,8 @@ static int parse_mode(const char *mode, struct budget *budget, struct ms_workloa
 		facts->mode = MS_NETWORK_HOST;
 	else if (strcmp(mode, "none") == 0)
 		facts->mode = MS_NETWORK_NONE;
+	else if (is_word(mode, "slirp4netns") || is_word(mode, "pasta"))
+		facts->mode = MS_NETWORK_USER;
 	else if (strncmp(mode, joined, sizeof(joined) - 1) == 0) {
 		facts->mode = MS_NETWORK_JOINED;
 		return copy_text(budget, mode + sizeof(joined) - 1, &facts->joined);
@@ -220,10 +230,57 @@ static int parse_state(const json_t *state, struct budget *budget, struct ms_wor
 	return copy_text(budget, get_text(state, "StartedAt"), &facts->started_at);
 }
 
+/* Docker says "NET_ADMIN", Podman "CAP_NET_ADMIN". */
+static bool is_net_admin(const char *capability)
+{
+	static const char prefix[] = "CAP_";
+
+	if (!capability)
+		return false;
+	if (strncasecmp(capability, prefix, sizeof(prefix) - 1) == 0)
+		capability += sizeof(prefix) - 1;
+	return strcasecmp(capability, "NET_ADMIN") == 0 || strcasecmp(capability, "ALL") == 0;
+}
+
+static void parse_powers(const json_t *host_config, struct ms_workload_facts *facts)
+{
+	const json_t *capability;
+	size_t i;
+
+	facts->privileged = json_is_true(json_object_get(host_config, "Privileged"));
+	json_array_foreach(json_object_get(host_config, "CapAdd"), i, capability)
+		facts->net_admin |= is_net_admin(json_string_value(capability));
+}
+
+static int parse_mounts(const json_t *mounts, struct budget *budget,
+			struct ms_workload_facts *facts)
+{
+	const json_t *mount;
+	size_t i;
+
+	if (json_array_size(mounts) > MS_MAX_BINDS)
+		return -E2BIG;
+	json_array_foreach(mounts, i, mount)
+	{
+		const char *type = get_text(mount, "Type");
+
+		if (!type || strcmp(type, "bind") != 0)
+			continue;
+		int r = ms_vec_push(&facts->binds, NULL);
+		if (r == 0)
+			r = copy_text(budget, get_text(mount, "Source"),
+				      &facts->binds.items[facts->binds.n_items - 1]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int parse_container(const json_t *root, struct ms_workload_facts *facts)
 {
 	struct budget budget = {MS_MAX_WORKLOAD_TEXT};
 	const json_t *config = json_object_get(root, "Config");
+	const json_t *host_config = json_object_get(root, "HostConfig");
 	const char *id = get_text(root, "Id"), *name = get_text(root, "Name");
 
 	if (!json_is_object(config) || !id_is_valid(id) || !name)
@@ -238,8 +295,10 @@ static int parse_container(const json_t *root, struct ms_workload_facts *facts)
 	if (r == 0)
 		r = parse_state(json_object_get(root, "State"), &budget, facts);
 	if (r == 0)
-		r = parse_mode(get_text(json_object_get(root, "HostConfig"), "NetworkMode"),
-			       &budget, facts);
+		r = parse_mode(get_text(host_config, "NetworkMode"), &budget, facts);
+	if (r == 0)
+		r = parse_mounts(json_object_get(root, "Mounts"), &budget, facts);
+	parse_powers(host_config, facts);
 	if (r == 0)
 		r = parse_networks(
 			json_object_get(json_object_get(root, "NetworkSettings"), "Networks"),
@@ -262,16 +321,72 @@ int ms_container_parse(const char *text, size_t len, struct ms_workload_facts *r
 	return 0;
 }
 
-static bool action_matters(const char *action)
+static int copy_network(const json_t *item, struct ms_network *network)
 {
-	/* "exec_create: sh", "health_status: healthy" and their like come often and change nothing
-	 * that we read. */
-	static const char *const actions[] = {
-		"create", "start",  "restart", "stop",	"kill",	   "die",     "died", "destroy",
-		"remove", "rename", "update",  "pause", "unpause", "connect", "oom",  "disconnect"};
+	struct budget budget = {2 * MS_MAX_NETWORK_TEXT};
+	int r = copy_text(&budget, get_text(item, "Name"), &network->name);
 
-	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
-		if (strcmp(action, actions[i]) == 0)
+	return r < 0 ? r : copy_text(&budget, get_text(item, "Driver"), &network->driver);
+}
+
+static int compare_networks(const void *a, const void *b)
+{
+	return strcmp(((const struct ms_network *)a)->name, ((const struct ms_network *)b)->name);
+}
+
+int ms_engine_networks_parse(const char *text, size_t len, ms_network_vec *ret_networks)
+{
+	_cleanup_(json_decrefp) json_t *root = load(text, len);
+	_cleanup_(ms_network_vec_fini) ms_network_vec networks = {0};
+	const json_t *item;
+	size_t i;
+
+	if (!json_is_array(root))
+		return -EINVAL;
+	if (json_array_size(root) > MS_MAX_NETWORKS)
+		return -E2BIG;
+	json_array_foreach(root, i, item)
+	{
+		int r = ms_vec_push(&networks, ((struct ms_network){0}));
+
+		if (r == 0)
+			r = copy_network(item, &networks.items[networks.n_items - 1]);
+		if (r < 0)
+			return r;
+	}
+	ms_vec_sort(&networks, compare_networks);
+	*ret_networks = networks;
+	networks = (ms_network_vec){0};
+	return 0;
+}
+
+int ms_engine_info_parse(const char *text, size_t len, bool *ret_rootless)
+{
+	_cleanup_(json_decrefp) json_t *root = load(text, len);
+	bool rootless = false;
+	const json_t *option;
+	size_t i;
+
+	if (!json_is_object(root))
+		return -EINVAL;
+	json_array_foreach(json_object_get(root, "SecurityOptions"), i, option) rootless |=
+		json_is_string(option) && strcmp(json_string_value(option), "name=rootless") == 0;
+	*ret_rootless = rootless;
+	return 0;
+}
+
+/* "exec_create: sh", "health_status: healthy" and their like come often and change nothing that we
+ * read. */
+static const char *const container_actions[] = {
+	"create",  "start",   "restart", "stop",       "kill",	 "die",
+	"died",	   "destroy", "remove",	 "rename",     "update", "pause",
+	"unpause", "connect", "oom",	 "disconnect", NULL};
+static const char *const network_actions[] = {"create", "destroy", "remove", NULL};
+
+static bool is_one_of(const char *const *actions, const char *action)
+{
+	for (; *actions; actions++)
+		if (strcmp(*actions, action) == 0)
 			return true;
 	return false;
 }
@@ -285,11 +400,13 @@ int ms_engine_event_parse(const char *text, size_t len, char ret_id[MS_CONTAINER
 	if (!json_is_object(root) || !type || !action)
 		return -EINVAL;
 	const char *id = get_text(actor, "ID");
+	if (strcmp(type, "network") == 0 && is_one_of(network_actions, action))
+		return MS_ENGINE_NETWORKS;
 	if (strcmp(type, "network") == 0)
 		id = get_text(json_object_get(actor, "Attributes"), "container");
 	else if (strcmp(type, "container") != 0)
 		return 1;
-	if (!action_matters(action) || (id && !*id))
+	if (!is_one_of(container_actions, action) || (id && !*id))
 		return 1;
 	if (!id_is_valid(id))
 		return -EINVAL;

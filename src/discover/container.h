@@ -10,6 +10,8 @@
 #include "discover/claims.h"
 
 #define MS_CONTAINER_ID_SIZE 65 /* 64 hex digits and a NUL */
+#define MS_MAX_NETWORKS 4096
+#define MS_MAX_NETWORK_TEXT 1024 /* bytes of a network's name, or its driver's */
 
 typedef MS_VEC(char *) ms_id_vec;
 void ms_id_vec_fini(ms_id_vec *ids);
@@ -29,8 +31,15 @@ int ms_container_list_parse(const char *text, size_t len, ms_id_vec *ret_ids);
 /** GET /containers/{id}/json; -E2BIG when labels or texts exceed their limits. */
 int ms_container_parse(const char *text, size_t len, struct ms_workload_facts *ret_facts);
 
+/** The networks of GET /networks, sorted by name; -E2BIG beyond MS_MAX_NETWORKS. */
+int ms_engine_networks_parse(const char *text, size_t len, ms_network_vec *ret_networks);
+/** Does GET /info say that the engine is rootless? */
+int ms_engine_info_parse(const char *text, size_t len, bool *ret_rootless);
+
+#define MS_ENGINE_NETWORKS 2
+
 /**
- * One line of GET /events. Returns 0 and the id of the container to look at again, or 1 when the
- * event changes nothing that we read.
+ * One line of GET /events. Returns 0 and the id of the container to look at again; 1 when the event
+ * changes nothing that we read; MS_ENGINE_NETWORKS when a network came or went.
  */
 int ms_engine_event_parse(const char *text, size_t len, char ret_id[MS_CONTAINER_ID_SIZE]);

@@ -25,7 +25,7 @@ MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
 
 struct ms_discover {
 	struct ms_arena *arena; /* of the options' texts */
-	ms_text_vec patterns, named, ignore;
+	ms_text_vec patterns, named, ignore, sockets;
 	const char *node;
 	ms_discover_fn changed_fn;
 	void *userdata;
@@ -113,6 +113,8 @@ int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret
 {
 	_cleanup_(freep) const struct ms_claims **claims = NULL;
 	struct ms_snapshot_facts facts = {.node = discover->node,
+					  .sockets = discover->sockets.items,
+					  .n_sockets = discover->sockets.n_items,
 					  .links = ms_watch_links(discover->watch),
 					  .rules = rules(discover),
 					  .engine_may_name = engine_may_name(discover),
@@ -275,6 +277,8 @@ static int copy_options(struct ms_discover *discover, const struct ms_discover_o
 		r = copy_texts(discover->arena, options->named, &discover->named);
 	if (r == 0)
 		r = copy_texts(discover->arena, options->ignore, &discover->ignore);
+	if (r == 0)
+		r = copy_texts(discover->arena, options->engines, &discover->sockets);
 	return r;
 }
 

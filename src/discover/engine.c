@@ -4,7 +4,8 @@
  * asking for those from before the list on, so that none falls between; then containers are listed
  * and looked at one by one (inspect.c). An event only says which container to look at again. A slow
  * list, once a minute, is the truth that events are held against and shows that the engine still
- * answers.
+ * answers. Whether the engine is rootless and which kinds its networks are of is asked beside that:
+ * some proxies in front of an engine refuse to say, and then less is known, but nothing fails.
  *
  * Whatever fails (no socket, silence, nonsense, the end of the stream) ends all calls, sets a
  * health state and starts over after a while. Claims stay as they were: only the engine's own word,
@@ -52,6 +53,7 @@ struct ms_engine {
 	struct ms_timer *timer;	   /* the next try, or the next slow list */
 	struct ms_http_call *call; /* version, or list */
 	struct ms_http_call *events;
+	struct ms_http_call *about; /* info, or networks */
 	struct ms_claims claims;
 	struct ms_inspector *inspector;
 	bool look_at_all; /* the next list is followed by a look at every container, known or not */
@@ -98,6 +100,7 @@ __attribute__((format(printf, 4, 5))) static void fail(struct ms_engine *engine,
 
 	engine->call = ms_http_cancel(engine->call);
 	engine->events = ms_http_cancel(engine->events);
+	engine->about = ms_http_cancel(engine->about);
 	ms_inspector_stop(engine->inspector);
 	ms_timer_set(engine->timer, jitter(retry_ms));
 
@@ -185,6 +188,64 @@ static void on_inspect_failed(const struct ms_http_answer *answer, void *userdat
 	check_answer(userdata, "looking at a container", answer);
 }
 
+static bool networks_equal(const ms_network_vec *a, const ms_network_vec *b)
+{
+	if (a->n_items != b->n_items)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
+		    strcmp(a->items[i].driver, b->items[i].driver) != 0)
+			return false;
+	return true;
+}
+
+static void on_networks(const struct ms_http_answer *answer, void *userdata)
+{
+	struct ms_engine *engine = userdata;
+	_cleanup_(ms_network_vec_fini) ms_network_vec networks = {0};
+
+	engine->about = NULL;
+	if (answer->error || answer->status != 200 ||
+	    ms_engine_networks_parse(answer->body, answer->len, &networks) < 0 ||
+	    networks_equal(&networks, &engine->claims.networks))
+		return;
+	ms_network_vec_fini(&engine->claims.networks);
+	engine->claims.networks = networks;
+	networks = (ms_network_vec){0};
+	changed(engine);
+}
+
+/* Asks for what is good to know and nothing waits for. Without memory it is asked next time. */
+static void ask_about(struct ms_engine *engine, const char *what, ms_http_done_fn done)
+{
+	char path[64];
+
+	ms_http_cancel(engine->about);
+	snprintf(path, sizeof(path), "/v1.%u/%s", engine->version.api_minor, what);
+	engine->about =
+		ms_http_get(engine->http, &(struct ms_http_get){.socket_path = engine->path,
+								.path = path,
+								.timeout_ms = CALL_TIMEOUT_MS,
+								.max_size = MAX_BODY_SIZE,
+								.done = done,
+								.userdata = engine});
+}
+
+static void on_info(const struct ms_http_answer *answer, void *userdata)
+{
+	struct ms_engine *engine = userdata;
+	bool rootless;
+
+	engine->about = NULL;
+	if (!answer->error && answer->status == 200 &&
+	    ms_engine_info_parse(answer->body, answer->len, &rootless) == 0 &&
+	    rootless != engine->claims.rootless) {
+		engine->claims.rootless = rootless;
+		changed(engine);
+	}
+	ask_about(engine, "networks", on_networks);
+}
+
 static int compare_ids(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
@@ -244,6 +305,8 @@ static void on_event(const char *line, size_t len, void *userdata)
 	int r = ms_engine_event_parse(line, len, id);
 	if (r == 0)
 		ms_inspector_look(engine->inspector, id);
+	else if (r == MS_ENGINE_NETWORKS)
+		ask_about(engine, "networks", on_networks);
 	else if (r < 0)
 		fail_backing_off(engine, "stream of events", "not understood");
 }
@@ -300,8 +363,10 @@ static void on_version(const struct ms_http_answer *answer, void *userdata)
 	engine->look_at_all = true;
 	ms_inspector_start(engine->inspector, engine->version.api_minor);
 	ms_timer_set(engine->timer, RELIST_MS);
-	if (get_events(engine))
+	if (get_events(engine)) {
 		get_list(engine);
+		ask_about(engine, "info", on_info);
+	}
 }
 
 static void start(struct ms_engine *engine)
@@ -331,6 +396,7 @@ static void on_timer(void *userdata)
 	engine->backoff_ms = MIN_BACKOFF_MS;
 	ms_timer_set(engine->timer, RELIST_MS);
 	get_list(engine);
+	ask_about(engine, "info", on_info);
 }
 
 void ms_engine_nsid_new(struct ms_engine *engine)
@@ -402,6 +468,7 @@ struct ms_engine *ms_engine_free(struct ms_engine *engine)
 		return NULL;
 	ms_http_cancel(engine->call);
 	ms_http_cancel(engine->events);
+	ms_http_cancel(engine->about);
 	ms_inspector_free(engine->inspector);
 	ms_timer_free(engine->timer);
 	ms_claims_fini(&engine->claims);

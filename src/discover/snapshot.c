@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "discover/alias.h"
+#include "discover/uncovered.h"
 #include "microseg/cleanup.h"
 
 /* One source's claims, sorted for lookup by namespace. */
@@ -110,26 +111,10 @@ static int name_network(struct build *build, const struct ms_claim *claim,
 static int add_workload(struct build *build, const char *runtime, const struct ms_claim *claim,
 			struct ms_endpoint *endpoint)
 {
-	const struct ms_workload_facts *facts = &claim->facts;
-	bool container = strcmp(runtime, "netns") != 0;
-	struct ms_workload workload = {
-		.name = ms_arena_strdup(build->arena, facts->name),
-		.id = ms_arena_strdup(build->arena, container ? facts->id : ""),
-		.runtime = runtime,
-		.image = ms_arena_strdup(build->arena, facts->image)};
+	struct ms_workload workload;
+	int r = ms_workload_copy(build->arena, runtime, &claim->facts, &workload);
 
-	if (!workload.name || !workload.id || !workload.image)
-		return -ENOMEM;
-	ms_vec_each (struct ms_workload_label, from, &facts->labels) {
-		struct ms_label label = {.name = ms_arena_strdup(build->arena, from->name),
-					 .value = ms_arena_strdup(build->arena, from->value)};
-
-		if (!label.name || !label.value ||
-		    ms_avec_push(build->arena, &workload.labels, label) < 0)
-			return -ENOMEM;
-	}
-	ms_vec_sort(&workload.labels, compare_labels);
-	return ms_avec_push(build->arena, &endpoint->workloads, workload);
+	return r < 0 ? r : ms_avec_push(build->arena, &endpoint->workloads, workload);
 }
 
 static size_t first_in_namespace(const ms_claim_vec *claims, int32_t nsid)
@@ -277,6 +262,8 @@ static int add_links(struct build *build)
 
 	for (size_t i = 0; r == 0 && i < covered.n_items; i++)
 		r = add_covered(build, &covered.items[i]);
+	if (r == 0)
+		r = ms_uncovered_find(build->facts, &covered, build->inventory);
 	ms_vec_fini(&covered);
 	return r;
 }
@@ -289,30 +276,6 @@ static int add_hosts(struct build *build)
 		ms_vec_each (struct ms_addr, addr, &(*link)->addrs)
 			if (r == 0 && !ms_addr_is_loopback(addr))
 				r = ms_avec_push(build->arena, &build->inventory->hosts, *addr);
-	return r;
-}
-
-/* Is it on the host's network, itself or through the container whose namespace it joined? */
-static bool is_on_host(const struct ms_claims *claims, const struct ms_workload_facts *facts)
-{
-	if (facts->mode == MS_NETWORK_JOINED) {
-		const struct ms_claim *joined = ms_claims_find(claims, facts->joined);
-
-		return joined && joined->facts.mode == MS_NETWORK_HOST;
-	}
-	return facts->mode == MS_NETWORK_HOST;
-}
-
-static int add_host_containers(struct build *build, const struct ms_claims *claims)
-{
-	int r = 0;
-
-	ms_vec_each (struct ms_claim *, claim, &claims->live)
-		if (r == 0 && is_on_host(claims, &(*claim)->facts))
-			r = add_uncovered(
-				build,
-				ms_arena_printf(build->arena, "container %s", (*claim)->facts.name),
-				"it uses the host's network");
 	return r;
 }
 
@@ -353,8 +316,6 @@ static int fill(struct build *build)
 		r = add_links(build);
 	if (r == 0)
 		r = add_hosts(build);
-	for (size_t i = 0; r == 0 && i < build->facts->n_claims; i++)
-		r = add_host_containers(build, build->facts->claims[i]);
 	if (r == 0)
 		r = add_patterns(build, build->facts->rules.patterns);
 	if (r == 0)

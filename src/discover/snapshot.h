@@ -14,6 +14,8 @@ struct ms_snapshot_facts {
 	struct ms_cover_rules rules;
 	const struct ms_claims *const *claims; /* of every source */
 	size_t n_claims;
+	const char *const *sockets; /* of the engines: who sees one may undo everything */
+	size_t n_sockets;
 	bool engine_may_name; /* some engine answers, or has not been given up yet */
 	uint64_t now_ms;      /* monotonic */
 	uint64_t revision;

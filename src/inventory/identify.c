@@ -35,6 +35,7 @@ struct who {
 	const char *env;
 	const char *service;
 	const char *why;
+	bool missing; /* `why` names what is missing, nothing contradicts */
 };
 
 /* Without memory for the sentence the endpoint is still unidentified; ms_inventory_identify() then
@@ -344,8 +345,10 @@ static struct who identify_endpoint(const struct identify *id, const struct ms_e
 	struct who who = endpoint->workloads.n_items ? identify_workloads(id, endpoint)
 						     : identify_workload(id, endpoint, &nobody);
 
-	if (!who.why && !(who.env && who.service))
+	if (!who.why && !(who.env && who.service)) {
 		who.why = missing_why(id, &who);
+		who.missing = true;
+	}
 	return who;
 }
 
@@ -416,6 +419,20 @@ static int find_shared_addresses(struct ms_inventory *inventory)
 	return r;
 }
 
+/* What is not enforced has no identity that a grant could name; only who it would be is said. */
+static int say_who_would_be(const struct identify *id, struct ms_uncovered *uncovered)
+{
+	uncovered->env = uncovered->service = NULL;
+	if (!uncovered->container || !id->policy)
+		return 0;
+	struct who who = identify_endpoint(id, uncovered->container);
+	if (who.env)
+		uncovered->env = ms_arena_strdup(id->arena, who.env);
+	if (who.service)
+		uncovered->service = ms_arena_strdup(id->arena, who.service);
+	return (who.env && !uncovered->env) || (who.service && !uncovered->service) ? -ENOMEM : 0;
+}
+
 static int settle(struct ms_arena *arena, struct ms_endpoint *endpoint, const struct who *who)
 {
 	if (who->why || !who->env || !who->service) {
@@ -423,6 +440,7 @@ static int settle(struct ms_arena *arena, struct ms_endpoint *endpoint, const st
 			endpoint->pending ? MS_ENDPOINT_PENDING : MS_ENDPOINT_UNIDENTIFIED;
 		endpoint->identity = "unidentified";
 		endpoint->why = who->why;
+		endpoint->conflict = !who->missing;
 		return who->why ? 0 : -ENOMEM;
 	}
 	endpoint->state = MS_ENDPOINT_IDENTIFIED;
@@ -430,6 +448,12 @@ static int settle(struct ms_arena *arena, struct ms_endpoint *endpoint, const st
 	endpoint->service = ms_arena_strdup(arena, who->service);
 	endpoint->identity = ms_arena_printf(arena, "%s/%s", who->env, who->service);
 	return endpoint->env && endpoint->service && endpoint->identity ? 0 : -ENOMEM;
+}
+
+static void clear(struct ms_endpoint *endpoint)
+{
+	endpoint->env = endpoint->service = endpoint->identity = endpoint->why = NULL;
+	endpoint->conflict = false;
 }
 
 int ms_inventory_identify(struct ms_inventory *inventory, const struct ms_policy *policy)
@@ -441,20 +465,24 @@ int ms_inventory_identify(struct ms_inventory *inventory, const struct ms_policy
 		    ms_avec_push(id.arena, &id.matching, &policy->services.items[i]) < 0)
 			return -ENOMEM;
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
-		endpoint->env = endpoint->service = endpoint->identity = endpoint->why = NULL;
+		clear(endpoint);
 	int r = find_shared_addresses(inventory);
 
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
 		struct who who = {.why = endpoint->why};
 
 		if (endpoint->pending)
-			who.why = "its sources of names have not answered yet";
+			who = (struct who){.why = "its sources of names have not answered yet",
+					   .missing = true};
 		else if (!policy)
-			who.why = "there is no policy";
+			who = (struct who){.why = "there is no policy", .missing = true};
 		else if (!who.why)
 			who = identify_endpoint(&id, endpoint);
 		if (r == 0)
 			r = settle(inventory->arena, endpoint, &who);
 	}
+	ms_vec_each (struct ms_uncovered, uncovered, &inventory->uncovered)
+		if (r == 0)
+			r = say_who_would_be(&id, uncovered);
 	return r;
 }

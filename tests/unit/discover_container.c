@@ -68,7 +68,7 @@ static void events_name_the_container_to_look_at(void **state)
 		 "\"}}}",
 		 0},
 		{"{\"Type\":\"network\",\"Action\":\"create\",\"Actor\":{\"ID\":\"n\",\"Attributes\":{}}}",
-		 1},
+		 MS_ENGINE_NETWORKS},
 		{"{\"Type\":\"container\",\"Action\":\"exec_start: sh\",\"Actor\":{\"ID\":\"" ID
 		 "\"}}",
 		 1},
@@ -152,6 +152,77 @@ static void containers_are_read_strictly(void **state)
 			assert_string_equal(facts.name, "web");
 		ms_workload_facts_fini(&facts);
 	}
+}
+
+static void what_a_container_may_do_to_the_host_is_read(void **state)
+{
+	static const struct {
+		const char *text;
+		bool privileged, net_admin;
+		const char *bind; /* the first; NULL: none */
+		enum ms_network_mode mode;
+	} rows[] = {
+		{HEAD "\"Config\":{},\"HostConfig\":{\"Privileged\":true}}", true},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"Privileged\":\"true\"}}"},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"CapAdd\":[\"SYS_TIME\",\"NET_ADMIN\"]}}",
+		 false, true},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"CapAdd\":[\"CAP_NET_ADMIN\"]}}", false,
+		 true},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"CapAdd\":[\"all\"]}}", false, true},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"CapAdd\":[7,\"NET_RAW\"]}}"},
+		{HEAD "\"Config\":{},\"Mounts\":[{\"Type\":\"volume\",\"Source\":\"/v\"},"
+		      "{\"Type\":\"bind\",\"Source\":\"/var/run\"}]}",
+		 false, false, "/var/run"},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"slirp4netns:mtu=1500\"}}",
+		 false, false, NULL, MS_NETWORK_USER},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"pasta\"}}", false, false,
+		 NULL, MS_NETWORK_USER},
+		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"pastabar\"}}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_workload_facts facts = {0};
+
+		if (ms_container_parse(rows[i].text, strlen(rows[i].text), &facts) != 0)
+			fail_msg("row %zu", i);
+		assert_int_equal(facts.privileged, rows[i].privileged);
+		assert_int_equal(facts.net_admin, rows[i].net_admin);
+		assert_int_equal(facts.mode, rows[i].mode);
+		assert_int_equal(facts.binds.n_items, rows[i].bind ? 1 : 0);
+		if (rows[i].bind)
+			assert_string_equal(facts.binds.items[0], rows[i].bind);
+		ms_workload_facts_fini(&facts);
+	}
+}
+
+static void networks_and_rootlessness_are_read(void **state)
+{
+	static const char networks[] = "[{\"Name\":\"lan\",\"Driver\":\"macvlan\"},"
+				       "{\"Name\":\"bridge\",\"Driver\":\"bridge\",\"Id\":\"1\"}]";
+	static const char rootless[] = "{\"SecurityOptions\":[\"name=seccomp\",\"name=rootless\"]}";
+	static const char rootful[] = "{\"SecurityOptions\":[\"name=seccomp,profile=rootless\"]}";
+	static const char *const wrong[] = {"{}", "[7]", "[{\"Name\":7}]", "[{\"Driver\":{}}]",
+					    "["};
+	ms_network_vec found = {0};
+	bool is_rootless = false;
+
+	(void)state;
+	assert_int_equal(ms_engine_networks_parse(networks, strlen(networks), &found), 0);
+	assert_int_equal(found.n_items, 2);
+	assert_string_equal(found.items[0].name, "bridge");
+	assert_string_equal(found.items[1].driver, "macvlan");
+	ms_network_vec_fini(&found);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (ms_engine_networks_parse(wrong[i], strlen(wrong[i]), &found) != -EINVAL &&
+		    found.n_items == 0)
+			fail_msg("row %zu", i);
+	ms_network_vec_fini(&found);
+	assert_int_equal(ms_engine_info_parse(rootless, strlen(rootless), &is_rootless), 0);
+	assert_true(is_rootless);
+	assert_int_equal(ms_engine_info_parse(rootful, strlen(rootful), &is_rootless), 0);
+	assert_false(is_rootless);
+	assert_int_equal(ms_engine_info_parse("[]", 2, &is_rootless), -EINVAL);
 }
 
 static char *container_with_labels(size_t n_labels, size_t value_len)
@@ -266,6 +337,8 @@ int main(void)
 		cmocka_unit_test(versions_are_read_strictly),
 		cmocka_unit_test(events_name_the_container_to_look_at),
 		cmocka_unit_test(containers_are_read_strictly),
+		cmocka_unit_test(what_a_container_may_do_to_the_host_is_read),
+		cmocka_unit_test(networks_and_rootlessness_are_read),
 		cmocka_unit_test(a_container_has_its_limits),
 		cmocka_unit_test(a_list_has_its_limit_and_only_ids),
 		cmocka_unit_test(depth_is_limited),

@@ -401,6 +401,100 @@ static void containers_on_the_hosts_network_are_reported(void **state)
 	assert_null(lab_uncovered(lab, "container lonely"));
 }
 
+static bool is_uncovered(const struct lab *lab, const void *what)
+{
+	return lab_uncovered(lab, what);
+}
+
+static void containers_that_no_port_leads_to_are_reported(void **state)
+{
+	struct lab *lab = *state;
+
+	fake_add("lan-1", start_process(), LABELS)->networks = "{\"lan\":{},\"shop\":{}}";
+	fake_add("ip-1", start_process(), "{}")->networks = "{\"ip\":{}}";
+	fake_add("swarm-1", start_process(), "{}")->networks = "{\"swarm\":{}}";
+	fake_add("slirp-1", start_process(), "{}")->mode = "slirp4netns";
+	fake_add("plain-1", start_process(), "{}")->networks = "{\"shop\":{}}";
+	fake.networks =
+		"[{\"Name\":\"lan\",\"Driver\":\"macvlan\"},{\"Name\":\"ip\",\"Driver\":\"ipvlan\"},"
+		"{\"Name\":\"swarm\",\"Driver\":\"overlay\"},{\"Name\":\"shop\",\"Driver\":\"bridge\"}]";
+	fake_start(SOCKET, FAKE_WELL);
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, is_uncovered, "container swarm-1");
+	lab_wait(lab, SOON_MS, is_settled, NULL);
+	assert_string_equal(
+		lab_uncovered(lab, "container lan-1"),
+		"its network lan is of the kind macvlan: its frames pass no bridge of this host");
+	assert_non_null(strstr(lab_uncovered(lab, "container ip-1"), "ipvlan"));
+	assert_non_null(strstr(lab_uncovered(lab, "container swarm-1"), "overlay"));
+	assert_non_null(strstr(lab_uncovered(lab, "container slirp-1"), "the host's own"));
+	assert_null(lab_uncovered(lab, "container plain-1"));
+	assert_int_equal(lab->inventory->endpoints.n_items, 0);
+}
+
+static void containers_of_a_rootless_engine_are_reported(void **state)
+{
+	struct lab *lab = *state;
+
+	fake_add("web-1", start_process(), LABELS);
+	fake.info = "{\"SecurityOptions\":[\"name=rootless\"]}";
+	fake_start(SOCKET, FAKE_WELL);
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, is_uncovered, "container web-1");
+	assert_non_null(strstr(lab_uncovered(lab, "container web-1"), "rootless"));
+}
+
+static void containers_that_can_undo_it_are_reported(void **state)
+{
+	static const struct {
+		const char *name, *powers, *mounts, *reason; /* NULL: not reported */
+	} rows[] = {
+		{"all", ",\"Privileged\":true", NULL, "privileged"},
+		{"admin", ",\"CapAdd\":[\"NET_ADMIN\"]", NULL, "CAP_NET_ADMIN"},
+		{"known", NULL, "[{\"Type\":\"bind\",\"Source\":\"/var/run/docker.sock\"}]",
+		 "/run/docker.sock"},
+		{"own", NULL, "[{\"Type\":\"bind\",\"Source\":\"/run/fake.sock\"}]", SOCKET},
+		{"parent", NULL, "[{\"Type\":\"bind\",\"Source\":\"/run/\"}]", "/run/docker.sock"},
+		{"root", NULL, "[{\"Type\":\"bind\",\"Source\":\"/\"}]", "/run/docker.sock"},
+		{"near", NULL, "[{\"Type\":\"bind\",\"Source\":\"/run/docker\"}]", NULL},
+	};
+	struct lab *lab = *state;
+	char what[64];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fake_container *c = fake_add(rows[i].name, start_process(), LABELS);
+
+		c->powers = rows[i].powers;
+		c->mounts = rows[i].mounts;
+	}
+	fake_start(SOCKET, FAKE_WELL);
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, is_settled, NULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(what, sizeof(what), "container %s", rows[i].name);
+		const char *reason = lab_uncovered(lab, what);
+
+		if (!reason != !rows[i].reason || (reason && !strstr(reason, rows[i].reason)))
+			fail_msg("%s: %s", what, reason ? reason : "not reported");
+	}
+}
+
+static void a_container_behind_a_bridge_that_is_left_alone_is_reported(void **state)
+{
+	struct lab *lab = *state;
+	int pid = start_process();
+
+	plug(pid, "veth1", 2);
+	sh("ip tuntap add tap0 mode tap && ip link set tap0 master br-one");
+	fake_add("web-1", pid, LABELS);
+	fake_start(SOCKET, FAKE_WELL);
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, is_uncovered, "container web-1");
+	assert_string_equal(lab_uncovered(lab, "container web-1"),
+			    "its interface veth1 is left alone, as its bridge is");
+	assert_non_null(lab_uncovered(lab, "bridge br-one"));
+}
+
 static void podman_is_told_from_docker(void **state)
 {
 	struct lab *lab = *state;
@@ -433,6 +527,10 @@ int main(void)
 		lab_test(one_container_that_cannot_be_read_hinders_no_other),
 		lab_test(containers_that_share_a_namespace_share_the_endpoint),
 		lab_test(containers_on_the_hosts_network_are_reported),
+		lab_test(containers_that_no_port_leads_to_are_reported),
+		lab_test(containers_of_a_rootless_engine_are_reported),
+		lab_test(containers_that_can_undo_it_are_reported),
+		lab_test(a_container_behind_a_bridge_that_is_left_alone_is_reported),
 		lab_test(podman_is_told_from_docker),
 	};
 

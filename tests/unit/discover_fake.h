@@ -32,7 +32,7 @@ enum fake_mood {
 
 struct fake_container {
 	char id[65];
-	const char *name, *labels, *mode, *networks;
+	const char *name, *labels, *mode, *networks, *powers, *mounts;
 	int pid;
 	bool gone;	    /* 404 */
 	bool hangs;	    /* no answer about it */
@@ -43,7 +43,7 @@ struct fake_container {
 static struct {
 	pthread_mutex_t lock;
 	enum fake_mood mood;
-	const char *version;
+	const char *version, *networks, *info;
 	struct fake_container containers[FAKE_MAX_CONTAINERS];
 	int n_containers;
 	int streams[FAKE_MAX_STREAMS];
@@ -107,10 +107,11 @@ static inline bool fake_answer_container(int fd, const char *id)
 		snprintf(
 			body, sizeof(body),
 			"{\"Id\":\"%s\",\"Name\":\"/%s\",\"State\":{\"Running\":%s,\"Pid\":%d,\"StartedAt\":\"t%d\"},"
-			"\"HostConfig\":{\"NetworkMode\":\"%s\"},\"Config\":{\"Image\":\"image:1\",\"Labels\":%s},"
+			"\"Mounts\":%s,\"HostConfig\":{\"NetworkMode\":\"%s\"%s},\"Config\":{\"Image\":\"image:1\",\"Labels\":%s},"
 			"\"NetworkSettings\":{\"Networks\":%s}}",
 			c->id, c->name, c->pid ? "true" : "false", c->pid,
-			c->other_process ? fake.n_looks : 0, c->mode ? c->mode : "bridge",
+			c->other_process ? fake.n_looks : 0, c->mounts ? c->mounts : "[]",
+			c->mode ? c->mode : "bridge", c->powers ? c->powers : "",
 			c->labels ? c->labels : "{}", c->networks ? c->networks : "{}");
 		fake_answer(fd, 200, c->nonsense ? "{\"Id\":[" : body);
 		return true;
@@ -172,6 +173,14 @@ static inline bool fake_serve(int fd, const char *request)
 		return fake_stream(fd);
 	if (strncmp(request, "GET /v1.41/containers/json ", 27) == 0) {
 		fake_answer_list(fd);
+		return true;
+	}
+	if (strncmp(request, "GET /v1.41/networks ", 20) == 0 && fake.networks) {
+		fake_answer(fd, 200, fake.networks);
+		return true;
+	}
+	if (strncmp(request, "GET /v1.41/info ", 16) == 0 && fake.info) {
+		fake_answer(fd, 200, fake.info);
 		return true;
 	}
 	path = strstr(request, "GET /v1.41/containers/");
@@ -253,7 +262,7 @@ static inline void fake_reset(void)
 	memset(fake.containers, 0, sizeof(fake.containers));
 	fake.n_containers = 0;
 	fake.n_looks = 0;
-	fake.version = NULL;
+	fake.version = fake.networks = fake.info = NULL;
 }
 
 static inline struct fake_container *fake_add(const char *name, int pid, const char *labels)

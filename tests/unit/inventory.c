@@ -296,6 +296,80 @@ static void pending_endpoints_and_no_policy_identify_nobody(void **state)
 	assert_string_equal(a->identity, "prod/api");
 }
 
+static void what_is_not_covered_says_who_it_would_be(void **state)
+{
+	static const struct {
+		const char *env_label, *network, *env, *service;
+	} rows[] = {
+		{"prod", "", "prod", "web"},
+		{NULL, "dev-lan", "dev", "web"},
+		{"prod", "dev", NULL, NULL}, /* they contradict each other */
+		{NULL, "", NULL, NULL},
+	};
+	struct ms_policy *policy = load_policy();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_inventory *inventory = ms_inventory_new();
+		struct ms_endpoint endpoint = {.name = "web-1", .network = rows[i].network};
+		struct ms_workload workload = {.name = "web-1"};
+		struct ms_uncovered uncovered = {.what = "container web-1", .reason = "because"};
+
+		endpoint.interface = endpoint.bridge = "";
+		workload.id = workload.runtime = workload.image = "";
+		if (rows[i].env_label)
+			assert_int_equal(
+				ms_avec_push(inventory->arena, &workload.labels,
+					     ((struct ms_label){"env", rows[i].env_label})),
+				0);
+		assert_int_equal(ms_avec_push(inventory->arena, &endpoint.workloads, workload), 0);
+		uncovered.container = &endpoint;
+		assert_int_equal(ms_avec_push(inventory->arena, &inventory->uncovered, uncovered),
+				 0);
+		assert_int_equal(ms_inventory_identify(inventory, policy), 0);
+		if (rows[i].env)
+			assert_string_equal(inventory->uncovered.items[0].env, rows[i].env);
+		else
+			assert_null(inventory->uncovered.items[0].env);
+		if (rows[i].service)
+			assert_string_equal(inventory->uncovered.items[0].service, rows[i].service);
+		assert_int_equal(ms_inventory_identify(inventory, NULL), 0);
+		assert_null(inventory->uncovered.items[0].env);
+		ms_inventory_free(inventory);
+	}
+	ms_policy_free(policy);
+}
+
+static void only_a_contradiction_is_a_conflict(void **state)
+{
+	static const struct {
+		const char *labels;
+		bool conflict;
+	} rows[] = {
+		{"{env: prod, service: web}", false},
+		{"{env: prod}", false},		    /* something is missing */
+		{"{env: prod, service: db}", true}, /* its name says web */
+		{"{env: moon, service: web}", true},
+	};
+	struct ms_policy *policy = load_policy();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ms_str text = {0};
+
+		ms_str_addf(&text,
+			    HEAD "endpoints:\n  - {name: %s, addresses: [10.0.0.1], labels: %s}\n",
+			    i == 1 ? "lonely" : "web-1", rows[i].labels);
+		struct ms_inventory *inventory = load_good(text.text);
+		assert_int_equal(ms_inventory_identify(inventory, policy), 0);
+		if (inventory->endpoints.items[0].conflict != rows[i].conflict)
+			fail_msg("row %zu: %s", i, inventory->endpoints.items[0].why);
+		ms_inventory_free(inventory);
+		ms_str_fini(&text);
+	}
+	ms_policy_free(policy);
+}
+
 static void a_snapshot_is_the_same_in_whatever_order_it_was_filled(void **state)
 {
 	(void)state;
@@ -530,6 +604,8 @@ int main(void)
 		cmocka_unit_test(half_an_identity_from_each_container_is_none),
 		cmocka_unit_test(an_address_held_twice_identifies_neither),
 		cmocka_unit_test(pending_endpoints_and_no_policy_identify_nobody),
+		cmocka_unit_test(what_is_not_covered_says_who_it_would_be),
+		cmocka_unit_test(only_a_contradiction_is_a_conflict),
 		cmocka_unit_test(a_snapshot_is_the_same_in_whatever_order_it_was_filled),
 		cmocka_unit_test(a_static_inventory_fills_in_what_a_node_would_know),
 		cmocka_unit_test(every_mistake_in_a_file_is_reported_with_its_place),
