@@ -15,10 +15,13 @@
 
 #define MS_TABLE_NAME "microseg"
 #define MS_NFLOG_GROUP_DEFAULT 5580
+#define MS_GRANT_RULES_DEFAULT 32
 
 struct ms_compile_options {
 	uint16_t nflog_group;
 	time_t now; /* UNIX seconds: what has run out at this time grants nothing */
+	uint32_t grant_rules; /* a service with more rules for its callers than this gets elements
+				 instead; 0: MS_GRANT_RULES_DEFAULT */
 };
 
 /**

@@ -63,6 +63,7 @@ enum ms_field {
 	MS_FIELD_UDP_SPORT,	  /* 2; implies meta l4proto udp */
 	MS_FIELD_UDP_DPORT,	  /* 2 */
 	MS_FIELD_SCTP_DPORT,	  /* 2 */
+	MS_FIELD_TH_DPORT,	  /* 2; of any of these, in a key beside MS_FIELD_L4PROTO */
 	MS_FIELD_TCP_FLAGS,	  /* 1, with mask */
 	MS_FIELD_ICMP_TYPE,	  /* 1; implies meta l4proto icmp (and IPv4) */
 	MS_FIELD_ICMP6_TYPE,	  /* 1; implies meta l4proto ipv6-icmp (and IPv6) */
@@ -183,6 +184,7 @@ struct ms_set {
 	const char *name;
 	bool map;      /* a verdict map */
 	bool interval; /* one field only */
+	bool counts;   /* each element has a counter; a plain set */
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT]; /* give type and length of the key */
 	uint32_t size; /* room for elements, declared to the kernel; 0 for interval sets */
@@ -221,7 +223,7 @@ struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms
 					   const char *name, enum ms_hook hook, int32_t priority);
 struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_table *table,
 				      const char *name);
-/** Adds a set of @n_fields fields; ms_set.map, .interval may be set on the result before elements
+/** Adds a set of @n_fields fields; ms_set.map, .interval, .counts may be set on the result before elements
  * are added. */
 struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table,
 				  const char *name, size_t n_fields, const enum ms_field *fields);
@@ -232,6 +234,10 @@ struct ms_elem *ms_ruleset_add_elem(struct ms_ruleset *ruleset, struct ms_set *s
  */
 void ms_elem_key(const struct ms_set *set, struct ms_elem *elem, size_t index, const void *value,
 		 size_t size);
+
+/** Says where @elem is written: its "file:line" becomes the comment. */
+void ms_ruleset_elem_origin(struct ms_ruleset *ruleset, struct ms_elem *elem,
+			    const struct ms_origin *origin);
 
 /**
  * Appends a rule. @origin may be NULL; otherwise its "file:line" becomes the comment. Fill it

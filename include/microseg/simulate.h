@@ -15,11 +15,13 @@
 
 #define MS_SIM_DEPTH 16 /* nested jumps, as the kernel's NFT_JUMP_STACK_SIZE */
 
-/** A rule whose matches all held. */
+/** A rule whose matches all held. Where an element of a set stands for the policy's line, it is
+ * named. */
 struct ms_sim_step {
 	const struct ms_table *table;
 	const struct ms_chain *chain;
 	const struct ms_rule *rule;
+	const struct ms_elem *elem; /* that it found in a set which counts, or NULL */
 };
 
 struct ms_sim_result {

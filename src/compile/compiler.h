@@ -2,14 +2,19 @@
 /*
  * What the files of the compiler share. Each of them writes one part of the ruleset:
  *
- *	sets.c      addresses and interfaces of the endpoints, as set and map elements
- *	guard.c     bridge microseg: who may send as whom
- *	judge.c     inet microseg: base chains, baseline, dispatch on the local endpoint
- *	guard_routed.c  the same for routed veths, and the mirror: nobody else may use an endpoint's
- *address services.c  the chains of a service: its grants, one rule each grants.c    what the
- *documents grant east-west, after fence and second key never.c     what beats all grants match.c
- *ports and nets of a grant ends.c      where no grant covered the flow: which reason refuse.c where
- *refusals end: count, log, verdict door.c      the ruleset of a node without a policy
+ *	sets.c          addresses and interfaces of the endpoints, as set and map elements
+ *	guard.c         bridge microseg: who may send as whom
+ *	guard_routed.c  the same for routed veths, and the mirror: an endpoint's address is its own
+ *	claims.c        MACs and addresses that several claim
+ *	judge.c         inet microseg: base chains, baseline, dispatch on the local endpoint
+ *	services.c      the chains of a service: its grants, one rule each
+ *	grants.c        what the documents grant east-west, after fence and second key
+ *	callers.c       the grants of a service that has many: elements instead of rules
+ *	never.c         what beats all grants
+ *	match.c         ports and nets of a grant
+ *	ends.c          where no grant covered the flow: which reason
+ *	refuse.c        where refusals end: count, log, verdict
+ *	door.c          the ruleset of a node without a policy
  */
 #pragma once
 
@@ -103,6 +108,11 @@ void sets_fini(struct compiler *c);
  * is NULL. */
 const char *sets_peer(struct compiler *c, const struct family *family, const char *env,
 		      const char *service);
+/* An empty counting set of callers, "grants/IDENTITY/4". */
+struct ms_set *sets_callers(struct compiler *c, const struct family *family, const char *identity);
+/* Adds each address of a service to it, with this port. */
+void sets_add_caller(struct compiler *c, struct ms_set *set, const struct family *family,
+		     const char *identity, const struct ms_ports *port, const struct ms_origin *at);
 /* A shared interval set with @ranges of @family. */
 const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer);
 /* The addresses of a node, of all nodes when @node is NULL. */
@@ -145,6 +155,13 @@ void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn
 /* The same from @consumer towards host, nodes and nets. */
 void grants_outbound(struct compiler *c, const struct subject *consumer, grant_fn fn,
 		     void *userdata);
+
+/* callers.c */
+/* Where @provider has many grants: fills sets of callers and looks them up in @chain. Otherwise does
+ * nothing and returns false. */
+bool callers_compile(struct compiler *c, const struct subject *provider, struct ms_chain *chain);
+/* Is this part of a grant among those? */
+bool callers_take(const struct granted *granted, const struct ms_ports *ports);
 
 /* Calls @fn for every source in another environment and the ports for which its fence to @provider
  * is lifted. */

@@ -8,9 +8,10 @@
  *	host/ENV/SERVICE  what it may call on the host
  *
  * A grant is one rule per protocol and port range and family, with a counter and its place in the
- *policy as comment. What no grant took goes to the end chain of its environment and mode,
- *end/to/ENV/MODE and so on, which finds the reason. A service without rules of one kind has no
- *chain for it: its elements go to the end chain at once.
+ * policy as comment; where a service has many callers, those with plain ports are elements instead
+ * (callers.c). What no grant took goes to the end chain of its environment and mode,
+ * end/to/ENV/MODE and so on, which finds the reason. A service without rules of one kind has no
+ * chain for it: its elements go to the end chain at once.
  */
 #include "compiler.h"
 
@@ -30,6 +31,7 @@ struct way_chain {
 	struct ms_chain *chain;
 	bool outside;	 /* this pass: grants for net and nodes; otherwise all others */
 	bool translated; /* this pass: only what an engine's DNAT brought */
+	bool elements;	 /* what callers_take() takes has become elements */
 };
 
 static bool is_outside(const struct granted *granted)
@@ -105,7 +107,8 @@ static void compile_granted(const struct granted *granted, void *userdata)
 		return;
 	ms_vec_each (struct ms_ports, ports, &granted->ports)
 		for (size_t i = 0; i < 2; i++)
-			if (applies(granted, &families[i], ports))
+			if (applies(granted, &families[i], ports) &&
+			    !(w->elements && callers_take(granted, ports)))
 				compile_rule(w, granted, &families[i], ports);
 }
 
@@ -215,6 +218,8 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 		ms_rule_match_u32(c->ruleset, other, MS_FIELD_FIB_DADDR_TYPE, true, rtn_local);
 		rule_goto(c, other, end);
 	}
+	if (way == TO)
+		w.elements = callers_compile(c, subject, w.chain);
 	compile_pass(&w, false, false);
 	if (way == TO)
 		grants_lifted(c, subject, compile_lifted, &w);

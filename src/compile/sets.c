@@ -3,8 +3,8 @@
  * Sets: what runs, as elements. An endpoint that comes or goes changes these and nothing else.
  *
  * Names cannot collide: the peers of a service are "ENV/SERVICE/4", those of an environment
- * "any/ENV/4" and nets "net/NAME-HASH/4", where `any` and `net` are reserved words; all other sets
- * have fewer parts.
+ * "any/ENV/4" and nets "net/NAME-HASH/4", where `any` and `net` are reserved words; only those of
+ * callers, "grants/ENV/SERVICE/4", have four parts, and all other sets have fewer than three.
  */
 #include "compiler.h"
 
@@ -277,6 +277,39 @@ const char *sets_node(struct compiler *c, const struct family *family, const cha
 				if (addr->ip == family->ip)
 					add_addr(c, set, addr);
 	return name;
+}
+
+struct ms_set *sets_callers(struct compiler *c, const struct family *family, const char *identity)
+{
+	const enum ms_field key[] = {family->saddr, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT};
+	struct ms_set *set = declare(c, c->inet, name_of(c, "grants/%s/%d", identity, family->ip),
+				     3, key, SMALL_SET);
+
+	set->counts = true;
+	return set;
+}
+
+static void add_caller(struct compiler *c, struct ms_set *set, const struct ms_addr *addr,
+		       const struct ms_ports *port, const struct ms_origin *at)
+{
+	const uint8_t number[2] = {(uint8_t)(port->first >> 8), (uint8_t)port->first};
+	struct ms_elem *elem = add_addr(c, set, addr);
+
+	ms_elem_key(set, elem, 1, &port->proto, 1);
+	ms_elem_key(set, elem, 2, number, sizeof(number));
+	ms_ruleset_elem_origin(c->ruleset, elem, at);
+}
+
+void sets_add_caller(struct compiler *c, struct ms_set *set, const struct family *family,
+		     const char *identity, const struct ms_ports *port, const struct ms_origin *at)
+{
+	for (size_t i = first_member(c, identity); i < c->members.n_items; i++) {
+		if (compare_identity(identity, &c->members.items[i]) != 0)
+			return;
+		ms_vec_each (struct ms_addr, addr, &c->members.items[i]->addrs)
+			if (addr->ip == family->ip && addr_identifies(c, addr))
+				add_caller(c, set, addr, port, at);
+	}
 }
 
 /* FNV-1a over the ranges: equal nets share a set, and a policy edited elsewhere does not rename it.

@@ -77,16 +77,17 @@ int ms_kernel_generation(struct ms_kernel *kernel, uint32_t *ret_generation);
 int ms_kernel_monitor_fd(struct ms_kernel *kernel);
 int ms_kernel_monitor_read(struct ms_kernel *kernel);
 
-/** One counter of a rule, found by its log prefix or its comment. */
+/** One counter: of a rule, found by its log prefix or its comment, or of an element of a set. */
 struct ms_kernel_counter {
 	enum ms_family family;
-	const char *chain;
+	const char *chain; /* of a rule; NULL for an element */
+	const char *set;   /* of an element; NULL for a rule */
 	const char *prefix;  /* of its log statement, or NULL */
 	const char *comment; /* or NULL */
 	uint64_t packets;
 	uint64_t bytes;
 };
 typedef void (*ms_kernel_counter_fn)(const struct ms_kernel_counter *counter, void *userdata);
-/** Calls @fn for every rule of ours that has a counter. Texts live during the call. Returns 0 or
+/** Calls @fn for every rule and element of ours that has a counter. Texts live during the call. Returns 0 or
  * -errno. */
 int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata);

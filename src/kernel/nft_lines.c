@@ -102,6 +102,12 @@ static void put_elem(struct ms_str *out, const struct nftnl_set_elem *elem)
 	}
 }
 
+static int put_expr_name(struct nftnl_expr *expr, void *userdata)
+{
+	ms_str_addf(userdata, " [%s]", nftnl_expr_get_str(expr, NFTNL_EXPR_NAME));
+	return 0;
+}
+
 static void put_declaration(struct ms_str *out, const struct nftnl_set *set)
 {
 	uint32_t size = 0;
@@ -115,6 +121,7 @@ static void put_declaration(struct ms_str *out, const struct nftnl_set *set)
 	if (nftnl_set_is_set(set, NFTNL_SET_DESC_SIZE))
 		ms_str_addf(out, " size %u", nftnl_set_get_u32(set, NFTNL_SET_DESC_SIZE));
 	put_hex(out, " userdata ", data, data ? size : 0);
+	nftnl_set_expr_foreach(set, put_expr_name, out);
 }
 
 static int compare_texts(const void *a, const void *b)

@@ -6,6 +6,9 @@
  * byte order of the key, and for keys whose type has no name a description of the fields, from
  * which nft writes `typeof ...`.
  */
+#include <stdio.h>
+
+#include <libnftnl/expr.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <string.h>
@@ -164,13 +167,29 @@ static struct nftnl_set *declare_set(const struct ms_table *table, const struct 
 	return ms_steal(&s);
 }
 
+/* The kernel gives each element a copy of it. */
+static int put_counter(struct nftnl_set *s)
+{
+	struct nftnl_expr *counter = nftnl_expr_alloc("counter");
+
+	if (!counter)
+		return -1;
+	nftnl_set_add_expr(s, counter);
+	return 0;
+}
+
 struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id,
 			     bool named)
 {
 	if (named)
 		return name_set(table, set->name);
-	return declare_set(table, set, id,
-			   (set->interval ? NFT_SET_INTERVAL : 0u) | (set->map ? NFT_SET_MAP : 0u));
+	_cleanup_(nftnl_set_freep) struct nftnl_set *s = declare_set(
+		table, set, id,
+		(set->interval ? NFT_SET_INTERVAL : 0u) | (set->map ? NFT_SET_MAP : 0u));
+
+	if (s && set->counts && put_counter(s) < 0)
+		return NULL;
+	return ms_steal(&s);
 }
 
 /* Elements. */

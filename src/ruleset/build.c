@@ -157,6 +157,13 @@ static const char *comment_of(struct ms_ruleset *ruleset, const struct ms_origin
 	return len < MS_COMMENT_SIZE ? text : text + len - (MS_COMMENT_SIZE - 1);
 }
 
+void ms_ruleset_elem_origin(struct ms_ruleset *ruleset, struct ms_elem *elem,
+			    const struct ms_origin *origin)
+{
+	elem->origin = *origin; /* its text is copied when the ruleset is finished */
+	elem->comment = comment_of(ruleset, origin);
+}
+
 struct ms_rule *ms_ruleset_add_rule(struct ms_ruleset *ruleset, struct ms_chain *chain,
 				    const struct ms_origin *origin)
 {

@@ -235,6 +235,8 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 	if (set->interval &&
 	    (set->n_fields != 1 || ms_field_row(set->fields[0])->host_order || set->map))
 		return false;
+	if (set->counts && (set->interval || set->map))
+		return false;
 	if (set->size && set->elems.n_items > set->size)
 		return false;
 	ms_vec_each (struct ms_elem, elem, &set->elems)

@@ -96,13 +96,17 @@ static bool want_fields(struct wanted *wanted, size_t n_fields, const enum ms_fi
 {
 	for (size_t i = 0; i < n_fields; i++) {
 		const struct ms_field_row *row = ms_field_row(fields[i]);
-		bool nd = row->load == MS_LOAD_TRANSPORT && !row->needs_l4proto;
+		bool nd = row->load == MS_LOAD_TRANSPORT && !row->needs_l4proto &&
+			  fields[i] != MS_FIELD_TH_DPORT;
 		int ether_type = ether_type_of(row) ? ether_type_of(row) : NOTHING;
 		int l4proto = nd		   ? IPPROTO_ICMPV6
 			      : row->needs_l4proto ? row->needs_l4proto
 						   : NOTHING;
 
 		if (row->load == MS_LOAD_LINK && is_vlan(wanted->ether_type))
+			return false;
+		/* Where the protocol is known nft names the port after it. */
+		if (fields[i] == MS_FIELD_TH_DPORT && wanted->l4proto != NOTHING)
 			return false;
 		if (!want(wanted, ether_type, l4proto))
 			return false;

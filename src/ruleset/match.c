@@ -179,6 +179,14 @@ static bool read_sctp_dport(const struct ms_sim_packet *packet, uint8_t *value)
 	return has_l4(packet, IPPROTO_SCTP) && copy_be16(value, packet->dport);
 }
 
+/* Only where there are ports: of other protocols the kernel reads whatever lies there. */
+static bool read_th_dport(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return (has_l4(packet, IPPROTO_TCP) || has_l4(packet, IPPROTO_UDP) ||
+		has_l4(packet, IPPROTO_SCTP)) &&
+	       copy_be16(value, packet->dport);
+}
+
 static bool read_tcp_flags(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	return has_l4(packet, IPPROTO_TCP) && copy(value, &packet->tcp_flags, 1);
@@ -499,6 +507,12 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 2,
 		.needs_l4proto = IPPROTO_SCTP, .read = read_sctp_dport,
+	},
+	[MS_FIELD_TH_DPORT] = {
+		.name = "th dport", .size = 2, .value = MS_VALUE_NUMBER,
+		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
+		.load = MS_LOAD_TRANSPORT, .offset = 2,
+		.read = read_th_dport,
 	},
 	[MS_FIELD_TCP_FLAGS] = {
 		.name = "tcp flags", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = tcp_flags,

@@ -35,7 +35,8 @@ static int add_change(struct planner *p, struct ms_change change)
 
 static bool set_must_be_rebuilt(const struct ms_set *from, const struct ms_set *to)
 {
-	return from->map != to->map || from->interval != to->interval || from->size != to->size ||
+	return from->map != to->map || from->interval != to->interval ||
+	       from->counts != to->counts || from->size != to->size ||
 	       from->n_fields != to->n_fields ||
 	       memcmp(from->fields, to->fields, from->n_fields * sizeof(*from->fields)) != 0;
 }

@@ -113,6 +113,8 @@ void ms_elem_print(const struct ms_set *set, const struct ms_elem *elem, struct 
 			ms_field_print(set->fields[i], key, out);
 		key += ms_field_padded(set->fields[i]);
 	}
+	if (set->counts)
+		ms_str_add(out, " counter");
 	if (elem->comment)
 		ms_str_addf(out, " comment \"%s\"", elem->comment);
 	if (set->map) {
@@ -162,6 +164,8 @@ static void print_set(const struct ms_set *set, struct ms_str *out)
 		ms_str_addf(out, "\t\tsize %u\n", set->size);
 	if (set->interval)
 		ms_str_add(out, "\t\tflags interval\n");
+	if (set->counts)
+		ms_str_add(out, "\t\tcounter\n");
 	if (set->elems.n_items)
 		print_elems(set, out);
 	ms_str_add(out, "\t}\n");

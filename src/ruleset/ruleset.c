@@ -236,6 +236,7 @@ static void hash_set(uint64_t *hash, const struct ms_set *set)
 	hash_text(hash, set->name);
 	hash_number(hash, set->map);
 	hash_number(hash, set->interval);
+	hash_number(hash, set->counts);
 	hash_fields(hash, set->n_fields, set->fields);
 	hash_number(hash, set->size);
 	hash_number(hash, (uint32_t)set->elems.n_items);

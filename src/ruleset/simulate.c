@@ -29,6 +29,7 @@ struct run {
 	struct ms_arena *arena;
 	struct ms_sim_result *result;
 	unsigned int depth;
+	const struct ms_elem *counted; /* found by the rule at hand, in a set that counts */
 };
 
 /* The concatenation of @fields as a set key. False when the packet lacks one of them. */
@@ -96,11 +97,12 @@ static bool in_anon_set(const struct ms_match_expr *match, const uint8_t *value)
 }
 
 /* Does the match hold? 1, 0, or -ENOENT. */
-static int holds(const struct run *run, const struct ms_match_expr *match)
+static int holds(struct run *run, const struct ms_match_expr *match)
 {
 	size_t size = ms_field_row(match->fields[0])->size;
 	uint8_t key[MS_KEY_SIZE];
 	const struct ms_set *set;
+	const struct ms_elem *elem;
 	bool yes = false;
 
 	if (!read_key(run->packet, match->fields, match->n_fields, key))
@@ -120,7 +122,10 @@ static int holds(const struct run *run, const struct ms_match_expr *match)
 		set = ms_table_set(run->table, match->set);
 		if (!set)
 			return -ENOENT;
-		yes = find_elem(set, key) != NULL;
+		elem = find_elem(set, key);
+		yes = elem != NULL;
+		if (elem && set->counts)
+			run->counted = elem;
 		break;
 	case MS_MATCH_PRESENT:
 		yes = key[0] != 0;
@@ -130,8 +135,9 @@ static int holds(const struct run *run, const struct ms_match_expr *match)
 }
 
 /* Do all matches of @rule hold? 1, 0, or -errno. */
-static int applies(const struct run *run, const struct ms_rule *rule)
+static int applies(struct run *run, const struct ms_rule *rule)
 {
+	run->counted = NULL;
 	ms_vec_each (const struct ms_match_expr, match, &rule->matches) {
 		int r = holds(run, match);
 
@@ -251,7 +257,7 @@ static int run_rule(struct run *run, const struct ms_chain *chain, const struct 
 		return r;
 	if (run->arena) {
 		r = ms_avec_push(run->arena, &run->result->path,
-				 (struct ms_sim_step){run->table, chain, rule});
+				 (struct ms_sim_step){run->table, chain, rule, run->counted});
 		if (r < 0)
 			return r;
 	}

@@ -3,10 +3,13 @@
  * Parity of the printer, the encoder and nft, and the kernel backend at work, in network namespaces
  * of its own.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "kernel/kernel.h"
@@ -235,6 +238,79 @@ static void count(const struct ms_kernel_counter *counter, void *userdata)
 		counted->found = true;
 }
 
+static void count_elem(const struct ms_kernel_counter *counter, void *userdata)
+{
+	struct counted *counted = userdata;
+
+	counted->n++;
+	counted->found |= counter->set && !counter->chain && counter->comment &&
+			  strcmp(counter->set, "callers") == 0 &&
+			  strcmp(counter->comment, "policies/orders-db.yaml:12") == 0 &&
+			  counter->packets == 3 && counter->bytes == 3 * 29;
+}
+
+/* @n datagrams of one byte to this host, where nobody listens. */
+static bool send_datagrams(uint16_t port, int n)
+{
+	const struct sockaddr_in to = {.sin_family = AF_INET,
+				       .sin_port = htons(port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	bool sent = system("ip link set lo up") == 0;
+
+	for (int i = 0; sent && i < n; i++) {
+		int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+		sent = fd >= 0 &&
+		       sendto(fd, "x", 1, 0, (const struct sockaddr *)&to, sizeof(to)) == 1;
+		if (fd >= 0)
+			close(fd);
+	}
+	return sent;
+}
+
+/* One element for packets to port @port of this host. */
+static void add_caller(struct ms_ruleset *rs, struct ms_set *set, uint16_t port, uint32_t line)
+{
+	const struct ms_origin at = {.file = "policies/orders-db.yaml", .line = line};
+	const uint8_t addr[] = {127, 0, 0, 1}, proto = IPPROTO_UDP;
+	const uint8_t number[] = {(uint8_t)(port >> 8), (uint8_t)port};
+	struct ms_elem *elem = ms_ruleset_add_elem(rs, set);
+
+	ms_elem_key(set, elem, 0, addr, sizeof(addr));
+	ms_elem_key(set, elem, 1, &proto, sizeof(proto));
+	ms_elem_key(set, elem, 2, number, sizeof(number));
+	ms_ruleset_elem_origin(rs, elem, &at);
+}
+
+static int elements_count_and_carry_their_comment(const void *unused)
+{
+	static const enum ms_field key[] = {MS_FIELD_IP_SADDR, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT};
+	struct ms_ruleset *rs = ms_ruleset_new();
+	struct ms_table *table = ms_ruleset_add_table(rs, MS_FAMILY_INET, "microseg");
+	struct ms_set *set = ms_ruleset_add_set(rs, table, "callers", 3, key);
+	struct ms_chain *chain = ms_ruleset_add_base_chain(rs, table, "output", MS_HOOK_OUTPUT, 0);
+	struct ms_rule *rule = ms_ruleset_add_rule(rs, chain, NULL);
+	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
+	_cleanup_(ms_str_fini) struct ms_str error = {0}, difference = {0};
+	struct counted counted = {0};
+
+	(void)unused;
+	set->counts = true;
+	add_caller(rs, set, 5432, 12);
+	add_caller(rs, set, 5433, 13);
+	ms_rule_match_set(rs, rule, false, "callers", 3, key);
+	ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
+	expect(ms_ruleset_finish(rs) == 0, "finish");
+	expect(ms_kernel_open(&kernel) == 0, "open");
+	expect(ms_kernel_replace(kernel, rs, &error) == 0, "%s", text_of(&error));
+	expect(send_datagrams(5432, 3), "not sent");
+	expect(ms_kernel_counters(kernel, count_elem, &counted) == 0, "counters");
+	expect(counted.found && counted.n == 2, "%zu, found: %d", counted.n, counted.found);
+	expect(ms_kernel_verify(kernel, rs, &difference) == 0, "%s", text_of(&difference));
+	ms_ruleset_free(rs);
+	return 0;
+}
+
 static int counters_carry_prefix_and_comment(const void *unused)
 {
 	(void)unused;
@@ -303,6 +379,7 @@ int main(int argc, char **argv)
 		{"foreign_changes_are_seen", foreign_changes_are_seen},
 		{"owned_tables_refuse_others_and_outlive_their_owner",
 		 owned_tables_refuse_others_and_outlive_their_owner},
+		{"elements_count_and_carry_their_comment", elements_count_and_carry_their_comment},
 		{"counters_carry_prefix_and_comment", counters_carry_prefix_and_comment},
 		{"large_sets_load_and_change", large_sets_load_and_change},
 	};

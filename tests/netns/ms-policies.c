@@ -35,7 +35,8 @@ static uint32_t features_of(uint32_t number)
 static struct ms_ruleset *compile(uint32_t number)
 {
 	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
-						   .now = UNIVERSE_NOW};
+						   .now = UNIVERSE_NOW,
+						   .grant_rules = number % 2};
 	uint32_t features = features_of(number);
 	_cleanup_(ms_policy_freep) struct ms_policy *policy =
 		features == CLOSED_DOOR ? NULL : universe_policy(features);

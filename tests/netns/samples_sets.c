@@ -40,6 +40,7 @@ static void add_sets(struct ms_ruleset *rs, struct ms_table *table, struct ms_ch
 			typed = typed && ms_field_row(fields[j])->type_name;
 		set->size = i % 3 ? 128 : 0;
 		set->map = i % 2 && typed;
+		set->counts = !set->map && i % 4 == 2;
 		sample_fill(rs, set, counts[i / 2], seed);
 		sample_look_up(rs, chain, set);
 	}
@@ -113,6 +114,8 @@ struct ms_ruleset *sample_every_set(void)
 		{MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_ETHER, MS_FIELD_ARP_SADDR_IP},
 		{MS_FIELD_IP_SADDR, MS_FIELD_L4PROTO, MS_FIELD_TCP_DPORT},
 		{MS_FIELD_IP6_SADDR, MS_FIELD_L4PROTO, MS_FIELD_UDP_DPORT},
+		{MS_FIELD_IP_SADDR, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT},
+		{MS_FIELD_IP6_SADDR, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT},
 	};
 	struct ms_ruleset *rs = ms_ruleset_new();
 	uint32_t seed = 4711;

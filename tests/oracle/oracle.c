@@ -140,7 +140,9 @@ static uint32_t last_line(const struct ms_sim_result *result)
 	uint32_t line = 0;
 
 	ms_vec_each (const struct ms_sim_step, step, &result->path)
-		if (step->rule->origin.line)
+		if (step->elem)
+			line = step->elem->origin.line;
+		else if (step->rule->origin.line)
 			line = step->rule->origin.line;
 	return line;
 }
@@ -279,7 +281,8 @@ static void try_pair(const struct trial *trial, const char *src, const char *dst
 static void try_policy(uint32_t features, bool verbose)
 {
 	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
-						   .now = UNIVERSE_NOW};
+						   .now = UNIVERSE_NOW,
+						   .grant_rules = __builtin_parity(features)};
 	struct trial trial = {
 		.features = features,
 		.policy = universe_policy(features),

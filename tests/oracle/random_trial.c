@@ -215,7 +215,9 @@ static uint32_t last_line(const struct ms_sim_result *result)
 	uint32_t line = 0;
 
 	ms_vec_each (const struct ms_sim_step, step, &result->path)
-		if (step->rule->origin.line)
+		if (step->elem)
+			line = step->elem->origin.line;
+		else if (step->rule->origin.line)
 			line = step->rule->origin.line;
 	return line;
 }
