@@ -21,6 +21,7 @@
 
 #include "daemon/control.h"
 #include "daemon/log.h"
+#include "daemon/stored.h"
 #include "microseg/cleanup.h"
 
 const char *ms_daemon_state_name(enum ms_daemon_state state)
@@ -133,30 +134,6 @@ static void on_signal(int signal, void *userdata)
 	daemon->stopping = true;
 	ms_notify("STOPPING=1");
 	ms_loop_stop(daemon->loop);
-}
-
-/* A policy out of the state directory. Not to be had on an armed node: what stands stays, or the
- * closed door. */
-static void load_stored(struct ms_daemon *daemon)
-{
-	_cleanup_(ms_files_fini) struct ms_files files = {0};
-	_cleanup_(ms_str_fini) struct ms_str text = {0};
-	int r = ms_files_init(&files);
-
-	if (r == 0)
-		r = ms_state_load_policy(daemon->store, &files);
-	if (r == -ENOENT)
-		return;
-	if (r == 0)
-		r = ms_loaded_new(&files, false, &text, &daemon->loaded);
-	if (r == 0)
-		return;
-	ms_log(MS_LOG_ERROR, "the last good policy in %s cannot be used: %s", daemon->config->state,
-	       r == -EBADMSG  ? "its checksum is wrong"
-	       : r == -EINVAL ? "it has errors"
-			      : strerror(-r));
-	if (text.text)
-		fputs(text.text, stderr);
 }
 
 /* The policy of -p. With an error in it the last good one stays in force. */
@@ -296,7 +273,8 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 	    (r = open_store(daemon)) < 0 || (r = open_kernel(daemon)) < 0 ||
 	    (r = start_discover(daemon)) < 0)
 		return r;
-	load_stored(daemon);
+	/* Not to be had on an armed node: what stands stays, or the closed door. */
+	ms_stored_policy(daemon->store, daemon->config->state, &daemon->loaded);
 	r = ms_reconcile_start(daemon);
 	if (r < 0)
 		return r;

@@ -2,10 +2,12 @@
 /*
  * microsegd: reads the command line and the configuration, then hands over to the daemon.
  *
- * Exit: 0 stopped when told to, 2 could not start or go on.
+ * Exit: 0 stopped when told to, or the fence stands where it has to; 1 --check-config found errors;
+ * 2 could not start or go on.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 #include "daemon/caps.h"
 #include "daemon/config.h"
 #include "daemon/daemon.h"
+#include "daemon/fence.h"
 #include "microseg/cleanup.h"
 
 enum {
@@ -21,6 +24,7 @@ enum {
 	OPTION_ENGINE,
 	OPTION_LOG,
 	OPTION_FENCE,
+	OPTION_CHECK_CONFIG,
 	OPTION_VERSION
 };
 
@@ -32,6 +36,7 @@ static const struct option long_options[] = {
 	{"engine", required_argument, NULL, OPTION_ENGINE},
 	{"log", required_argument, NULL, OPTION_LOG},
 	{"fence", no_argument, NULL, OPTION_FENCE},
+	{"check-config", no_argument, NULL, OPTION_CHECK_CONFIG},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{0},
@@ -40,6 +45,8 @@ static const struct option long_options[] = {
 static const char help_text[] =
 	"usage: microsegd [-c FILE] [-p PATH]... [--state DIR] [--control SOCKET]\n"
 	"                 [--engine unix://SOCKET]... [--log FILE|-]\n"
+	"       microsegd --fence [-c FILE] [--state DIR]\n"
+	"       microsegd --check-config [-c FILE]\n"
 	"\n"
 	"Enforces microsegmentation between the containers of this host, in the network namespace it is started in.\n"
 	"Stays in the foreground. A node that never had a policy applied only observes.\n"
@@ -51,11 +58,15 @@ static const char help_text[] =
 	"      --engine SOCKET   unix://PATH of a Docker or Podman socket, several times, or none\n"
 	"                        (default unix:///run/docker.sock and unix:///run/podman/podman.sock)\n"
 	"      --log FILE|-      also write events there as JSON lines, - for standard output\n"
+	"      --fence           for boot, before networks and engines: on an armed node without tables of ours\n"
+	"                        load the last good ruleset or, if that can't be read, close the door; then end\n"
+	"      --check-config    only read the configuration, and print its errors\n"
 	"      --help, --version\n";
 
 static const char *arg_config;
 static ms_text_vec arg_policies, arg_engines;
 static const char *arg_state, *arg_control, *arg_log;
+static bool arg_fence, arg_check_config;
 
 /* Returns 1 to go on, 0 when all was said, -EINVAL. */
 static int parse_option(int option)
@@ -84,8 +95,11 @@ static int parse_option(int option)
 		puts("microsegd " MS_VERSION);
 		return 0;
 	case OPTION_FENCE:
-		fputs("microsegd: --fence: not in this version\n", stderr);
-		return -EINVAL;
+		arg_fence = true;
+		return 1;
+	case OPTION_CHECK_CONFIG:
+		arg_check_config = true;
+		return 1;
 	default:
 		fputs("microsegd: see microsegd --help\n", stderr);
 		return -EINVAL;
@@ -122,19 +136,22 @@ static int set_engines(struct ms_config *config)
 	return 0;
 }
 
-/* The command line goes before the file. */
-static int configure(struct ms_config *config)
+static int read_config(struct ms_config *config)
 {
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	int r = ms_config_init(config);
 
 	if (r == 0)
 		r = ms_config_read(arg_config, config, &error);
-	if (r < 0) {
+	if (r < 0)
 		fprintf(stderr, "microsegd: the configuration cannot be used\n%s\n",
 			error.text ? error.text : strerror(-r));
-		return r;
-	}
+	return r;
+}
+
+/* The command line goes before the file. */
+static int override(struct ms_config *config)
+{
 	if (arg_state)
 		config->state = arg_state;
 	if (arg_control)
@@ -144,19 +161,53 @@ static int configure(struct ms_config *config)
 	return set_engines(config);
 }
 
+static int need_capabilities(void)
+{
+	const char *missing = ms_caps_missing();
+
+	if (!missing)
+		return 0;
+	fprintf(stderr, "microsegd: needs the capability %s: run it as root, or grant it\n",
+		missing);
+	return -EPERM;
+}
+
 static int run(void)
 {
 	_cleanup_(ms_config_fini) struct ms_config config = {0};
 	struct ms_daemon_options options = {.config = &config, .policy_paths = arg_policies};
-	const char *missing = ms_caps_missing();
+	int r = need_capabilities();
 
-	if (missing) {
-		fprintf(stderr, "microsegd: needs the capability %s: run it as root, or grant it\n",
-			missing);
-		return -EPERM;
-	}
-	int r = configure(&config);
+	if (r == 0)
+		r = read_config(&config);
+	if (r == 0)
+		r = override(&config);
 	return r < 0 ? r : ms_daemon_run(&options);
+}
+
+/* A configuration with errors must not leave an armed node open: what of it can be read stands, and
+ * the defaults for the rest. */
+static int fence(void)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	int r = need_capabilities();
+
+	if (r < 0)
+		return r;
+	r = read_config(&config);
+	if (r < 0 && config.arena)
+		fputs("microsegd: the fence goes by the rest of it\n", stderr);
+	r = config.arena ? override(&config) : -ENOMEM;
+	return r < 0 ? r : ms_fence(&config);
+}
+
+/* Returns 1 when it has errors, after printing them. */
+static int check_config(void)
+{
+	_cleanup_(ms_config_fini) struct ms_config config = {0};
+	int r = read_config(&config);
+
+	return r == -EINVAL ? 1 : r;
 }
 
 int main(int argc, char **argv)
@@ -167,8 +218,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	r = parse_arguments(argc, argv);
 	if (r > 0)
-		r = run();
+		r = arg_check_config ? check_config() : arg_fence ? fence() : run();
 	ms_vec_fini(&arg_policies);
 	ms_vec_fini(&arg_engines);
-	return r < 0 ? 2 : 0;
+	return r < 0 ? 2 : r;
 }

@@ -14,6 +14,9 @@
 
 #define HEADER "microseg state 1 " /* then the checksum in 16 hex digits, a newline, and JSON */
 #define HEADER_SIZE (sizeof(HEADER) - 1 + 16 + 1)
+#define INVENTORY_HEAD                                                                             \
+	"# microseg inventory 1 " /* then the checksum in 16 hex digits, a blank, and the boot */
+#define BOOT_ID_SIZE 37
 #define MAX_STORED (MS_FILES_MAX_TOTAL * 7) /* JSON may write one byte as \uXXXX */
 
 struct ms_state {
@@ -286,20 +289,66 @@ int ms_state_load_policy(const struct ms_state *state, struct ms_files *files)
 	return 0;
 }
 
-int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text)
+/* An identifier that the kernel draws at each boot; "" where it can't be read. */
+static void read_boot_id(char boot[BOOT_ID_SIZE])
 {
-	if (text->failed || !text->text)
-		return -ENOMEM;
-	return replace_file(state, "inventory", text->text, text->len, false);
+	_cleanup_(closep) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, boot, BOOT_ID_SIZE - 1);
+
+	boot[n < 0 ? 0 : n] = '\0';
 }
 
-int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files)
+/* The head is a comment to YAML: a version that does not know it reads the rest all the same. */
+int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text)
+{
+	_cleanup_(ms_str_fini) struct ms_str file = {0};
+	char boot[BOOT_ID_SIZE];
+
+	if (text->failed || !text->text)
+		return -ENOMEM;
+	read_boot_id(boot);
+	ms_str_addf(&file, INVENTORY_HEAD "%016" PRIx64 " %s\n", checksum(text->text, text->len),
+		    boot);
+	ms_str_add(&file, text->text);
+	return file.failed ? -ENOMEM : replace_file(state, "inventory", file.text, file.len, false);
+}
+
+/* Written by a version without the head it is taken as it is, but of no boot that is known. */
+static int check_inventory(const char *bytes, size_t size, bool *ret_this_boot)
+{
+	const char *body = memchr(bytes, '\n', size);
+	char boot[BOOT_ID_SIZE], wanted[BOOT_ID_SIZE] = "";
+	uint64_t sum;
+
+	*ret_this_boot = false;
+	if (strncmp(bytes, INVENTORY_HEAD, sizeof(INVENTORY_HEAD) - 1) != 0)
+		return 0;
+	if (!body ||
+	    sscanf(bytes + sizeof(INVENTORY_HEAD) - 1, "%16" SCNx64 " %36s", &sum, wanted) < 1)
+		return -EBADMSG;
+	body++;
+	if (sum != checksum(body, size - (size_t)(body - bytes)))
+		return -EBADMSG;
+	read_boot_id(boot);
+	*ret_this_boot = *wanted && strcmp(boot, wanted) == 0;
+	return 0;
+}
+
+int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files,
+			    bool *ret_this_boot)
 {
 	_cleanup_(freep) char *bytes = NULL;
+	bool this_boot;
 	size_t size = 0;
 	int r = read_file(state, "inventory", &bytes, &size);
 
-	return r < 0 ? r : ms_files_add(files, "inventory", bytes, size);
+	if (r == 0)
+		r = check_inventory(bytes, size, &this_boot);
+	if (r == 0)
+		r = ms_files_add(files, "inventory", bytes, size);
+	if (r == 0 && ret_this_boot)
+		*ret_this_boot = this_boot;
+	return r;
 }
 
 int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *records)

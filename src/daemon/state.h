@@ -54,11 +54,13 @@ int ms_state_commit_policy(struct ms_state *state);
  * torn; -errno. */
 int ms_state_load_policy(const struct ms_state *state, struct ms_files *files);
 
-/** Writes the Inventory document @text. A crash may lose it: then the tables are loaded anew at the
- * next start. */
+/** Writes the Inventory document @text, behind a line with a checksum and the boot it was written
+ * in. A crash may lose it: then the tables are loaded anew at the next start. */
 int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text);
-/** Reads it into @files, as its one file. Returns 0, -ENOENT or -errno. */
-int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files);
+/** Reads it into @files, as its one file. @ret_this_boot (may be NULL): whether the machine was not
+ * started anew since. Returns 0; -ENOENT; -EBADMSG when it is torn; -errno. */
+int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files,
+			    bool *ret_this_boot);
 
 /** A bridge whose flags we changed, and what they were. */
 struct ms_bridge_record {

@@ -11,23 +11,15 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/stored.h"
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
 
 static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **ret_inventory)
 {
-	_cleanup_(ms_files_fini) struct ms_files files = {0};
-	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
-	int r = ms_files_init(&files);
+	int r = ms_stored_inventory(daemon->store, NULL, &inventory);
 
-	files.inventory = true;
-	if (r == 0)
-		r = ms_state_load_inventory(daemon->store, &files);
-	if (r == 0)
-		r = ms_diags_init(&diags);
-	if (r == 0)
-		r = ms_inventory_load(&files.list.items[0], &diags, &inventory);
 	if (r == 0)
 		r = ms_inventory_identify(inventory, daemon->loaded->policy);
 	if (r == 0)
