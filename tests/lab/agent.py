@@ -72,7 +72,7 @@ def serve_udp(sock):
     sock.setsockopt(level, option, 1)
     while True:
         try:
-            data, ancillary, _, peer = sock.recvmsg(4096, 256)
+            data, ancillary, _, peer = sock.recvmsg(65536, 256)
             sock.sendmsg([data], ancillary, 0, peer)
         except OSError:
             pass  # an ICMP error for an earlier answer
@@ -107,21 +107,24 @@ def probe_socket(request, kind, proto=0):
 
 
 def op_tcp(request):
-    """Connects to {dst, port}, sends a payload and wants it back."""
-    payload = os.urandom(8).hex().encode()
+    """Connects to {dst, port}, sends a payload of {size} bytes and wants it back."""
+    payload = os.urandom(request.get("size", 16) // 2).hex().encode()
     with probe_socket(request, socket.SOCK_STREAM) as sock:
         sock.connect((request["dst"], request["port"]))
         sock.sendall(payload)
-        answer = sock.recv(len(payload), socket.MSG_WAITALL)
+        answer = b""
+        while len(answer) < len(payload) and (more := sock.recv(65536)):
+            answer += more
     return {"result": "ok" if answer == payload else "error short"}
 
 
 def op_udp(request):
-    payload = os.urandom(8).hex().encode()
+    """Sends a datagram of {size} bytes and wants it back."""
+    payload = os.urandom(request.get("size", 16) // 2 + 1).hex().encode()[: request.get("size", 16)]
     with probe_socket(request, socket.SOCK_DGRAM) as sock:
         sock.connect((request["dst"], request["port"]))
         sock.send(payload)
-        answer = sock.recv(64)
+        answer = sock.recv(65536)
     return {"result": "ok" if answer == payload else "error garbled"}
 
 
