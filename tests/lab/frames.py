@@ -97,6 +97,21 @@ class Tap:
         poll.close()
         return found
 
+    def saw(self, mark, patience=0.04):
+        """Does a packet with this mark come within so many seconds? A veth delivers in microseconds; what came before it
+        is thrown away."""
+        deadline = time.monotonic() + patience
+        while True:
+            if any(mark in data for sock in self.socks for data in self._drain(sock)):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+
+    def now(self):
+        """[bytes, …] of what is here, without waiting for more."""
+        return [data for sock in self.socks for data in self._drain(sock)]
+
     def count(self, mark):
         """How many of what came since carry the mark."""
         return sum(mark in data for data in self.read())
