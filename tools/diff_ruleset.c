@@ -152,6 +152,7 @@ static void add_change(struct differ *d, const struct ms_change *change)
 		add_flush(d, change);
 		return;
 	case MS_ADD_ELEMS:
+	case MS_FLUSH_SET:
 	case MS_DEL_ELEMS:
 		add_elems(d, change);
 		return;

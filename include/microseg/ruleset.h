@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "microseg/diag.h"
 #include "microseg/net.h"
@@ -42,6 +43,7 @@ const char *ms_family_name(enum ms_family family);
 enum ms_field {
 	MS_FIELD_IIFNAME,	  /* text, 16 bytes; a value ending in "*" matches a prefix */
 	MS_FIELD_OIFNAME,	  /* likewise */
+	MS_FIELD_NFPROTO,	  /* 1 byte, NFPROTO_*: which IP */
 	MS_FIELD_L4PROTO,	  /* 1 byte */
 	MS_FIELD_PRIORITY,	  /* meta priority, 4 bytes, host order; prints as 4d53:1 */
 	MS_FIELD_ETHER_SADDR,	  /* 6 bytes */
@@ -76,6 +78,7 @@ enum ms_field {
 	MS_FIELD_RS_LLADDR, /* @th,80,48: likewise; set key by typeof */
 	MS_FIELD_CT_STATE,  /* 4, flags MS_CT_*; one flag at a time */
 	MS_FIELD_CT_STATUS_DNAT, /* no value: `ct status dnat`, negated: `ct status ! dnat` */
+	MS_FIELD_CT_ID,		 /* 4: names a connection while it lives; set key by typeof */
 	MS_FIELD_FIB_DADDR_TYPE, /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */
 	MS_FIELD_IP_OPTION_LSRR, /* no value: `ip option lsrr exists` */
 	MS_FIELD_IP_OPTION_SSRR, /* likewise */
@@ -132,6 +135,8 @@ enum ms_stmt_kind {
 	MS_STMT_REJECT_ADMIN, /* reject with icmpx admin-prohibited */
 	MS_STMT_VERDICT,
 	MS_STMT_VMAP, /* verdict from the named map, keyed by fields */
+	MS_STMT_ADD,  /* adds the fields to the named set, a dynamic one; when that is full the
+			 rule ends here, as if it had not matched */
 };
 
 struct ms_stmt {
@@ -146,7 +151,7 @@ struct ms_stmt {
 	struct ms_rule_verdict verdict;
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT];
-	const char *map;
+	const char *map; /* or set */
 };
 
 struct ms_rule {
@@ -176,7 +181,8 @@ struct ms_elem {
 	uint8_t key[MS_KEY_SIZE];   /* fields in order, each padded with zeros to a multiple of 4 */
 	uint8_t end[MS_VALUE_SIZE]; /* interval sets: last value that belongs to it */
 	struct ms_rule_verdict verdict; /* maps */
-	const char *comment;		/* or NULL */
+	time_t until;	     /* UNIX seconds: the kernel drops it then; 0: stays. In timed sets */
+	const char *comment; /* or NULL */
 	struct ms_origin origin;
 };
 
@@ -185,6 +191,8 @@ struct ms_set {
 	bool map;      /* a verdict map */
 	bool interval; /* one field only */
 	bool counts;   /* each element has a counter; a plain set */
+	bool timed;    /* elements may have an end */
+	bool dynamic;  /* filled by rules, in the kernel: it has no elements here */
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT]; /* give type and length of the key */
 	uint32_t size; /* room for elements, declared to the kernel; 0 for interval sets */
@@ -282,6 +290,9 @@ void ms_rule_verdict(struct ms_ruleset *ruleset, struct ms_rule *rule, enum ms_v
 		     const char *chain);
 void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *map,
 		  size_t n_fields, const enum ms_field *fields);
+/** `add @SET { FIELD }`. */
+void ms_rule_add_to_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
+			enum ms_field field);
 
 /**
  * Ends building: sorts elements, removes duplicates, checks that every set, map and chain named
@@ -299,8 +310,8 @@ size_t ms_set_key_size(const struct ms_set *set);
 
 /**
  * Appends @ruleset exactly as `nft list table` (1.0.6) prints each table when it was loaded afresh,
- * less counters and the table's flags line. @narrow, or NULL for all: an "env/service"; then only
- * what concerns that service.
+ * less counters, what the kernel times itself and the table's flags line. @narrow, or NULL for all:
+ * an "env/service"; then only what concerns that service.
  */
 void ms_ruleset_print(const struct ms_ruleset *ruleset, const char *narrow, struct ms_str *out);
 /** Appends one rule as it stands in such a listing, without blanks before and a newline behind it.
@@ -318,6 +329,7 @@ enum ms_change_kind {
 	MS_ADD_CHAIN,
 	MS_FLUSH_CHAIN, /* delete the chain's rules; the new ones follow as MS_ADD_RULES */
 	MS_ADD_RULES,	/* all rules of the chain */
+	MS_FLUSH_SET,	/* delete all elements, also those that the kernel has dropped by itself */
 	MS_DEL_ELEMS,
 	MS_ADD_ELEMS,
 	MS_DEL_CHAIN,
@@ -329,7 +341,8 @@ struct ms_change {
 	const struct ms_table *table;
 	const struct ms_chain *chain;
 	const struct ms_set *set;
-	const struct ms_elem *elems; /* of ADD_ELEMS, DEL_ELEMS: a run of n_elems elements */
+	const struct ms_elem *elems; /* of ADD_ELEMS, DEL_ELEMS: a run of n_elems elements; of
+					FLUSH_SET: all */
 	size_t n_elems;
 };
 
@@ -345,6 +358,11 @@ struct ms_plan {
  */
 int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to,
 		 struct ms_plan *ret_plan);
+/**
+ * Computes how to give every timed element of @installed its end again, after the clock was set.
+ * Returns 0 or -ENOMEM.
+ */
+int ms_plan_retime(const struct ms_ruleset *installed, struct ms_plan *ret_plan);
 void ms_plan_fini(struct ms_plan *plan);
 /** Counts elements added and deleted, and everything else, for the log line. */
 void ms_plan_count(const struct ms_plan *plan, size_t *ret_elems, size_t *ret_others);

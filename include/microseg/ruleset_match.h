@@ -90,6 +90,9 @@ struct ms_sim_packet {
 
 	uint32_t ct_state; /* one of MS_CT_* */
 	bool ct_dnat;
+	const char *listed; /* the dynamic set that holds its connection, or NULL; statements change
+			       it */
+	time_t now;	    /* timed elements that are over by then are gone */
 	uint32_t priority;	 /* meta priority; statements change it */
 	uint32_t fib_daddr_type; /* RTN_* */
 };

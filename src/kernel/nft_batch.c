@@ -249,6 +249,15 @@ static void flush_chain(struct ms_batch *batch, const struct ms_change *change)
 	end_message(batch, nlh);
 }
 
+/* A set without elements names all of them. */
+static void flush_set(struct ms_batch *batch, const struct ms_change *change)
+{
+	struct ms_change all = *change;
+
+	all.n_elems = 0;
+	put_named_elems(batch, &all, NFT_MSG_DELSETELEM, 0);
+}
+
 void ms_batch_change(struct ms_batch *batch, const struct ms_change *change, uint32_t table_flags)
 {
 	switch (change->kind) {
@@ -271,6 +280,9 @@ void ms_batch_change(struct ms_batch *batch, const struct ms_change *change, uin
 	case MS_ADD_RULES:
 		ms_vec_each (struct ms_rule, rule, &change->chain->rules)
 			put_rule(batch, change, rule);
+		break;
+	case MS_FLUSH_SET:
+		flush_set(batch, change);
 		break;
 	case MS_DEL_ELEMS:
 		put_named_elems(batch, change, NFT_MSG_DELSETELEM, 0);

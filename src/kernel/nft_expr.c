@@ -428,6 +428,16 @@ static void add_vmap(struct encoder *e, const struct ms_stmt *stmt)
 	put_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, 0);
 }
 
+static void add_to_set(struct encoder *e, const struct ms_stmt *stmt)
+{
+	load_key(e, stmt->n_fields, stmt->fields);
+	struct nftnl_expr *expr = add_expr(e, "dynset");
+
+	put_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1);
+	put_u32(expr, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	put_str(e, expr, NFTNL_EXPR_DYNSET_SET_NAME, stmt->map);
+}
+
 static void add_counter(struct encoder *e)
 {
 	struct nftnl_expr *expr = add_expr(e, "counter");
@@ -458,6 +468,9 @@ static void add_stmt(struct encoder *e, const struct ms_stmt *stmt)
 		break;
 	case MS_STMT_VERDICT:
 		add_verdict(e, &stmt->verdict);
+		break;
+	case MS_STMT_ADD:
+		add_to_set(e, stmt);
 		break;
 	case MS_STMT_VMAP:
 		add_vmap(e, stmt);

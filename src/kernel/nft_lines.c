@@ -11,6 +11,7 @@
 #include "nft_encode.h"
 
 #define DIFFERENCES_SHOWN 6
+#define TIME_TOLERANCE_MS 2000 /* between sending and reading back */
 #define EXPR_TEXT_SIZE 1024
 
 int ms_lines_init(struct ms_lines *lines)
@@ -36,10 +37,17 @@ static const char *keep(struct ms_lines *lines, const struct ms_str *text)
 	return copy ? copy : "";
 }
 
+static void add_timed_line(struct ms_lines *lines, const struct ms_str *text, uint64_t left_ms)
+{
+	struct ms_line line = {keep(lines, text), left_ms};
+
+	if (ms_avec_push(lines->arena, &lines->list, line) < 0)
+		lines->failed = true;
+}
+
 static void add_line(struct ms_lines *lines, const struct ms_str *text)
 {
-	if (ms_avec_push(lines->arena, &lines->list, keep(lines, text)) < 0)
-		lines->failed = true;
+	add_timed_line(lines, text, 0);
 }
 
 static void put_hex(struct ms_str *out, const char *label, const void *bytes, size_t size)
@@ -75,6 +83,16 @@ void ms_lines_chain(struct ms_lines *lines, enum ms_family family, const struct 
 }
 
 /* Sets. */
+
+/* What is left of its time: as the kernel says, or as we would send it. */
+static uint64_t elem_left_ms(struct nftnl_set_elem *elem)
+{
+	if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_EXPIRATION))
+		return nftnl_set_elem_get_u64(elem, NFTNL_SET_ELEM_EXPIRATION);
+	if (nftnl_set_elem_is_set(elem, NFTNL_SET_ELEM_TIMEOUT))
+		return nftnl_set_elem_get_u64(elem, NFTNL_SET_ELEM_TIMEOUT);
+	return 0;
+}
 
 static void put_elem(struct ms_str *out, const struct nftnl_set_elem *elem)
 {
@@ -177,7 +195,7 @@ static void add_elems(struct ms_lines *lines, enum ms_family family, const struc
 		ms_str_addf(&line, "%s element of %s: ", ms_family_name(family),
 			    nftnl_set_get_str(set, NFTNL_SET_NAME));
 		put_elem(&line, e);
-		add_line(lines, &line);
+		add_timed_line(lines, &line, elem_left_ms(e));
 	}
 	nftnl_set_elems_iter_destroy(iter);
 }
@@ -194,7 +212,8 @@ void ms_lines_set(struct ms_lines *lines, enum ms_family family, const struct nf
 		    nftnl_set_get_str(set, NFTNL_SET_NAME));
 	put_declaration(&line, set);
 	add_line(lines, &line);
-	add_elems(lines, family, set);
+	if (!(nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_EVAL))
+		add_elems(lines, family, set);
 }
 
 /* Rules. */
@@ -221,6 +240,13 @@ static void put_expr(const struct ms_lines *lines, const struct nftnl_expr *expr
 		ms_str_addf(out, " [lookup reg %u in%s inverted %u]",
 			    nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_SREG), elems,
 			    nftnl_expr_get_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS));
+		return;
+	}
+	/* The kernel adds a time-out of nothing. */
+	if (strcmp(name, "dynset") == 0) {
+		ms_str_addf(out, " [add reg %u to %s]",
+			    nftnl_expr_get_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY),
+			    nftnl_expr_get_str(expr, NFTNL_EXPR_DYNSET_SET_NAME));
 		return;
 	}
 	/* What it counted so far is no part of it. */
@@ -351,10 +377,28 @@ struct comparison {
 	size_t n_found;
 };
 
-static void report(struct comparison *c, const char *what, const char *line)
+static void report(struct comparison *c, const char *what, const struct ms_line *line)
 {
 	if (c->n_found++ < DIFFERENCES_SHOWN && c->out)
-		ms_str_addf(c->out, "%s: %s\n", what, line);
+		ms_str_addf(c->out, "%s: %s\n", what, line->text);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(((const struct ms_line *)a)->text, ((const struct ms_line *)b)->text);
+}
+
+static bool is_ending(const struct ms_line *line)
+{
+	return line->left_ms && line->left_ms < TIME_TOLERANCE_MS;
+}
+
+static bool times_differ(const struct ms_line *a, const struct ms_line *b)
+{
+	uint64_t difference =
+		a->left_ms > b->left_ms ? a->left_ms - b->left_ms : b->left_ms - a->left_ms;
+
+	return !a->left_ms != !b->left_ms || difference > TIME_TOLERANCE_MS;
 }
 
 int ms_lines_compare(struct ms_lines *wanted, struct ms_lines *found, struct ms_str *difference)
@@ -364,18 +408,20 @@ int ms_lines_compare(struct ms_lines *wanted, struct ms_lines *found, struct ms_
 
 	if (wanted->failed || found->failed)
 		return -ENOMEM;
-	ms_vec_sort(&wanted->list, compare_texts);
-	ms_vec_sort(&found->list, compare_texts);
+	ms_vec_sort(&wanted->list, compare_lines);
+	ms_vec_sort(&found->list, compare_lines);
 	while (i < wanted->list.n_items || j < found->list.n_items) {
-		int order = i == wanted->list.n_items ? 1
-			    : j == found->list.n_items
-				    ? -1
-				    : strcmp(wanted->list.items[i], found->list.items[j]);
+		const struct ms_line *ours = &wanted->list.items[i], *there = &found->list.items[j];
+		int order = i == wanted->list.n_items  ? 1
+			    : j == found->list.n_items ? -1
+						       : strcmp(ours->text, there->text);
 
-		if (order < 0)
-			report(&c, "missing", wanted->list.items[i]);
+		if (order < 0 && !is_ending(ours))
+			report(&c, "missing", ours);
 		else if (order > 0)
-			report(&c, "not ours", found->list.items[j]);
+			report(&c, "not ours", there);
+		else if (order == 0 && times_differ(ours, there))
+			report(&c, "ends at another time", ours);
 		i += order <= 0;
 		j += order >= 0;
 	}

@@ -4,7 +4,9 @@
  *
  * The same functions write what the kernel answered and what we would have sent, so the two can be
  * compared without a decoder: handles, counters and the numbers of anonymous sets are left out, the
- * elements of anonymous sets stand in the rule that uses them.
+ * elements of anonymous sets stand in the rule that uses them. The remaining time of an element is
+ * compared with some tolerance, and what is about to end may be gone. What rules added to a dynamic
+ * set is not listed.
  */
 #pragma once
 
@@ -14,9 +16,14 @@
 
 #include "microseg/ruleset.h"
 
+struct ms_line {
+	const char *text;
+	uint64_t left_ms; /* until the kernel drops it; 0: never */
+};
+
 struct ms_lines {
 	struct ms_arena *arena;
-	MS_VEC(const char *) list;
+	MS_VEC(struct ms_line) list;
 	/* Anonymous sets by name, until the rules are written. */
 	MS_VEC(const char *) anon_names;
 	MS_VEC(const char *) anon_elems;

@@ -12,6 +12,7 @@
 #include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <string.h>
+#include <time.h>
 
 #include "microseg/ruleset_match.h"
 #include "nft_encode.h"
@@ -26,8 +27,11 @@ enum {
 	BYTE_ORDER_BIG = 2,
 	EXPR_PAYLOAD = 7,
 	EXPR_META = 9,
+	EXPR_CT = 12,
 	EXPR_CONCAT = 13,
 	META_KEY = 0,
+	CT_KEY = 0,
+	CT_DIRECTION = 1,
 	PAYLOAD_DESC = 0,
 	PAYLOAD_TYPE = 1,
 	PAYLOAD_BASE = 2,
@@ -63,10 +67,26 @@ static void describe_payload(struct nftnl_udata_buf *buf, enum ms_field field)
 	nftnl_udata_nest_end(buf, nest);
 }
 
+static void describe_ct(struct nftnl_udata_buf *buf, const struct ms_field_row *row)
+{
+	static const uint32_t any_direction = UINT32_MAX;
+
+	nftnl_udata_put_u32(buf, NFTNL_UDATA_SET_TYPEOF_EXPR, EXPR_CT);
+	struct nftnl_udata *nest = nftnl_udata_nest_start(buf, NFTNL_UDATA_SET_TYPEOF_DATA);
+
+	nftnl_udata_put_u32(buf, CT_KEY, row->key);
+	nftnl_udata_put_u32(buf, CT_DIRECTION, any_direction);
+	nftnl_udata_nest_end(buf, nest);
+}
+
 static void describe_field(struct nftnl_udata_buf *buf, enum ms_field field)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 
+	if (row->load == MS_LOAD_CT) {
+		describe_ct(buf, row);
+		return;
+	}
 	if (row->load != MS_LOAD_META) {
 		describe_payload(buf, field);
 		return;
@@ -185,7 +205,8 @@ struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *
 		return name_set(table, set->name);
 	_cleanup_(nftnl_set_freep) struct nftnl_set *s = declare_set(
 		table, set, id,
-		(set->interval ? NFT_SET_INTERVAL : 0u) | (set->map ? NFT_SET_MAP : 0u));
+		(set->interval ? NFT_SET_INTERVAL : 0u) | (set->map ? NFT_SET_MAP : 0u) |
+			(set->timed ? NFT_SET_TIMEOUT : 0u) | (set->dynamic ? NFT_SET_EVAL : 0u));
 
 	if (s && set->counts && put_counter(s) < 0)
 		return NULL;
@@ -235,6 +256,16 @@ static int put_comment(struct nftnl_set_elem *e, const char *comment)
 				  nftnl_udata_buf_len(buf));
 }
 
+/* The kernel counts from now on; nothing at all would mean for ever. */
+static void put_end(struct nftnl_set_elem *e, time_t until)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	int64_t left_ms = ((int64_t)until - now.tv_sec) * 1000 - (int64_t)now.tv_nsec / 1000000;
+	nftnl_set_elem_set_u64(e, NFTNL_SET_ELEM_TIMEOUT, left_ms > 0 ? (uint64_t)left_ms : 1);
+}
+
 /* The kernel's interval ends before its end element; one that reaches the last value has none. */
 static int add_end(struct nftnl_set *s, const struct ms_elem *elem, size_t size)
 {
@@ -262,6 +293,8 @@ static int add_elem(struct nftnl_set *s, const struct ms_set *set, const struct 
 	if (!e || (set->map && put_verdict(e, &elem->verdict) < 0) ||
 	    (elem->comment && put_comment(e, elem->comment) < 0))
 		return -1;
+	if (elem->until)
+		put_end(e, elem->until);
 	return set->interval ? add_end(s, elem, size) : 0;
 }
 

@@ -417,3 +417,13 @@ void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *
 		stmt->n_fields = (uint8_t)n_fields;
 	stmt->map = ms_build_text(ruleset, map);
 }
+
+void ms_rule_add_to_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
+			enum ms_field field)
+{
+	struct ms_stmt *stmt = add_stmt(ruleset, rule, MS_STMT_ADD);
+
+	stmt->n_fields = 1;
+	stmt->fields[0] = field;
+	stmt->map = ms_build_text(ruleset, set);
+}

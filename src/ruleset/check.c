@@ -53,7 +53,7 @@ static bool field_fits(const struct ms_table *table, enum ms_field field)
 
 	if (row->load == MS_LOAD_LINK)
 		return table->family == MS_FAMILY_BRIDGE;
-	if (row->load == MS_LOAD_FIB || row->load == MS_LOAD_CT)
+	if (row->load == MS_LOAD_FIB || row->load == MS_LOAD_CT || field == MS_FIELD_NFPROTO)
 		return table->family == MS_FAMILY_INET;
 	if (row->needs_arp)
 		return table->family != MS_FAMILY_INET;
@@ -83,6 +83,9 @@ static bool value_fits(const struct ms_match_expr *match)
 
 	if (match->n_fields != 1 || match->n_values == 0 ||
 	    ms_field_row(match->fields[0])->size == 0)
+		return false;
+	/* nft leaves the one out before fields of that IP; the other is a number of the moment. */
+	if (match->fields[0] == MS_FIELD_NFPROTO || match->fields[0] == MS_FIELD_CT_ID)
 		return false;
 	if ((match->fields[0] == MS_FIELD_TCP_FLAGS) != (match->mask != 0))
 		return false;
@@ -135,6 +138,10 @@ static bool stmt_fits(const struct ms_table *table, const struct ms_stmt *stmt)
 	case MS_STMT_VMAP:
 		map = ms_table_set(table, stmt->map);
 		return map && map->map && fields_fit_set(table, map, stmt->n_fields, stmt->fields);
+	case MS_STMT_ADD:
+		map = ms_table_set(table, stmt->map);
+		return map && map->dynamic &&
+		       fields_fit_set(table, map, stmt->n_fields, stmt->fields);
 	case MS_STMT_LOG:
 		return text_fits(stmt->log.prefix, MS_LOG_PREFIX_SIZE);
 	case MS_STMT_REJECT_RESET:
@@ -191,6 +198,8 @@ static bool elem_fits(const struct ms_table *table, const struct ms_set *set,
 {
 	if (!text_fits(elem->comment, MS_COMMENT_SIZE))
 		return false;
+	if (elem->until && !set->timed)
+		return false;
 	if (set->map ? !verdict_fits(table, &elem->verdict) : elem->verdict.kind != MS_VERDICT_NONE)
 		return false;
 	return !set->interval ||
@@ -215,7 +224,7 @@ static bool typeof_fits(const struct ms_set *set)
 		const struct ms_field_row *row = ms_field_row(set->fields[i]);
 
 		if (row->load != MS_LOAD_META && row->load != MS_LOAD_LINK &&
-		    row->load != MS_LOAD_TRANSPORT)
+		    row->load != MS_LOAD_TRANSPORT && row->load != MS_LOAD_CT)
 			return false;
 		if (row->needs_l4proto)
 			return false;
@@ -232,8 +241,11 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 			return false;
 	if (ms_set_needs_typeof(set) && !typeof_fits(set))
 		return false;
-	if (set->interval &&
-	    (set->n_fields != 1 || ms_field_row(set->fields[0])->host_order || set->map))
+	if (set->dynamic &&
+	    (set->map || set->interval || set->timed || set->size == 0 || set->elems.n_items > 0))
+		return false;
+	if (set->interval && (set->timed || set->n_fields != 1 ||
+			      ms_field_row(set->fields[0])->host_order || set->map))
 		return false;
 	if (set->counts && (set->interval || set->map))
 		return false;

@@ -10,12 +10,17 @@
 #define ETHER_TYPE_IP6 0x86dd
 #define ETHER_TYPE_ARP 0x0806
 
+/* As linux/netfilter.h has them, which does not go with netinet/in.h. */
+#define PROTO_IP4 2
+#define PROTO_IP6 10
+
 /* IPv4 options by their type byte, copy flag included. */
 #define OPTION_LSRR 131
 #define OPTION_SSRR 137
 
 /* nft's numbers of set key types: they are its listing format, not the kernel's. */
 enum {
+	TYPE_NFPROTO = 2,
 	TYPE_INTEGER = 4,
 	TYPE_IP4 = 7,
 	TYPE_IP6 = 8,
@@ -72,6 +77,12 @@ static bool read_iifname(const struct ms_sim_packet *packet, uint8_t *value)
 static bool read_oifname(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	return copy(value, packet->oifname, 16);
+}
+
+static bool read_nfproto(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	*value = packet->saddr.ip == MS_IP4 ? PROTO_IP4 : PROTO_IP6;
+	return packet->saddr.ip != MS_IP_NONE;
 }
 
 static bool read_l4proto(const struct ms_sim_packet *packet, uint8_t *value)
@@ -230,6 +241,13 @@ static bool read_ct_dnat(const struct ms_sim_packet *packet, uint8_t *value)
 	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
 }
 
+/* Its number says nothing outside of a kernel: whether a set holds it is in the packet. */
+static bool read_ct_id(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	memset(value, 0, 4);
+	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
+}
+
 static bool read_fib_daddr_type(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	return packet->saddr.ip != MS_IP_NONE && copy(value, &packet->fib_daddr_type, 4);
@@ -315,6 +333,12 @@ static const struct ms_symbol l4protos[] = {
 	{0, NULL},
 };
 
+static const struct ms_symbol nfprotos[] = {
+	{PROTO_IP4, "ipv4"},
+	{PROTO_IP6, "ipv6"},
+	{0, NULL},
+};
+
 static const struct ms_symbol ether_types[] = {
 	{0x800, "ip"},	   {0x806, "arp"},     {0x86dd, "ip6"},
 	{0x8100, "8021q"}, {0x88a8, "8021ad"}, {0, NULL},
@@ -381,6 +405,13 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.type_id = TYPE_NAME, .per_line = 1, .type_name = "ifname", .load = MS_LOAD_META,
 		.key = NFT_META_OIFNAME,
 		.read = read_oifname,
+	},
+	[MS_FIELD_NFPROTO] = {
+		.name = "meta nfproto", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = nfprotos,
+		.symbols_else = MS_VALUE_NUMBER,
+		.type_id = TYPE_NFPROTO, .per_line = 5, .type_name = "nf_proto",
+		.load = MS_LOAD_META, .key = NFT_META_NFPROTO,
+		.read = read_nfproto,
 	},
 	[MS_FIELD_L4PROTO] = {
 		.name = "meta l4proto", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = l4protos,
@@ -571,6 +602,11 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.name = "ct status", .host_order = true, .value = MS_VALUE_NONE,
 		.load = MS_LOAD_CT, .key = NFT_CT_STATUS,
 		.read = read_ct_dnat,
+	},
+	[MS_FIELD_CT_ID] = {
+		.name = "ct id", .size = 4, .value = MS_VALUE_NUMBER,
+		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_CT, .key = NFT_CT_ID,
+		.read = read_ct_id,
 	},
 	[MS_FIELD_FIB_DADDR_TYPE] = {
 		.name = "fib daddr type", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,

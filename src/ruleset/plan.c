@@ -7,6 +7,10 @@
  * changed in place, so it is deleted and added anew, and the chains that use the set are filled
  * again in the same transaction.
  *
+ * An element with an end may be gone before we delete it, which the kernel would refuse: a set that
+ * loses such an element is flushed and filled again. Ends are absolute, so nobody's time is changed
+ * by that.
+ *
  * The kernel deletes nothing that is in use, and takes references only to what is there. Hence,
  * table by table: new chains, flushed chains, elements out, sets out, chains out, sets in, elements
  * in, rules in.
@@ -36,8 +40,8 @@ static int add_change(struct planner *p, struct ms_change change)
 static bool set_must_be_rebuilt(const struct ms_set *from, const struct ms_set *to)
 {
 	return from->map != to->map || from->interval != to->interval ||
-	       from->counts != to->counts || from->size != to->size ||
-	       from->n_fields != to->n_fields ||
+	       from->counts != to->counts || from->size != to->size || from->timed != to->timed ||
+	       from->dynamic != to->dynamic || from->n_fields != to->n_fields ||
 	       memcmp(from->fields, to->fields, from->n_fields * sizeof(*from->fields)) != 0;
 }
 
@@ -104,7 +108,7 @@ static int compare_keys(const struct ms_elem *a, const struct ms_elem *b)
 
 static bool elem_changed(const struct ms_elem *a, const struct ms_elem *b)
 {
-	return !ms_verdicts_equal(&a->verdict, &b->verdict) ||
+	return a->until != b->until || !ms_verdicts_equal(&a->verdict, &b->verdict) ||
 	       !ms_texts_equal(a->comment, b->comment);
 }
 
@@ -128,6 +132,40 @@ static int elems_missing(struct ms_arena *arena, const struct ms_set *from, cons
 			return r;
 	}
 	return 0;
+}
+
+/* Does @from have an element with an end that @to has not? */
+static bool loses_timed(const struct ms_set *from, const struct ms_set *to)
+{
+	size_t at = 0;
+
+	ms_vec_each (struct ms_elem, elem, &from->elems) {
+		int r = 1;
+
+		while (at < to->elems.n_items && (r = compare_keys(elem, &to->elems.items[at])) > 0)
+			at++;
+		bool kept = at < to->elems.n_items && r == 0 &&
+			    !elem_changed(elem, &to->elems.items[at]);
+		if (elem->until && !kept)
+			return true;
+	}
+	return false;
+}
+
+static struct ms_change flush_of(const struct ms_table *table, const struct ms_set *set)
+{
+	return (struct ms_change){
+		.kind = MS_FLUSH_SET,
+		.table = table,
+		.set = set,
+		.elems = set->elems.items,
+		.n_elems = set->elems.n_items,
+	};
+}
+
+static bool is_flushed(const struct planner *p, const struct ms_set *from)
+{
+	return from->timed && loses_timed(from, ms_table_set(p->to, from->name));
 }
 
 /* The change of @set (the side that the elements come from) towards @other. */
@@ -183,8 +221,9 @@ static int delete_elems(struct planner *p)
 	ms_vec_each (struct ms_set *, set, &p->from->sets) {
 		if (!set_survives(p, (*set)->name))
 			continue;
-		int r = change_elems(p, MS_DEL_ELEMS, p->from, *set,
-				     ms_table_set(p->to, (*set)->name));
+		int r = is_flushed(p, *set) ? add_change(p, flush_of(p->from, *set))
+					    : change_elems(p, MS_DEL_ELEMS, p->from, *set,
+							   ms_table_set(p->to, (*set)->name));
 		if (r < 0)
 			return r;
 	}
@@ -250,6 +289,8 @@ static int add_elems(struct planner *p)
 		const struct ms_set *from = set_survives(p, (*set)->name)
 						    ? ms_table_set(p->from, (*set)->name)
 						    : &empty;
+		if (from != &empty && is_flushed(p, from))
+			from = &empty;
 		int r = change_elems(p, MS_ADD_ELEMS, p->to, *set, from);
 		if (r < 0)
 			return r;
@@ -342,6 +383,32 @@ int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to,
 		r = delete_tables(&plan, from, to);
 	if (r == 0 && to)
 		r = plan_tables(&plan, from, to);
+	if (r < 0) {
+		ms_arena_free(plan.arena);
+		return r;
+	}
+	*ret_plan = plan;
+	return 0;
+}
+
+static int retime_set(struct ms_plan *plan, const struct ms_table *table, const struct ms_set *set)
+{
+	struct ms_change change = flush_of(table, set);
+	int r = ms_avec_push(plan->arena, &plan->changes, change);
+
+	change.kind = MS_ADD_ELEMS;
+	return r < 0 ? r : ms_avec_push(plan->arena, &plan->changes, change);
+}
+
+int ms_plan_retime(const struct ms_ruleset *installed, struct ms_plan *ret_plan)
+{
+	struct ms_plan plan = {.arena = ms_arena_new()};
+	int r = plan.arena ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < installed->tables.n_items; i++)
+		ms_vec_each (struct ms_set *, set, &installed->tables.items[i]->sets)
+			if (r == 0 && (*set)->timed && (*set)->elems.n_items > 0)
+				r = retime_set(&plan, installed->tables.items[i], *set);
 	if (r < 0) {
 		ms_arena_free(plan.arena);
 		return r;

@@ -162,8 +162,11 @@ static void print_set(const struct ms_set *set, struct ms_str *out)
 	print_type(set, out);
 	if (set->size)
 		ms_str_addf(out, "\t\tsize %u\n", set->size);
-	if (set->interval)
-		ms_str_add(out, "\t\tflags interval\n");
+	if (set->interval || set->timed || set->dynamic)
+		ms_str_addf(out, "\t\tflags %s\n",
+			    set->interval ? "interval"
+			    : set->timed  ? "timeout"
+					  : "dynamic");
 	if (set->counts)
 		ms_str_add(out, "\t\tcounter\n");
 	if (set->elems.n_items)
@@ -271,6 +274,11 @@ static void print_stmt(const struct ms_stmt *stmt, struct ms_str *out)
 		break;
 	case MS_STMT_VERDICT:
 		print_verdict(&stmt->verdict, out);
+		break;
+	case MS_STMT_ADD:
+		ms_str_addf(out, "add @%s { ", stmt->map);
+		print_fields(stmt->n_fields, stmt->fields, out);
+		ms_str_add(out, " }");
 		break;
 	case MS_STMT_VMAP:
 		print_fields(stmt->n_fields, stmt->fields, out);

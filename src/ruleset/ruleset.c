@@ -237,6 +237,8 @@ static void hash_set(uint64_t *hash, const struct ms_set *set)
 	hash_number(hash, set->map);
 	hash_number(hash, set->interval);
 	hash_number(hash, set->counts);
+	hash_number(hash, set->timed);
+	hash_number(hash, set->dynamic);
 	hash_fields(hash, set->n_fields, set->fields);
 	hash_number(hash, set->size);
 	hash_number(hash, (uint32_t)set->elems.n_items);
@@ -244,6 +246,7 @@ static void hash_set(uint64_t *hash, const struct ms_set *set)
 		hash_bytes(hash, elem->key, ms_set_key_size(set));
 		hash_bytes(hash, elem->end, sizeof(elem->end));
 		hash_verdict(hash, &elem->verdict);
+		hash_bytes(hash, &elem->until, sizeof(elem->until));
 		hash_text(hash, elem->comment);
 	}
 }

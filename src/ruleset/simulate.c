@@ -59,16 +59,21 @@ static const struct ms_elem *find_interval(const struct ms_set *set, const uint8
 
 /* Elements are sorted only in a finished ruleset; looking at each keeps the simulator right for
  * any. */
-static const struct ms_elem *find_elem(const struct ms_set *set, const uint8_t *key)
+static const struct ms_elem *find_elem(const struct ms_set *set, const uint8_t *key, time_t now)
 {
 	size_t size = ms_set_key_size(set);
 
 	if (set->interval)
 		return find_interval(set, key);
 	ms_vec_each (const struct ms_elem, elem, &set->elems)
-		if (memcmp(elem->key, key, size) == 0)
+		if (memcmp(elem->key, key, size) == 0 && (!elem->until || now < elem->until))
 			return elem;
 	return NULL;
+}
+
+static bool is_listed(const struct ms_sim_packet *packet, const struct ms_set *set)
+{
+	return packet->listed && strcmp(packet->listed, set->name) == 0;
 }
 
 static bool is_name(enum ms_field field)
@@ -122,8 +127,8 @@ static int holds(struct run *run, const struct ms_match_expr *match)
 		set = ms_table_set(run->table, match->set);
 		if (!set)
 			return -ENOENT;
-		elem = find_elem(set, key);
-		yes = elem != NULL;
+		elem = set->dynamic ? NULL : find_elem(set, key, run->packet->now);
+		yes = elem || (set->dynamic && is_listed(run->packet, set));
 		if (elem && set->counts)
 			run->counted = elem;
 		break;
@@ -204,7 +209,7 @@ static int run_vmap(struct run *run, const struct ms_stmt *stmt, enum outcome *r
 	if (!map)
 		return -ENOENT;
 	if (read_key(run->packet, stmt->fields, stmt->n_fields, key))
-		elem = find_elem(map, key);
+		elem = find_elem(map, key, run->packet->now);
 	*ret_found = elem != NULL;
 	return elem ? run_verdict(run, &elem->verdict, ret_outcome) : 0;
 }
@@ -218,6 +223,7 @@ static void note_log(struct ms_sim_result *result, const char *prefix)
 static int run_statements(struct run *run, const struct ms_rule *rule, enum outcome *ret_outcome)
 {
 	ms_vec_each (const struct ms_stmt, stmt, &rule->stmts) {
+		uint8_t key[MS_KEY_SIZE];
 		bool found = true;
 		int r = 0;
 
@@ -235,6 +241,11 @@ static int run_statements(struct run *run, const struct ms_rule *rule, enum outc
 			run->result->rejected = true;
 			*ret_outcome = DROP;
 			return 0;
+		case MS_STMT_ADD:
+			found = ms_field_row(stmt->fields[0])->read(run->packet, key);
+			if (found)
+				run->packet->listed = stmt->map;
+			break;
 		case MS_STMT_VERDICT:
 			return run_verdict(run, &stmt->verdict, ret_outcome);
 		case MS_STMT_VMAP:

@@ -360,6 +360,73 @@ static int large_sets_load_and_change(const void *unused)
 	return 0;
 }
 
+static int timed_sets_list_as_printed(const void *unused)
+{
+	(void)unused;
+	const time_t ends[] = {time(NULL) + 3600, 0, time(NULL) + 86400 * 30, time(NULL) + 100, 0};
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *rs = sample_timed(ends, 5);
+	return parity_check(rs);
+}
+
+static int apply_change(struct ms_kernel *kernel, const struct ms_ruleset *from,
+			const struct ms_ruleset *to)
+{
+	_cleanup_(ms_plan_fini) struct ms_plan plan = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0}, difference = {0};
+
+	expect(ms_plan_make(from, to, &plan) == 0, "plan");
+	expect(ms_kernel_apply(kernel, &plan, &error) == 0, "%s", text_of(&error));
+	expect(ms_kernel_verify(kernel, to, &difference) == 0, "%s", text_of(&difference));
+	return 0;
+}
+
+/* The kernel drops an element by itself; what we think it has must not stumble over that. */
+static int what_ended_by_itself_hinders_nothing(const void *unused)
+{
+	(void)unused;
+	const time_t now = time(NULL);
+	const time_t soon[] = {now + 1, now + 1, 0, now + 100}, later[] = {now + 50, 0, now + 100};
+	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *a = sample_timed(soon, 4),
+						      *b = sample_timed(later, 3);
+	_cleanup_(ms_str_fini) struct ms_str difference = {0};
+
+	expect(ms_kernel_open(&kernel) == 0, "open");
+	expect(apply_change(kernel, NULL, a) == 0, "fresh");
+	expect(system("nft list set inet microseg audited/4 | grep -q 10.0.0.1") == 0, "not there");
+	usleep(1500 * 1000);
+	expect(system("nft list set inet microseg audited/4 | grep -q 10.0.0.1") != 0, "no end");
+	expect(ms_kernel_verify(kernel, a, &difference) == 0, "%s", text_of(&difference));
+	expect(apply_change(kernel, a, b) == 0, "after an end");
+	expect(apply_change(kernel, b, a) == 0, "to an end in the past");
+	expect(system("nft list set inet microseg audited/4 | grep -q 10.0.0.1") != 0,
+	       "an end in the past is for ever");
+	return 0;
+}
+
+/* As after the clock was set: what the kernel counts has nothing to do with the ends any more. */
+static int ends_are_given_again(const void *unused)
+{
+	(void)unused;
+	const time_t now = time(NULL);
+	const time_t true_ends[] = {now + 100, now + 200, 0}, wrong[] = {now + 1000, now + 20, 0};
+	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *rs = sample_timed(true_ends, 3),
+						      *as_set = sample_timed(wrong, 3);
+	_cleanup_(ms_plan_fini) struct ms_plan plan = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0}, difference = {0};
+
+	expect(ms_kernel_open(&kernel) == 0, "open");
+	expect(ms_kernel_replace(kernel, as_set, &error) == 0, "%s", text_of(&error));
+	expect(ms_kernel_verify(kernel, rs, &difference) == 1, "wrong times are unseen");
+	expect(strstr(text_of(&difference), "ends at another time"), "%s", text_of(&difference));
+	expect(ms_plan_retime(rs, &plan) == 0, "plan");
+	expect(ms_kernel_apply(kernel, &plan, &error) == 0, "%s", text_of(&error));
+	ms_str_fini(&difference);
+	expect(ms_kernel_verify(kernel, rs, &difference) == 0, "%s", text_of(&difference));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -382,6 +449,9 @@ int main(int argc, char **argv)
 		{"elements_count_and_carry_their_comment", elements_count_and_carry_their_comment},
 		{"counters_carry_prefix_and_comment", counters_carry_prefix_and_comment},
 		{"large_sets_load_and_change", large_sets_load_and_change},
+		{"timed_sets_list_as_printed", timed_sets_list_as_printed},
+		{"what_ended_by_itself_hinders_nothing", what_ended_by_itself_hinders_nothing},
+		{"ends_are_given_again", ends_are_given_again},
 	};
 	int failed = 0;
 

@@ -51,6 +51,19 @@ static void cut_program(size_t n_lines, char *line)
 		strcpy(program, "\n");
 }
 
+/* " timeout 59m58s": what the kernel times itself. */
+static void cut_times(char *line)
+{
+	static const char word[] = " timeout ";
+
+	for (char *at; (at = strstr(line, word));) {
+		char *end = at + strlen(word);
+
+		end += strcspn(end, " ,\n");
+		memmove(at, end, strlen(end) + 1);
+	}
+}
+
 static int list_table(const struct ms_table *table, struct ms_str *out)
 {
 	char command[256];
@@ -67,6 +80,7 @@ static int list_table(const struct ms_table *table, struct ms_str *out)
 		if (is_about_owner(n_lines, line))
 			continue;
 		cut_program(n_lines, line);
+		cut_times(line);
 		ms_str_add(out, line);
 		n_lines++;
 	}

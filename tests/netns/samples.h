@@ -16,3 +16,5 @@ struct ms_ruleset *sample_random(uint32_t seed);
 /** Sets, maps, chains and rules that differ from one @seed to the next, but have much in common:
  * for plans. */
 struct ms_ruleset *sample_variant(uint32_t seed);
+/** Sets with elements that end at @ends (UNIX seconds; 0: never), and one that rules fill. */
+struct ms_ruleset *sample_timed(const time_t *ends, size_t n_ends);

@@ -32,6 +32,9 @@ bool sample_field_fits(enum ms_family family, enum ms_field field)
 {
 	const struct ms_field_row *row = ms_field_row(field);
 
+	/* For lookups only: see sample_timed(). */
+	if (field == MS_FIELD_NFPROTO || field == MS_FIELD_CT_ID)
+		return false;
 	if (row->load == MS_LOAD_LINK)
 		return family == MS_FAMILY_BRIDGE;
 	if (row->load == MS_LOAD_FIB || row->load == MS_LOAD_CT)

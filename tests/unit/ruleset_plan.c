@@ -87,8 +87,9 @@ static struct ms_ruleset *make(const struct shape *shape)
 
 static void say(const struct ms_plan *plan, struct ms_str *out)
 {
-	static const char *const words[] = {"-table", "+table", "+set",	  "+chain", "flush",
-					    "rules",  "-elems", "+elems", "-chain", "-set"};
+	static const char *const words[] = {"-table", "+table", "+set",	 "+chain",
+					    "flush",  "rules",	"empty", "-elems",
+					    "+elems", "-chain", "-set"};
 
 	ms_vec_each (struct ms_change, change, &plan->changes) {
 		const char *name = change->chain ? change->chain->name
