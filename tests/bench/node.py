@@ -23,7 +23,6 @@ own work on the port.
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
 from lab import LEASH, Lab, LabError, wait_for  # noqa: E402
 from node import BUILD, Node  # noqa: E402
+from traffic import Ready  # noqa: E402
 
 LAG = os.path.join(BUILD, "tests", "bench", "ms-lag")
 PER_BRIDGE = 1000  # the kernel takes 1,024 ports
@@ -157,29 +157,6 @@ class Lag:
         self.process.wait(5)
 
 
-class Ready:
-    """Where the daemon says READY=1."""
-
-    def __init__(self, lab):
-        path = os.path.join(lab.dir, "notify")
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(path)
-        os.environ["NOTIFY_SOCKET"] = path
-
-    def wait(self, node):
-        """Milliseconds until READY=1."""
-        started = time.monotonic()
-        while time.monotonic() < started + START_PATIENCE:
-            self.socket.settimeout(1)
-            try:
-                if self.socket.recv(4096).startswith(b"READY=1"):
-                    return (time.monotonic() - started) * 1000
-            except TimeoutError:
-                if node.process.poll() is not None:
-                    break
-        raise LabError("microsegd is not ready after %d s:\n%s" % (START_PATIENCE, node.log_text()[-2000:]))
-
-
 def rss_kib(node, key="VmRSS"):
     with open("/proc/%d/status" % node.process.pid) as status:
         return next(int(line.split()[1]) for line in status if line.startswith(key + ":"))
@@ -213,14 +190,14 @@ def measure_restart(node, ready, lag, number):
     node.stop(number)
     lag.transactions()
     node.start(wait=False)
-    took = ready.wait(node)
+    took = ready.wait(node, START_PATIENCE)
     time.sleep(0.5)  # what comes late counts as well
     return took, lag.transactions()[1]
 
 
 def measure(field, node, ready, lag, size, n_samples, base_kib):
     node.start(policy=field.policy, wait=False)
-    row = {"endpoints": size, "first_start_ms": ready.wait(node)}
+    row = {"endpoints": size, "first_start_ms": ready.wait(node, START_PATIENCE)}
     wait_resident(node, size)
     row["rss_kib"] = rss_kib(node)
     row["rss_peak_kib"] = rss_kib(node, "VmHWM")
@@ -260,7 +237,7 @@ def main():
     ready = Ready(field.lab)
     lag = Lag(field.lab.host)
     node.start(policy=field.policy, wait=False)
-    ready.wait(node)
+    ready.wait(node, START_PATIENCE)
     base_kib = rss_kib(node)
     node.stop()
     rows = []

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Storm: the lab and the policies of the tests that put microseg under load.
+
+Two policies, A and B, differ in services, grants and lines, and agree on all that flows here: web may call api on tcp and
+udp 8080, and nobody may send to the port of the floods.
+"""
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
+
+from lab import Lab  # noqa: E402
+from traffic import Floods, Program  # noqa: E402
+
+SERVICE_PORT = 8080
+FAMILIES = ("inet", "bridge")  # of the tables of a node without routed veths
+CONTAINERS = (
+    ("web-1", "br-one", "prod", "web"),
+    ("web-2", "br-two", "prod", "web"),
+    ("api-1", "br-one", "prod", "api"),
+    ("api-2", "br-two", "prod", "api"),
+    ("db-1", "br-one", "prod", "db"),
+    ("dev-1", "br-one", "dev", "web"),
+    ("dev-2", "br-two", "dev", "web"),
+)
+COMMON = """apiVersion: microseg/v1
+kind: Environments
+identity: {env: [io.microseg.env], service: [io.microseg.service]}
+unidentified: {mode: enforce}
+environments:
+  prod: {mode: enforce, resolvers: [gateway]}
+  dev: {mode: enforce, resolvers: [gateway]}
+---
+apiVersion: microseg/v1
+kind: Service
+service: web
+env: [prod, dev]
+---
+apiVersion: microseg/v1
+kind: Service
+service: api
+env: [prod, dev]
+ports: {tcp: tcp/8080, udp: udp/8080, iperf: tcp/5201}
+allow:
+  - {from: web, ports: [tcp, udp, iperf], ping: true}
+"""
+ONLY = {
+    "a": """  - {from: db, ports: [tcp/9000]}
+---
+apiVersion: microseg/v1
+kind: Service
+service: db
+env: [prod, dev]
+allow:
+  - {from: api, ports: [tcp/5432]}
+""",
+    "b": """  - {from: self, ports: [tcp/9001, udp/9001]}
+  - {from: {net: [10.20.0.0/16, "2001:db8:20::/64"]}, ports: [tcp]}
+---
+apiVersion: microseg/v1
+kind: Service
+service: cache
+env: [prod, dev]
+allow:
+  - {from: [web, api], ports: [tcp/6379]}
+---
+apiVersion: microseg/v1
+kind: Service
+service: db
+env: [prod, dev]
+allow:
+  - {from: [api, cache], ports: [tcp/5432-5440]}
+needs:
+  - {to: {net: [192.0.2.0/24]}, ports: [udp/123]}
+""",
+}
+# Who floods whom, over which family: across the fence on one bridge and routed, and without a grant on one bridge.
+FLOODS = (("dev-1", "api-1", 4), ("dev-2", "api-1", 6), ("web-1", "db-1", 6), ("dev-1", "api-2", 4))
+
+
+def build(containers=CONTAINERS):
+    """A lab with these containers: (lab, {name: party})."""
+    lab = Lab()
+    lab.bridge("br-one", "10.61.0.0/24", "fd61::/64")
+    lab.bridge("br-two", "10.62.0.0/24", "fd62::/64")
+    parties = {name: lab.container(name, bridge, env, service) for name, bridge, env, service in containers}
+    for party in parties.values():
+        # Connections by the thousand a second: their ports are free again a second after they ended.
+        party.sysctl({"net.ipv4.tcp_tw_reuse": 1, "net.ipv4.ip_local_port_range": "1024 65535"})
+    lab.settle()
+    return lab, parties
+
+
+def write_policies(lab):
+    """{"a": path, "b": path}"""
+    paths = {}
+    for name, text in ONLY.items():
+        paths[name] = os.path.join(lab.dir, name + ".yaml")
+        with open(paths[name], "w") as file:
+            file.write(COMMON + text)
+    return paths
+
+
+def make_floods(parties, per_second, pairs=FLOODS):
+    return Floods([(parties[source], parties[target], family) for source, target, family in pairs], per_second)
+
+
+def serve(lab, party):
+    """An echo server for TCP and UDP."""
+    server = Program(party, "ms-flows", "serve", SERVICE_PORT)
+    lab.closers.append(server.close)
+
+
+def start_program(lab, source, *args):
+    program = Program(source, "ms-flows", *args)
+    lab.closers.append(program.close)
+    return program
