@@ -47,10 +47,10 @@ static int load_from(const struct cli *cli, struct side *side)
 
 static int compile(const struct cli *cli, struct side *side, time_t now)
 {
-	const struct ms_compile_options options = {.nflog_group = (uint16_t)cli->config.nflog_group,
-						   .now = now};
+	struct ms_compile_options options = ms_config_compile_options(&cli->config);
 	const struct ms_policy *policy = side->loaded ? side->loaded->policy : NULL;
 
+	options.now = now;
 	return ms_compile(policy, side->inventory, &options, &side->ruleset);
 }
 

@@ -10,22 +10,29 @@
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
 
-/* The running daemon may log to another group than the configuration at hand says. */
-static uint16_t nflog_group(const struct cli *cli)
+/* The running daemon may have another configuration than the one at hand. */
+static struct ms_compile_options compile_options(const struct cli *cli)
 {
 	_cleanup_(client_reply_fini) struct client_reply reply = {0};
 	const char *wanted = cli->values[CLI_INVENTORY];
-	int group = cli->config.nflog_group;
+	int group = cli->config.nflog_group, max_connections = (int)cli->config.max_connections;
 
 	if (wanted && strcmp(wanted, "live") != 0)
-		return MS_NFLOG_GROUP_DEFAULT;
+		return (struct ms_compile_options){
+			.nflog_group = MS_NFLOG_GROUP_DEFAULT,
+			.max_connections = MS_MAX_CONNECTIONS_DEFAULT,
+		};
 	if (client_call(cli, "/v1/status", NULL, &reply) == 0 && reply.code == 200) {
 		json_t *status = json_loads(reply.body.text ? reply.body.text : "", 0, NULL);
 
-		json_unpack(status, "{s:i}", "nflog_group", &group);
+		json_unpack(status, "{s:i, s:i}", "nflog_group", &group, "max_connections",
+			    &max_connections);
 		json_decref(status);
 	}
-	return (uint16_t)group;
+	return (struct ms_compile_options){
+		.nflog_group = (uint16_t)group,
+		.max_connections = (uint32_t)max_connections,
+	};
 }
 
 static bool service_exists(const struct ms_policy *policy, const struct ms_inventory *inventory,
@@ -59,7 +66,7 @@ int cmd_preview(struct cli *cli)
 		return cli_fail(cli, "--service %s: neither the policy nor the inventory has it",
 				service);
 
-	struct ms_compile_options options = {.nflog_group = nflog_group(cli)};
+	struct ms_compile_options options = compile_options(cli);
 	int r = ms_compile(loaded->policy, inventory, &options, &ruleset);
 	if (r < 0)
 		return cli_fail(cli, "compiling failed: %s", strerror(-r));

@@ -16,12 +16,16 @@
 #define MS_TABLE_NAME "microseg"
 #define MS_NFLOG_GROUP_DEFAULT 5580
 #define MS_GRANT_RULES_DEFAULT 32
+/* A quarter of what the kernel tracks on a machine of less than 4 GB. */
+#define MS_MAX_CONNECTIONS_DEFAULT 16384
 
 struct ms_compile_options {
 	uint16_t nflog_group;
-	time_t now; /* UNIX seconds: what has run out at this time grants nothing */
+	time_t now;	      /* UNIX seconds: what has run out at this time grants nothing */
 	uint32_t grant_rules; /* a service with more rules for its callers than this gets elements
 				 instead; 0: MS_GRANT_RULES_DEFAULT */
+	uint32_t max_connections; /* tracked at a time that one endpoint address opened; 0: any
+				     number */
 };
 
 /**

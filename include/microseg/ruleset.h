@@ -77,8 +77,10 @@ enum ms_field {
 	MS_FIELD_RS_OPTION, /* @th,64,16: the same of a router solicitation, which has no target */
 	MS_FIELD_RS_LLADDR, /* @th,80,48: likewise; set key by typeof */
 	MS_FIELD_CT_STATE,  /* 4, flags MS_CT_*; one flag at a time */
-	MS_FIELD_CT_STATUS_DNAT, /* no value: `ct status dnat`, negated: `ct status ! dnat` */
-	MS_FIELD_CT_ID,		 /* 4: names a connection while it lives; set key by typeof */
+	MS_FIELD_CT_STATUS_DNAT,      /* no value: `ct status dnat`, negated: `ct status ! dnat` */
+	MS_FIELD_CT_STATUS_CONFIRMED, /* likewise: `ct status confirmed`; not yet of a first packet
+				       */
+	MS_FIELD_CT_ID,		      /* 4: names a connection while it lives; set key by typeof */
 	MS_FIELD_FIB_DADDR_TYPE, /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */
 	MS_FIELD_IP_OPTION_LSRR, /* no value: `ip option lsrr exists` */
 	MS_FIELD_IP_OPTION_SSRR, /* likewise */
@@ -135,8 +137,9 @@ enum ms_stmt_kind {
 	MS_STMT_REJECT_ADMIN, /* reject with icmpx admin-prohibited */
 	MS_STMT_VERDICT,
 	MS_STMT_VMAP, /* verdict from the named map, keyed by fields */
-	MS_STMT_ADD,  /* adds the fields to the named set, a dynamic one; when that is full the
-			 rule ends here, as if it had not matched */
+	MS_STMT_ADD,  /* adds the fields to the named set, a dynamic one; when that is full, or
+			 counts and has not reached its count, the rule ends here, as if it had not
+			 matched */
 };
 
 struct ms_stmt {
@@ -195,7 +198,9 @@ struct ms_set {
 	bool dynamic;  /* filled by rules, in the kernel: it has no elements here */
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT]; /* give type and length of the key */
-	uint32_t size; /* room for elements, declared to the kernel; 0 for interval sets */
+	uint32_t size;	     /* room for elements, declared to the kernel; 0 for interval sets */
+	uint32_t count_over; /* of a dynamic set whose elements count tracked connections: adding
+				one more than these goes on. 0: it does not count */
 	MS_VEC(struct ms_elem) elems;
 };
 
@@ -231,8 +236,8 @@ struct ms_chain *ms_ruleset_add_base_chain(struct ms_ruleset *ruleset, struct ms
 					   const char *name, enum ms_hook hook, int32_t priority);
 struct ms_chain *ms_ruleset_add_chain(struct ms_ruleset *ruleset, struct ms_table *table,
 				      const char *name);
-/** Adds a set of @n_fields fields; ms_set.map, .interval, .counts may be set on the result before elements
- * are added. */
+/** Adds a set of @n_fields fields; ms_set.map, .interval, .counts may be set on the result before
+ * elements are added. */
 struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *table,
 				  const char *name, size_t n_fields, const enum ms_field *fields);
 /** Adds an element with an all-zero key; fill it with ms_elem_key() before the next one is added,

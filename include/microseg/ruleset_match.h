@@ -93,7 +93,8 @@ struct ms_sim_packet {
 	const char *listed; /* the dynamic set that holds its connection, or NULL; statements change
 			       it */
 	time_t now;	    /* timed elements that are over by then are gone */
-	uint32_t priority;	 /* meta priority; statements change it */
+	bool over_limit;    /* its sender has too many tracked connections */
+	uint32_t priority;  /* meta priority; statements change it */
 	uint32_t fib_daddr_type; /* RTN_* */
 };
 
@@ -105,6 +106,7 @@ struct ms_field_row {
 	enum ms_value_kind value;
 	const struct ms_symbol *symbols; /* of MS_VALUE_SYMBOL, ended by a NULL name */
 	enum ms_value_kind symbols_else;
+	const char *flag_name; /* of ct status; NULL: present is `exists` */
 
 	uint8_t per_line;      /* elements that nft lists on a line, of a set with this one field */
 	uint32_t type_id;      /* nft's number of the set key type */
@@ -112,6 +114,7 @@ struct ms_field_row {
 
 	enum ms_load load;
 	uint32_t key;	 /* meta, ct, fib, option or extension header */
+	uint32_t flag;	 /* the bit of ct status, IPS_* */
 	uint16_t offset; /* bytes into the header, of payload loads */
 
 	enum ms_ip needs_ip;   /* MS_IP4, MS_IP6: implied; MS_IP_NONE: nothing */

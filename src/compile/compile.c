@@ -208,6 +208,7 @@ static void compile_policy(struct compiler *c)
 	sets_declare_inet(c);
 	guard_compile_routed(c);
 	judge_compile(c);
+	limit_compile(c);
 	never_compile(c);
 	services_compile(c);
 	refuse_compile(c, c->inet);

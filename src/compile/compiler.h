@@ -14,6 +14,7 @@
  *	match.c         ports and nets of a grant
  *	ends.c          where no grant covered the flow: which reason
  *	refuse.c        where refusals end: count, log, verdict
+ *	limit.c         how many connections one address may have open
  *	door.c          the ruleset of a node without a policy
  */
 #pragma once
@@ -28,10 +29,13 @@
 #define PRIORITY_BRIDGE_DSTNAT (-300) /* bridge prerouting, before br_netfilter */
 #define PRIORITY_STAMP (-20)	      /* inet forward, just before the policy */
 #define PRIORITY_POLICY                                                                            \
-	(-10)		   /* inet forward, input, output: behind DNAT, before others' filters     \
-			    */
-#define PRIORITY_STRICT 49 /* bridge forward, before the seam */
-#define PRIORITY_SEAM 50   /* bridge forward, behind br_netfilter (0) */
+	(-10) /* inet forward, input, output: behind DNAT, before others' filters                  \
+	       */
+#define PRIORITY_LIMIT                                                                             \
+	(PRIORITY_POLICY + 1) /* inet forward, input: of what the policy let pass                  \
+			       */
+#define PRIORITY_STRICT 49    /* bridge forward, before the seam */
+#define PRIORITY_SEAM 50      /* bridge forward, behind br_netfilter (0) */
 
 /* meta priority of same-bridge packets that the policy layer has seen: 4d53:1 */
 #define STAMP 0x4d530001u
@@ -94,6 +98,8 @@ bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 /* sets.c */
 void sets_declare_bridge(struct compiler *c);
 void sets_declare_inet(struct compiler *c);
+/* Sets that count connections: "limit/4", "limit/6" by address, "limit/link" by interface. */
+void sets_declare_limits(struct compiler *c);
 void sets_fill(struct compiler *c);
 
 /* claims.c: MACs that several ports of one bridge have, or a port and the host. */
@@ -126,6 +132,7 @@ void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *ad
 void guard_compile_bridge(struct compiler *c);
 void guard_compile_routed(struct compiler *c);
 void judge_compile(struct compiler *c);
+void limit_compile(struct compiler *c);
 void services_compile(struct compiler *c);
 void ends_compile(struct compiler *c);
 void door_compile(struct compiler *c);
@@ -157,8 +164,8 @@ void grants_outbound(struct compiler *c, const struct subject *consumer, grant_f
 		     void *userdata);
 
 /* callers.c */
-/* Where @provider has many grants: fills sets of callers and looks them up in @chain. Otherwise does
- * nothing and returns false. */
+/* Where @provider has many grants: fills sets of callers and looks them up in @chain. Otherwise
+ * does nothing and returns false. */
 bool callers_compile(struct compiler *c, const struct subject *provider, struct ms_chain *chain);
 /* Is this part of a grant among those? */
 bool callers_take(const struct granted *granted, const struct ms_ports *ports);

@@ -21,9 +21,10 @@
  * clang. */
 #pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
 
-#define SMALL_SET 64  /* least room in the set of one service */
-#define NODE_SET 256  /* least room in a set of the whole node */
-#define GROW_FACTOR 4 /* a set that fills is rebuilt with this much more room */
+#define LIMIT_SET 65536 /* addresses that have connections; more are not limited */
+#define SMALL_SET 64	/* least room in the set of one service */
+#define NODE_SET 256	/* least room in a set of the whole node */
+#define GROW_FACTOR 4	/* a set that fills is rebuilt with this much more room */
 
 /* Finds a set by its name: thousands of peer sets are asked for again and again. */
 struct set_entry {
@@ -160,6 +161,21 @@ void sets_declare_inet(struct compiler *c)
 	declare_family_sets(c, c->inet, "host", true);
 	declare_family_sets(c, c->inet, "into", true);
 	declare_family_sets(c, c->inet, "link", true);
+}
+
+static void declare_limit(struct compiler *c, const char *name, enum ms_field key)
+{
+	struct ms_set *set = declare(c, c->inet, name, 1, &key, LIMIT_SET);
+
+	set->dynamic = true;
+	set->count_over = c->options->max_connections;
+}
+
+void sets_declare_limits(struct compiler *c)
+{
+	for (size_t i = 0; i < 2; i++)
+		declare_limit(c, name_of(c, "limit/%d", families[i].ip), families[i].saddr);
+	declare_limit(c, "limit/link", MS_FIELD_IIFNAME);
 }
 
 static struct ms_set *find(struct compiler *c, struct ms_table *table, const char *name)

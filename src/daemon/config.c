@@ -11,6 +11,7 @@
 
 #define ENGINE_SCHEME "unix://"
 #define MAX_KEYS 16
+#define MAX_CONNECTIONS 1000000
 
 /* What a reader of one value needs to know. */
 struct context {
@@ -63,15 +64,36 @@ static int read_log(struct context *context, const struct ms_yaml_node *node, vo
 	return read_path(context, node, field);
 }
 
-static int read_group(struct context *context, const struct ms_yaml_node *node, void *field)
+static bool read_number(const struct ms_yaml_node *node, unsigned long most,
+			unsigned long *ret_value)
 {
-	uint16_t *group = field;
 	char *end = NULL;
 	unsigned long value = node->kind == MS_YAML_SCALAR ? strtoul(node->text, &end, 10) : 0;
 
-	if (!end || *end || node->text[0] < '0' || node->text[0] > '9' || value > UINT16_MAX)
+	if (!end || *end || node->text[0] < '0' || node->text[0] > '9' || value > most)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+static int read_group(struct context *context, const struct ms_yaml_node *node, void *field)
+{
+	unsigned long value;
+
+	if (!read_number(node, UINT16_MAX, &value))
 		return refuse(context, node, "bad-value", "expected a number from 0 to 65535");
-	*group = (uint16_t)value;
+	*(uint16_t *)field = (uint16_t)value;
+	return 0;
+}
+
+static int read_connections(struct context *context, const struct ms_yaml_node *node, void *field)
+{
+	unsigned long value;
+
+	if (!read_number(node, MAX_CONNECTIONS, &value))
+		return refuse(context, node, "bad-value",
+			      "expected a number from 1 to 1000000, or 0 for no limit");
+	*(uint32_t *)field = (uint32_t)value;
 	return 0;
 }
 
@@ -145,10 +167,21 @@ static int read_control(struct context *context, const struct ms_yaml_node *node
 	return read_keys(context, node, keys, sizeof(keys) / sizeof(keys[0]));
 }
 
+static int read_limits(struct context *context, const struct ms_yaml_node *node, void *field)
+{
+	static const struct key keys[] = {
+		{"connections", read_connections, offsetof(struct ms_config, max_connections)},
+	};
+
+	(void)field;
+	return read_keys(context, node, keys, sizeof(keys) / sizeof(keys[0]));
+}
+
 static const struct key top_keys[] = {
 	{"interfaces", read_interfaces, 0},
 	{"engines", read_engines, offsetof(struct ms_config, engines)},
 	{"nflog_group", read_group, offsetof(struct ms_config, nflog_group)},
+	{"limits", read_limits, 0},
 	{"node", read_text, offsetof(struct ms_config, node)},
 	{"control", read_control, 0},
 	{"state", read_path, offsetof(struct ms_config, state)},
@@ -220,6 +253,7 @@ int ms_config_init(struct ms_config *config)
 	*config = (struct ms_config){
 		.arena = ms_arena_new(),
 		.nflog_group = MS_NFLOG_GROUP_DEFAULT,
+		.max_connections = MS_MAX_CONNECTIONS_DEFAULT,
 		.control_socket = MS_CONTROL_SOCKET,
 		.state = MS_STATE_DIR,
 	};

@@ -7,11 +7,12 @@
  *	nflog_group: 5580
  *	node: node-a
  *	control: {socket: /run/microseg/control.sock, group: microseg}
- *	state: /var/lib/microseg
- *	log: /var/log/microseg/events.jsonl
+ *	limits: {connections: 16384}              # that one endpoint address has open; 0: any
+ *number state: /var/lib/microseg log: /var/log/microseg/events.jsonl
  */
 #pragma once
 
+#include "microseg/compile.h"
 #include "microseg/policy.h"
 
 #define MS_CONFIG_FILE "/etc/microseg/microseg.yaml"
@@ -24,6 +25,7 @@ struct ms_config {
 	ms_text_vec managed, named, ignore;
 	ms_text_vec engines; /* paths of sockets */
 	uint16_t nflog_group;
+	uint32_t max_connections; /* of one endpoint address; 0: any number */
 	const char *node;
 	const char *control_socket;
 	const char *control_group; /* NULL: the daemon's own */
@@ -34,6 +36,15 @@ struct ms_config {
 /** Fills @config with what holds without a file. Returns 0 or -ENOMEM. */
 int ms_config_init(struct ms_config *config);
 void ms_config_fini(struct ms_config *config);
+
+/** What of it goes into the compiled ruleset; the time is the caller's to add. */
+static inline struct ms_compile_options ms_config_compile_options(const struct ms_config *config)
+{
+	return (struct ms_compile_options){
+		.nflog_group = config->nflog_group,
+		.max_connections = config->max_connections,
+	};
+}
 
 /** Reads @file over the defaults. Returns 0; -EINVAL with errors in @diags; -ENOMEM. */
 int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags,

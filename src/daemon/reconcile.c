@@ -93,7 +93,7 @@ static int look(struct ms_daemon *daemon)
 static int compile(struct ms_daemon *daemon, const struct ms_policy *policy,
 		   const struct ms_inventory *inventory, struct ms_ruleset **ret_ruleset)
 {
-	struct ms_compile_options options = {.nflog_group = daemon->config->nflog_group};
+	struct ms_compile_options options = ms_config_compile_options(daemon->config);
 
 	return ms_compile(policy, inventory, &options, ret_ruleset);
 }

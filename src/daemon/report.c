@@ -192,6 +192,7 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 		{"pid", integer((uint64_t)getpid())},
 		{"node", text(daemon->config->node)},
 		{"nflog_group", integer(daemon->config->nflog_group)},
+		{"max_connections", integer(daemon->config->max_connections)},
 		{"state", text(ms_daemon_state_name(ms_daemon_state(daemon)))},
 		{"armed", json_boolean(daemon->armed)},
 		{"generation", integer(daemon->generation)},

@@ -30,7 +30,7 @@ static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **
 static int compile_again(struct ms_daemon *daemon, struct ms_inventory **ret_inventory,
 			 struct ms_ruleset **ret_ruleset)
 {
-	struct ms_compile_options options = {.nflog_group = daemon->config->nflog_group};
+	struct ms_compile_options options = ms_config_compile_options(daemon->config);
 	int r = daemon->loaded ? read_inventory(daemon, ret_inventory) : -ENOENT;
 
 	return r < 0 ? r

@@ -87,11 +87,13 @@ static int read_elems(struct ms_kernel *kernel, struct reading *reading, struct 
 	struct nlmsghdr *nlh =
 		nftnl_nlmsg_build_hdr(request, NFT_MSG_GETSETELEM,
 				      (uint16_t)ms_nft_family(reading->family), NLM_F_DUMP, 0);
-	int r;
+	int r = 0;
 
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, MS_TABLE);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, nftnl_set_get_str(set, NFTNL_SET_NAME));
-	r = ms_kernel_query(kernel, nlh, keep_elems, set);
+	/* What a counting set holds is the kernel's own. */
+	if (!(nftnl_set_get_u32(set, NFTNL_SET_FLAGS) & NFT_SET_EVAL))
+		r = ms_kernel_query(kernel, nlh, keep_elems, set);
 	if (r == 0)
 		ms_lines_set(reading->lines, reading->family, set);
 	return r;

@@ -12,7 +12,6 @@
 #include <libnftnl/expr.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
-#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -342,10 +341,11 @@ static void add_range(struct encoder *e, const struct ms_match_expr *match)
 
 static void add_present(struct encoder *e, const struct ms_match_expr *match)
 {
+	const struct ms_field_row *row = ms_field_row(match->fields[0]);
 	uint8_t present = !match->negate;
 
-	if (match->fields[0] == MS_FIELD_CT_STATUS_DNAT)
-		add_bit_test(e, IPS_DST_NAT, match->negate);
+	if (row->load == MS_LOAD_CT)
+		add_bit_test(e, row->flag, match->negate);
 	else
 		add_cmp(e, NFT_CMP_EQ, &present, sizeof(present));
 }

@@ -120,9 +120,16 @@ static void put_elem(struct ms_str *out, const struct nftnl_set_elem *elem)
 	}
 }
 
-static int put_expr_name(struct nftnl_expr *expr, void *userdata)
+/* What the kernel is to do with every element of a set. What counters have counted so far is no
+ * part of it. */
+static int put_set_expr(struct nftnl_expr *expr, void *userdata)
 {
-	ms_str_addf(userdata, " [%s]", nftnl_expr_get_str(expr, NFTNL_EXPR_NAME));
+	const char *name = nftnl_expr_get_str(expr, NFTNL_EXPR_NAME);
+	char text[EXPR_TEXT_SIZE] = "";
+
+	if (strcmp(name, "counter") != 0)
+		nftnl_expr_snprintf(text, sizeof(text), expr, 0, 0);
+	ms_str_addf(userdata, " each [%s %s]", name, text);
 	return 0;
 }
 
@@ -139,7 +146,7 @@ static void put_declaration(struct ms_str *out, const struct nftnl_set *set)
 	if (nftnl_set_is_set(set, NFTNL_SET_DESC_SIZE))
 		ms_str_addf(out, " size %u", nftnl_set_get_u32(set, NFTNL_SET_DESC_SIZE));
 	put_hex(out, " userdata ", data, data ? size : 0);
-	nftnl_set_expr_foreach(set, put_expr_name, out);
+	nftnl_set_expr_foreach(set, put_set_expr, out);
 }
 
 static int compare_texts(const void *a, const void *b)

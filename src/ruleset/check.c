@@ -120,7 +120,7 @@ static bool match_fits(const struct ms_table *table, const struct ms_match_expr 
 		return value_fits(match);
 	case MS_MATCH_SET:
 		set = ms_table_set(table, match->set);
-		return set && !set->map &&
+		return set && !set->map && !set->count_over &&
 		       fields_fit_set(table, set, match->n_fields, match->fields);
 	case MS_MATCH_PRESENT:
 		return match->n_fields == 1 && ms_field_row(match->fields[0])->size == 0;
@@ -250,6 +250,9 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 	if (set->counts && (set->interval || set->map))
 		return false;
 	if (set->size && set->elems.n_items > set->size)
+		return false;
+	/* Connections are tracked there only. */
+	if (set->count_over && (!set->dynamic || table->family != MS_FAMILY_INET))
 		return false;
 	ms_vec_each (struct ms_elem, elem, &set->elems)
 		if (!elem_fits(table, set, elem))

@@ -2,6 +2,7 @@
 #include "microseg/ruleset_match.h"
 
 #include <assert.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -238,6 +239,13 @@ static bool read_ct_dnat(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	*value = packet->ct_dnat;
 	/* Packets without an entry have no status to load. */
+	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
+}
+
+/* Every packet here is the first of its connection, or one of a connection that was let in. */
+static bool read_ct_confirmed(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	*value = packet->ct_state == MS_CT_ESTABLISHED;
 	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
 }
 
@@ -599,9 +607,15 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.read = read_ct_state,
 	},
 	[MS_FIELD_CT_STATUS_DNAT] = {
-		.name = "ct status", .host_order = true, .value = MS_VALUE_NONE,
-		.load = MS_LOAD_CT, .key = NFT_CT_STATUS,
+		.name = "ct status", .host_order = true, .value = MS_VALUE_NONE, .flag_name = "dnat",
+		.load = MS_LOAD_CT, .key = NFT_CT_STATUS, .flag = IPS_DST_NAT,
 		.read = read_ct_dnat,
+	},
+	[MS_FIELD_CT_STATUS_CONFIRMED] = {
+		.name = "ct status", .host_order = true, .value = MS_VALUE_NONE,
+		.flag_name = "confirmed",
+		.load = MS_LOAD_CT, .key = NFT_CT_STATUS, .flag = IPS_CONFIRMED,
+		.read = read_ct_confirmed,
 	},
 	[MS_FIELD_CT_ID] = {
 		.name = "ct id", .size = 4, .value = MS_VALUE_NUMBER,

@@ -41,7 +41,8 @@ static bool set_must_be_rebuilt(const struct ms_set *from, const struct ms_set *
 {
 	return from->map != to->map || from->interval != to->interval ||
 	       from->counts != to->counts || from->size != to->size || from->timed != to->timed ||
-	       from->dynamic != to->dynamic || from->n_fields != to->n_fields ||
+	       from->dynamic != to->dynamic || from->count_over != to->count_over ||
+	       from->n_fields != to->n_fields ||
 	       memcmp(from->fields, to->fields, from->n_fields * sizeof(*from->fields)) != 0;
 }
 
@@ -77,7 +78,7 @@ static bool uses_lost_set(const struct planner *p, const struct ms_chain *chain)
 			if (match->kind == MS_MATCH_SET && !set_survives(p, match->set))
 				return true;
 		ms_vec_each (struct ms_stmt, stmt, &rule->stmts)
-			if (stmt->kind == MS_STMT_VMAP && !set_survives(p, stmt->map))
+			if (stmt->map && !set_survives(p, stmt->map))
 				return true;
 	}
 	return false;

@@ -167,6 +167,8 @@ static void print_set(const struct ms_set *set, struct ms_str *out)
 			    set->interval ? "interval"
 			    : set->timed  ? "timeout"
 					  : "dynamic");
+	if (set->count_over)
+		ms_str_addf(out, "\t\tct count over %u\n", set->count_over);
 	if (set->counts)
 		ms_str_add(out, "\t\tcounter\n");
 	if (set->elems.n_items)
@@ -222,6 +224,16 @@ static void print_anon_set(const struct ms_match_expr *match, struct ms_str *out
 	ms_str_add(out, " }");
 }
 
+static void print_presence(const struct ms_match_expr *match, struct ms_str *out)
+{
+	const char *flag = ms_field_row(match->fields[0])->flag_name;
+
+	if (flag)
+		ms_str_addf(out, "%s%s", match->negate ? "! " : "", flag);
+	else
+		ms_str_add(out, match->negate ? "missing" : "exists");
+}
+
 static void print_match(const struct ms_match_expr *match, struct ms_str *out)
 {
 	print_fields(match->n_fields, match->fields, out);
@@ -241,10 +253,7 @@ static void print_match(const struct ms_match_expr *match, struct ms_str *out)
 		ms_str_addf(out, "%s@%s", match->negate ? "!= " : "", match->set);
 		break;
 	case MS_MATCH_PRESENT:
-		if (match->fields[0] == MS_FIELD_CT_STATUS_DNAT)
-			ms_str_add(out, match->negate ? "! dnat" : "dnat");
-		else
-			ms_str_add(out, match->negate ? "missing" : "exists");
+		print_presence(match, out);
 		break;
 	}
 }

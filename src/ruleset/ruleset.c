@@ -241,6 +241,7 @@ static void hash_set(uint64_t *hash, const struct ms_set *set)
 	hash_number(hash, set->dynamic);
 	hash_fields(hash, set->n_fields, set->fields);
 	hash_number(hash, set->size);
+	hash_number(hash, set->count_over);
 	hash_number(hash, (uint32_t)set->elems.n_items);
 	ms_vec_each (struct ms_elem, elem, &set->elems) {
 		hash_bytes(hash, elem->key, ms_set_key_size(set));

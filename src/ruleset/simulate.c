@@ -214,6 +214,19 @@ static int run_vmap(struct run *run, const struct ms_stmt *stmt, enum outcome *r
 	return elem ? run_verdict(run, &elem->verdict, ret_outcome) : 0;
 }
 
+static bool run_add(struct run *run, const struct ms_stmt *stmt)
+{
+	const struct ms_set *set = ms_table_set(run->table, stmt->map);
+	uint8_t key[MS_KEY_SIZE];
+
+	if (!set || !ms_field_row(stmt->fields[0])->read(run->packet, key))
+		return false;
+	if (set->count_over)
+		return run->packet->over_limit;
+	run->packet->listed = stmt->map;
+	return true;
+}
+
 static void note_log(struct ms_sim_result *result, const char *prefix)
 {
 	if (!result->prefix)
@@ -223,7 +236,6 @@ static void note_log(struct ms_sim_result *result, const char *prefix)
 static int run_statements(struct run *run, const struct ms_rule *rule, enum outcome *ret_outcome)
 {
 	ms_vec_each (const struct ms_stmt, stmt, &rule->stmts) {
-		uint8_t key[MS_KEY_SIZE];
 		bool found = true;
 		int r = 0;
 
@@ -242,9 +254,7 @@ static int run_statements(struct run *run, const struct ms_rule *rule, enum outc
 			*ret_outcome = DROP;
 			return 0;
 		case MS_STMT_ADD:
-			found = ms_field_row(stmt->fields[0])->read(run->packet, key);
-			if (found)
-				run->packet->listed = stmt->map;
+			found = run_add(run, stmt);
 			break;
 		case MS_STMT_VERDICT:
 			return run_verdict(run, &stmt->verdict, ret_outcome);

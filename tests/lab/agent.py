@@ -165,6 +165,76 @@ def op_talk(request):
     return talk(held[request["key"]])
 
 
+def op_close(request):
+    """Closes the connections whose key begins with {prefix}."""
+    for key in [key for key in held if key.startswith(request["prefix"])]:
+        held.pop(key).close()
+    return {"result": "ok"}
+
+
+def op_datagrams(request):
+    """One datagram from each of {sources} ports to each of {ports} ports of {dst} from {port} on: as many flows."""
+    sent = 0
+    for _ in range(request["sources"]):
+        with probe_socket(request, socket.SOCK_DGRAM) as sock:
+            for port in range(request["port"], request["port"] + request["ports"]):
+                try:
+                    sent += sock.sendto(b"f", (request["dst"], port))
+                except OSError:
+                    pass  # an ICMP error for an earlier one
+    return {"result": "ok", "sent": sent}
+
+
+def op_refused_flood(request):
+    """Datagrams to {dst, port} for {seconds}, as fast as they go."""
+    sent, deadline = 0, time.monotonic() + request["seconds"]
+    with probe_socket(request, socket.SOCK_DGRAM) as sock:
+        while time.monotonic() < deadline:
+            for _ in range(64):
+                try:
+                    sent += sock.sendto(b"f", (request["dst"], request["port"]))
+                except OSError:
+                    pass
+    return {"result": "ok", "sent": sent}
+
+
+def op_pace(request):
+    """Datagrams to the echo at {dst, port}, one every {period} seconds for {seconds}: how many came back, and how fast."""
+    times, sent, deadline = [], 0, time.monotonic() + request["seconds"]
+    with probe_socket(request, socket.SOCK_DGRAM) as sock:
+        sock.connect((request["dst"], request["port"]))
+        while time.monotonic() < deadline:
+            payload, started = b"%d" % sent, time.monotonic()
+            sock.send(payload)
+            sent += 1
+            try:
+                while sock.recv(64) != payload:
+                    pass
+                times.append(time.monotonic() - started)
+            except TimeoutError:
+                pass
+            time.sleep(request["period"])
+    times.sort()
+    return {"result": "ok", "sent": sent, "back": len(times), "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100]}
+
+
+def op_stream(request):
+    """Sends {bytes} to the echo at {dst, port} over one connection and takes them back. Tells the seconds."""
+    block, left, started = bytes(65536), request["bytes"], time.monotonic()
+    with probe_socket(dict(request, timeout=10), socket.SOCK_STREAM) as sock:
+        sock.connect((request["dst"], request["port"]))
+        while left > 0:
+            sock.sendall(block)
+            missing = len(block)
+            while missing > 0:
+                data = sock.recv(missing)
+                if not data:
+                    return {"result": "error closed"}
+                missing -= len(data)
+            left -= len(block)
+    return {"result": "ok", "took": time.monotonic() - started}
+
+
 # ---- senders that never wait -----------------------------------------------------------------------------------
 
 

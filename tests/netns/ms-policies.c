@@ -36,7 +36,8 @@ static struct ms_ruleset *compile(uint32_t number)
 {
 	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
 						   .now = UNIVERSE_NOW,
-						   .grant_rules = number % 2};
+						   .grant_rules = number % 2,
+						   .max_connections = 100};
 	uint32_t features = features_of(number);
 	_cleanup_(ms_policy_freep) struct ms_policy *policy =
 		features == CLOSED_DOOR ? NULL : universe_policy(features);

@@ -95,6 +95,22 @@ static void add_whole(struct ms_ruleset *rs, struct ms_table *table, struct ms_c
 	sample_look_up(rs, chain, set);
 }
 
+static void add_counting(struct ms_ruleset *rs, struct ms_table *table, struct ms_chain *chain,
+			 enum ms_field field)
+{
+	char name[64];
+	snprintf(name, sizeof(name), "limit/%zu", table->sets.n_items);
+	struct ms_set *set = ms_ruleset_add_set(rs, table, name, 1, &field);
+	struct ms_rule *rule = sample_rule(rs, chain);
+
+	set->size = 65536;
+	set->dynamic = true;
+	set->count_over = 1000 * (uint32_t)table->sets.n_items;
+	ms_rule_match_present(rs, rule, MS_FIELD_CT_STATUS_CONFIRMED, true);
+	ms_rule_add_to_set(rs, rule, name, field);
+	ms_rule_verdict(rs, rule, MS_VERDICT_DROP, NULL);
+}
+
 struct ms_ruleset *sample_every_set(void)
 {
 	static const enum ms_field concats[][MS_MAX_CONCAT] = {
@@ -117,6 +133,8 @@ struct ms_ruleset *sample_every_set(void)
 		{MS_FIELD_IP_SADDR, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT},
 		{MS_FIELD_IP6_SADDR, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT},
 	};
+	static const enum ms_field counted[] = {MS_FIELD_IP_SADDR, MS_FIELD_IP6_SADDR,
+						MS_FIELD_IIFNAME};
 	struct ms_ruleset *rs = ms_ruleset_new();
 	uint32_t seed = 4711;
 
@@ -141,6 +159,10 @@ struct ms_ruleset *sample_every_set(void)
 		add_whole(rs, table, chain, MS_FIELD_IP_SADDR);
 		add_whole(rs, table, chain, MS_FIELD_IP6_SADDR);
 		add_whole(rs, table, chain, MS_FIELD_UDP_DPORT);
+		if (sample_families[f] != MS_FAMILY_INET)
+			continue;
+		for (size_t i = 0; i < sizeof(counted) / sizeof(*counted); i++)
+			add_counting(rs, table, chain, counted[i]);
 	}
 	return sample_finish(rs);
 }

@@ -282,7 +282,8 @@ static void try_policy(uint32_t features, bool verbose)
 {
 	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
 						   .now = UNIVERSE_NOW,
-						   .grant_rules = __builtin_parity(features)};
+						   .grant_rules = __builtin_parity(features),
+						   .max_connections = 100};
 	struct trial trial = {
 		.features = features,
 		.policy = universe_policy(features),

@@ -37,7 +37,7 @@ static bool load(struct trial *trial, const struct random_case *c, struct ms_dia
 bool trial_init(struct trial *trial, const struct random_case *c, bool loud)
 {
 	/* Two: small services show their grants as rules, the others as elements. */
-	const struct ms_compile_options options = {MS_NFLOG_GROUP_DEFAULT, RANDOM_NOW, 2};
+	const struct ms_compile_options options = {MS_NFLOG_GROUP_DEFAULT, RANDOM_NOW, 2, 100};
 	struct ms_diags diags;
 
 	*trial = (struct trial){0};

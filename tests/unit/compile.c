@@ -107,7 +107,8 @@ static struct ms_inventory *inventory_of(const struct ms_policy *policy, size_t 
 static struct ms_ruleset *compile(const struct ms_policy *policy, size_t n_rows,
 				  const struct row *rows)
 {
-	const struct ms_compile_options options = {.nflog_group = 5580, .now = 1000};
+	const struct ms_compile_options options = {
+		.nflog_group = 5580, .now = 1000, .max_connections = 100};
 	struct ms_inventory *inventory = inventory_of(policy, n_rows, rows);
 	struct ms_ruleset *ruleset = NULL;
 
@@ -224,7 +225,8 @@ static void a_port_that_is_not_ready_is_in_no_set(void **state)
 {
 	(void)state;
 	const char *const texts[] = {ENVIRONMENTS, DB, WEB};
-	const struct ms_compile_options options = {.nflog_group = 5580, .now = 1000};
+	const struct ms_compile_options options = {
+		.nflog_group = 5580, .now = 1000, .max_connections = 100};
 	struct ms_policy *policy = load(3, texts);
 	struct ms_inventory *inventory = inventory_of(policy, 2, rows);
 	struct ms_ruleset *ruleset = NULL;

@@ -35,6 +35,7 @@ static void has_the_defaults_of_the_contract(void **state)
 	assert_string_equal(config.state, "/var/lib/microseg");
 	assert_null(config.log);
 	assert_int_equal(config.nflog_group, 5580);
+	assert_int_equal(config.max_connections, 16384);
 	assert_int_equal(config.engines.n_items, 2);
 	assert_string_equal(config.engines.items[0], "/run/docker.sock");
 	while (ms_default_patterns[n])
@@ -50,7 +51,7 @@ static void reads_every_key(void **state)
 	(void)state;
 	assert_int_equal(load("interfaces: {managed: [a*], named: [b], ignore: [c, d]}\n"
 			      "engines: [unix:///x.sock]\n"
-			      "nflog_group: 7\nnode: n1\n"
+			      "nflog_group: 7\nnode: n1\nlimits: {connections: 9}\n"
 			      "control: {socket: /c.sock, group: adm}\n"
 			      "state: /s\nlog: \"-\"\n",
 			      &config, &said),
@@ -62,6 +63,7 @@ static void reads_every_key(void **state)
 	assert_int_equal(config.engines.n_items, 1);
 	assert_string_equal(config.engines.items[0], "/x.sock");
 	assert_int_equal(config.nflog_group, 7);
+	assert_int_equal(config.max_connections, 9);
 	assert_string_equal(config.node, "n1");
 	assert_string_equal(config.control_socket, "/c.sock");
 	assert_string_equal(config.control_group, "adm");
@@ -102,6 +104,9 @@ static void refuses_what_it_does_not_understand(void **state)
 		{"nflog_group: 65536\n", "microseg.yaml:1:14", "0 to 65535"},
 		{"nflog_group: -1\n", "microseg.yaml:1:14", "0 to 65535"},
 		{"nflog_group: 5x\n", "microseg.yaml:1:14", "0 to 65535"},
+		{"limits: {connections: 1000001}\n", "microseg.yaml:1:23", "0 for no limit"},
+		{"limits: {connections: none}\n", "microseg.yaml:1:23", "0 for no limit"},
+		{"limits: {connection: 1}\n", "microseg.yaml:1:10", "did you mean 'connections'?"},
 		{"state: var\n", "microseg.yaml:1:8", "absolute path"},
 		{"log: x\n", "microseg.yaml:1:6", "absolute path"},
 		{"engines: unix:///x\n", "microseg.yaml:1:10", "list of unix:///PATH"},

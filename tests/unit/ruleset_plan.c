@@ -18,12 +18,13 @@ static const enum ms_field name_key[] = {MS_FIELD_IIFNAME};
 struct shape {
 	const char *addrs; /* last bytes of the elements of "peers" */
 	uint32_t size;
-	bool names;    /* "peers" holds interfaces */
-	bool interval; /* likewise intervals of one address */
-	uint16_t port; /* of the rule in "to/db" */
-	bool no_db;    /* neither chain "to/db" nor its element in the map */
-	bool drop;     /* the map's other element drops */
-	bool bridge;   /* a second table */
+	bool names;	     /* "peers" holds interfaces */
+	bool interval;	     /* likewise intervals of one address */
+	uint32_t count_over; /* of a set "limit" that "forward" counts in; 0: there is none */
+	uint16_t port;	     /* of the rule in "to/db" */
+	bool no_db;	     /* neither chain "to/db" nor its element in the map */
+	bool drop;	     /* the map's other element drops */
+	bool bridge;	     /* a second table */
 	int32_t priority;
 	const char *comment; /* of the first element */
 };
@@ -77,6 +78,16 @@ static struct ms_ruleset *make(const struct shape *shape)
 		ms_rule_match_set(rs, rule, false, "peers", 1, shape->names ? name_key : addr_key);
 		ms_rule_match_u16(rs, rule, MS_FIELD_TCP_DPORT, shape->port ? shape->port : 5432);
 		ms_rule_verdict(rs, rule, MS_VERDICT_ACCEPT, NULL);
+	}
+	if (shape->count_over) {
+		struct ms_set *limit = ms_ruleset_add_set(rs, table, "limit", 1, addr_key);
+		struct ms_rule *rule = ms_ruleset_add_rule(rs, base, NULL);
+
+		limit->size = 32;
+		limit->dynamic = true;
+		limit->count_over = shape->count_over;
+		ms_rule_add_to_set(rs, rule, "limit", addr_key[0]);
+		ms_rule_verdict(rs, rule, MS_VERDICT_DROP, NULL);
 	}
 	if (shape->bridge)
 		ms_ruleset_add_chain(rs, ms_ruleset_add_table(rs, MS_FAMILY_BRIDGE, "microseg"),
@@ -139,6 +150,10 @@ static void a_plan_changes_what_differs_in_an_order_the_kernel_takes(void **stat
 		 {0},
 		 {.priority = 5},
 		 "flush forward, -chain forward, +chain forward, rules forward"},
+		{"another limit",
+		 {.count_over = 5},
+		 {.count_over = 6},
+		 "flush forward, -set limit, +set limit, rules forward"},
 		{"a table comes", {0}, {.bridge = true}, "+table bridge, +chain guard"},
 		{"a table goes", {.bridge = true}, {0}, "-table bridge"},
 	};

@@ -204,6 +204,28 @@ static void a_verdict_map_leads_known_keys_and_passes_over_others(void **state)
 	assert_true(drops(bench, tcp("fd00::1", "fd00::2", 1)));
 }
 
+static void a_count_goes_on_with_whoever_has_too_many_connections(void **state)
+{
+	struct bench *bench = *state;
+	static const enum ms_field key[] = {MS_FIELD_IP_SADDR};
+	struct ms_set *set = ms_ruleset_add_set(bench->ruleset, bench->table, "limit", 1, key);
+	struct ms_rule *rule = ms_ruleset_add_rule(bench->ruleset, bench->base, NULL);
+	struct ms_sim_packet few = tcp("10.0.0.1", "10.0.0.2", 1), many = few, known = few;
+
+	set->size = 1;
+	set->dynamic = true;
+	set->count_over = 1;
+	ms_rule_match_present(bench->ruleset, rule, MS_FIELD_CT_STATUS_CONFIRMED, true);
+	ms_rule_add_to_set(bench->ruleset, rule, "limit", key[0]);
+	ms_rule_verdict(bench->ruleset, rule, MS_VERDICT_DROP, NULL);
+	many.over_limit = known.over_limit = true;
+	known.ct_state = MS_CT_ESTABLISHED;
+
+	assert_false(drops(bench, few));
+	assert_true(drops(bench, many));
+	assert_false(drops(bench, known));
+}
+
 static void sets_know_concatenations_and_both_ends_of_intervals(void **state)
 {
 	struct bench *bench = *state;
@@ -473,6 +495,7 @@ int main(void)
 		bench_test(accept_ends_its_base_chain_only_and_priorities_ascend),
 		bench_test(a_field_the_packet_lacks_fails_the_match_even_negated),
 		bench_test(a_verdict_map_leads_known_keys_and_passes_over_others),
+		bench_test(a_count_goes_on_with_whoever_has_too_many_connections),
 		bench_test(sets_know_concatenations_and_both_ends_of_intervals),
 		bench_test(an_interface_pattern_matches_its_prefix),
 		bench_test(only_a_bare_syn_opens_a_connection),
