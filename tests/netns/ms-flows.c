@@ -181,12 +181,24 @@ struct account {
 	uint64_t n_echoed, n_lost, worst_us;
 };
 
-static void print_account(const struct account *account)
+static unsigned int count_stalled(const struct flow *flows, const struct account *account)
 {
-	printf("{\"flows\": %u, \"broken\": %u, \"echoed\": %llu, \"lost\": %llu, \"worst_ms\": "
+	uint64_t now = now_us();
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < account->n_flows; i++)
+		n += flows[i].fd >= 0 && flows[i].tcp && flows[i].waiting &&
+		     now - flows[i].at_us > LOST_US;
+	return n;
+}
+
+static void print_account(const struct flow *flows, const struct account *account)
+{
+	printf("{\"flows\": %u, \"broken\": %u, \"stalled\": %u, \"echoed\": %llu, \"lost\": %llu, \"worst_ms\": "
 	       "%.1f}\n",
-	       account->n_flows, account->n_broken, (unsigned long long)account->n_echoed,
-	       (unsigned long long)account->n_lost, (double)account->worst_us / 1000);
+	       account->n_flows, account->n_broken, count_stalled(flows, account),
+	       (unsigned long long)account->n_echoed, (unsigned long long)account->n_lost,
+	       (double)account->worst_us / 1000);
 }
 
 static void open_flow(struct flow *flow, const struct place *place, bool tcp, uint64_t at_us)
@@ -272,12 +284,12 @@ static void hold(const struct place *place, unsigned int n_tcp, unsigned int n_u
 	puts("{\"ready\": true}");
 	while ((order = asked()) >= 0) {
 		if (order > 0)
-			print_account(&account);
+			print_account(flows, &account);
 		for (unsigned int i = 0; i < account.n_flows; i++)
 			attend(&flows[i], &account, now_us());
 		usleep(2000);
 	}
-	print_account(&account);
+	print_account(flows, &account);
 }
 
 /* ---- connections that do not ---- */

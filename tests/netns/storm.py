@@ -5,15 +5,22 @@ Two policies, A and B, differ in services, grants and lines, and agree on all th
 udp 8080, and nobody may send to the port of the floods.
 """
 import os
+import random
+import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
-from lab import Lab  # noqa: E402
-from traffic import Floods, Program  # noqa: E402
+from lab import LEASH, Lab, LabError  # noqa: E402
+from nftwatch import canonical  # noqa: E402
+from node import MICROSEG, Node  # noqa: E402
+from traffic import Floods, Program, Ready  # noqa: E402
 
 SERVICE_PORT = 8080
+MIN_STEPS = 8  # of what is bounded in time, however slow the machine is
+MIN_CONTROL = 1000  # packets that must arrive where nothing holds them
 FAMILIES = ("inet", "bridge")  # of the tables of a node without routed veths
 CONTAINERS = (
     ("web-1", "br-one", "prod", "web"),
@@ -116,3 +123,75 @@ def start_program(lab, source, *args):
     program = Program(source, "ms-flows", *args)
     lab.closers.append(program.close)
     return program
+
+
+def bounded(steps, seconds):
+    """The steps, as many as begin within these seconds; all when that is None."""
+    started = time.monotonic()
+    for number, step in enumerate(steps):
+        if seconds and number >= MIN_STEPS and time.monotonic() > started + seconds:
+            return
+        yield step
+
+
+def order(node, policy):
+    """`microseg apply` under way."""
+    words = [MICROSEG, "apply", "-c", node.config, "--yes", "-o", "json", "-p", policy]
+    return subprocess.Popen([*LEASH, *node.lab.host.command(*words)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    _, stderr = process.communicate(timeout=30)
+    return process.returncode, stderr
+
+
+class Scene:
+    """The lab, the daemon, the two policies and what the kernel prints for each."""
+
+    def __init__(self, report, per_second):
+        self.report = report
+        self.lab, self.parties = build()
+        self.policies = write_policies(self.lab)
+        self.node = Node(self.lab)
+        self.ready = Ready(self.lab)
+        self.floods = make_floods(self.parties, per_second)
+        self.lab.closers.append(self.floods.close)
+        self.scratch = self.lab._namespace("scratch", type(self.lab.outside))
+        self.listings = {}
+        self.random = random.Random(int(os.environ.get("MS_SEED", "1")))
+
+    def start(self, policy=None, wrapper=()):
+        self.ready.forget()
+        self.node.start(policy=policy, wait=False, wrapper=wrapper)
+
+    def start_and_wait(self, policy=None):
+        self.start(policy)
+        return self.ready.wait(self.node)
+
+    def apply(self, name):
+        code, stderr = finish(order(self.node, self.policies[name]))
+        if code:
+            raise LabError("apply of %s: exit %d: %s" % (name, code, stderr))
+
+    def learn_listings(self):
+        for name in self.policies:
+            self.apply(name)
+            self.listings[name] = canonical(self.node.ruleset())
+
+    def standing(self):
+        """Whose rules the kernel holds: "a", "b", or None for anything else."""
+        listed = canonical(self.node.ruleset())
+        return next((name for name, listing in self.listings.items() if listing == listed), None)
+
+
+def control_open(scene):
+    """Without microseg the floods arrive."""
+    scene.floods.start()
+    time.sleep(0.5)
+    sent, arrived = scene.floods.stop()
+    for target in scene.floods.arrivals:
+        scene.report.check(all(count >= MIN_CONTROL / 50 for count in arrived.get(target.name, {"none": 0}).values()),
+                           "%s gets datagrams and connections" % target.name, arrived)
+    scene.report.check(sum(sum(count.values()) for count in arrived.values()) > MIN_CONTROL,
+                       "of %d sent %s arrive" % (sent, arrived))

@@ -11,100 +11,22 @@ ones, whole.
 """
 import collections
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
 import time
 
-from storm import FAMILIES, SERVICE_PORT, build, make_floods, serve, start_program, write_policies
+from storm import FAMILIES, SERVICE_PORT, Scene, bounded, control_open, finish, order, serve, start_program
 
-from lab import LEASH, LabError
 from nftwatch import NftWatch, canonical
-from node import MICROSEG, Node
 from tap import Report
-from traffic import Ready
 
 CHANGES, CHANGES_SECONDS = (int(sys.argv[1]), None) if len(sys.argv) > 1 else (40, 15)
 SYSCALLS, SYSCALLS_SECONDS = (sys.argv[2], None) if len(sys.argv) > 2 else ("15", 8)
 PER_SECOND = 10000  # of each of the floods
 LIST_EVERY = 20  # changes, between two looks at whether what nft prints loads again
 KILL_WITHIN = 0.06  # seconds from the order; an apply takes about half of it
-MIN_STEPS = 8  # however slow the machine is
-MIN_CONTROL = 1000  # packets that must arrive where nothing holds them
-
-
-def bounded(steps, seconds):
-    """The steps, as many as begin within these seconds; all when that is None."""
-    started = time.monotonic()
-    for number, step in enumerate(steps):
-        if seconds and number >= MIN_STEPS and time.monotonic() > started + seconds:
-            return
-        yield step
-
-
-def order(node, policy):
-    """`microseg apply` under way."""
-    words = [MICROSEG, "apply", "-c", node.config, "--yes", "-o", "json", "-p", policy]
-    return subprocess.Popen([*LEASH, *node.lab.host.command(*words)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, text=True)
-
-
-def finish(process):
-    _, stderr = process.communicate(timeout=30)
-    return process.returncode, stderr
-
-
-class Scene:
-    """The lab, the daemon, the two policies and what the kernel prints for each."""
-
-    def __init__(self, report):
-        self.report = report
-        self.lab, self.parties = build()
-        self.policies = write_policies(self.lab)
-        self.node = Node(self.lab)
-        self.ready = Ready(self.lab)
-        self.floods = make_floods(self.parties, PER_SECOND)
-        self.lab.closers.append(self.floods.close)
-        self.scratch = self.lab._namespace("scratch", type(self.lab.outside))
-        self.listings = {}
-        self.random = random.Random(int(os.environ.get("MS_SEED", "1")))
-
-    def start(self, policy=None, wrapper=()):
-        self.ready.forget()
-        self.node.start(policy=policy, wait=False, wrapper=wrapper)
-
-    def start_and_wait(self, policy=None):
-        self.start(policy)
-        return self.ready.wait(self.node)
-
-    def apply(self, name):
-        code, stderr = finish(order(self.node, self.policies[name]))
-        if code:
-            raise LabError("apply of %s: exit %d: %s" % (name, code, stderr))
-
-    def learn_listings(self):
-        for name in self.policies:
-            self.apply(name)
-            self.listings[name] = canonical(self.node.ruleset())
-
-    def standing(self):
-        """Whose rules the kernel holds: "a", "b", or None for anything else."""
-        listed = canonical(self.node.ruleset())
-        return next((name for name, listing in self.listings.items() if listing == listed), None)
-
-
-def control_open(scene):
-    """Without microseg the floods arrive."""
-    scene.floods.start()
-    time.sleep(0.5)
-    sent, arrived = scene.floods.stop()
-    for target in scene.floods.arrivals:
-        scene.report.check(all(count >= MIN_CONTROL / 10 for count in arrived.get(target.name, {"none": 0}).values()),
-                           "%s gets datagrams and connections" % target.name, arrived)
-    scene.report.check(sum(sum(count.values()) for count in arrived.values()) > MIN_CONTROL,
-                       "of %d sent %s arrive" % (sent, arrived))
 
 
 def control_two_batches(scene):
@@ -252,7 +174,7 @@ def kills_at_syscalls(scene):
 
 def main():
     report = Report("changes under a flood, and kills")
-    scene = Scene(report)
+    scene = Scene(report, PER_SECOND)
     with scene.lab:
         report.section(control_open, scene)
         for name in ("api-1", "api-2"):
