@@ -9,20 +9,9 @@
 #include "daemon/files.h"
 #include "microseg/cleanup.h"
 
-#define COMMON_FLAGS                                                                               \
-	(CLI_FLAG(CLI_POLICY) | CLI_FLAG(CLI_INVENTORY) | CLI_FLAG(CLI_OUTPUT) |                   \
-	 CLI_FLAG(CLI_NO_COLOR) | CLI_FLAG(CLI_CONTROL) | CLI_FLAG(CLI_CONFIG) |                   \
-	 CLI_FLAG(CLI_HELP) | CLI_FLAG(CLI_VERSION))
 #define MAX_COMMANDS 64
 
-struct flag {
-	const char *name;
-	char letter;	      /* or 0 */
-	const char *argument; /* NULL: takes none */
-	const char *help;
-};
-
-static const struct flag flags[CLI_N_FLAGS] = {
+const struct cli_flag_row cli_flags[CLI_N_FLAGS] = {
 	[CLI_POLICY] = {"policy", 'p', "PATH",
 			"policy file or directory (several times; default " MS_POLICY_DIR ")"},
 	[CLI_INVENTORY] = {"inventory", 'i', "FILE|live",
@@ -40,6 +29,7 @@ static const struct flag flags[CLI_N_FLAGS] = {
 	[CLI_SCHEMA] = {"schema", 0, NULL,
 			"print the JSON Schema of the language; with -o text its reference page"},
 	[CLI_SERVICE] = {"service", 0, "ENV/NAME", "only what concerns this service"},
+	[CLI_STATS] = {"stats", 0, NULL, "how many rules and elements each service takes"},
 	[CLI_PUBLISHED] = {"published", 0, NULL, "the traffic comes through a published port"},
 	[CLI_BATCH] = {"batch", 0, "FILE|-", "read flows as JSON lines, answer each with one"},
 	[CLI_FOLLOW] = {"follow", 'f', NULL, "go on with new ones"},
@@ -71,12 +61,12 @@ int cli_fail(const struct cli *cli, const char *format, ...)
 	return CLI_UNANSWERED;
 }
 
-static const char *const output_names[CLI_N_OUTPUTS] = {
+const char *const cli_output_names[CLI_N_OUTPUTS] = {
 	[CLI_TEXT] = "text", [CLI_JSON] = "json", [CLI_TAP] = "tap",
 	[CLI_CSV] = "csv",   [CLI_HTML] = "html",
 };
 
-static bool has_output(const struct cli_command *command, unsigned int output)
+bool cli_has_output(const struct cli_command *command, unsigned int output)
 {
 	return output == CLI_TEXT || output == CLI_JSON || (command->outputs & CLI_OUT(output));
 }
@@ -87,9 +77,9 @@ static void list_outputs(const struct cli_command *command, char *text, size_t s
 	size_t len = 0;
 
 	for (unsigned int i = 0; i < CLI_N_OUTPUTS; i++)
-		if (has_output(command, i) && len < size)
+		if (cli_has_output(command, i) && len < size)
 			len += (size_t)snprintf(text + len, size - len, "%s%s", i ? "|" : "",
-						output_names[i]);
+						cli_output_names[i]);
 }
 
 static void print_flags(uint32_t wanted, const struct cli_command *command)
@@ -99,7 +89,7 @@ static void print_flags(uint32_t wanted, const struct cli_command *command)
 	if (command)
 		list_outputs(command, outputs, sizeof(outputs));
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
-		const struct flag *flag = &flags[i];
+		const struct cli_flag_row *flag = &cli_flags[i];
 		const char *argument = i == CLI_OUTPUT && command ? outputs : flag->argument;
 
 		if (!(wanted & CLI_FLAG(i)))
@@ -127,7 +117,7 @@ static void print_help(const struct cli_command *command)
 		puts("\nNot in this version:\n");
 		print_commands(true);
 		puts("\nFlags of every command:\n");
-		print_flags(COMMON_FLAGS, NULL);
+		print_flags(CLI_COMMON_FLAGS, NULL);
 		puts("\nExit: 0 fine, 1 the answer is \"no\", 2 the question could not be answered.\n"
 		     "More with microseg COMMAND --help.");
 		return;
@@ -139,7 +129,7 @@ static void print_help(const struct cli_command *command)
 		print_flags(command->flags, command);
 	}
 	puts("");
-	print_flags(COMMON_FLAGS, command);
+	print_flags(CLI_COMMON_FLAGS, command);
 	if (command->examples)
 		printf("\n%s", command->examples);
 }
@@ -170,7 +160,7 @@ static int unknown_command(const struct cli *cli, const char *name)
 
 static uint32_t flags_of(const struct cli_command *command)
 {
-	return COMMON_FLAGS | (command ? command->flags : 0);
+	return CLI_COMMON_FLAGS | (command ? command->flags : 0);
 }
 
 /* What getopt stumbled over stands before optind; of a letter only optopt is known. */
@@ -191,7 +181,7 @@ static int unknown_flag(const struct cli *cli, char *const argv[], int letter)
 	word[strcspn(word, "=")] = '\0';
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++)
 		if (mine & CLI_FLAG(i))
-			names[n_names++] = flags[i].name;
+			names[n_names++] = cli_flags[i].name;
 	const char *nearest = strlen(word) > 2 ? ms_nearest_word(word + 2, names, n_names) : NULL;
 
 	if (nearest && strcmp(nearest, word + 2) == 0)
@@ -206,8 +196,9 @@ static int unknown_flag(const struct cli *cli, char *const argv[], int letter)
 static int missing_value(const struct cli *cli, int option)
 {
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++)
-		if (flags[i].letter == option || (int)i + 256 == option)
-			cli_fail(cli, "--%s needs a value: %s", flags[i].name, flags[i].argument);
+		if (cli_flags[i].letter == option || (int)i + 256 == option)
+			cli_fail(cli, "--%s needs a value: %s", cli_flags[i].name,
+				 cli_flags[i].argument);
 	return -EINVAL;
 }
 
@@ -234,13 +225,13 @@ static void make_getopt(const struct cli_command *command, struct option *option
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
 		if (!(mine & CLI_FLAG(i)))
 			continue;
-		*options++ = (struct option){.name = flags[i].name,
-					     .has_arg = flags[i].argument ? required_argument
-									  : no_argument,
+		*options++ = (struct option){.name = cli_flags[i].name,
+					     .has_arg = cli_flags[i].argument ? required_argument
+									      : no_argument,
 					     .val = (int)i + 256};
-		if (flags[i].letter)
-			*letters++ = flags[i].letter;
-		if (flags[i].letter && flags[i].argument)
+		if (cli_flags[i].letter)
+			*letters++ = cli_flags[i].letter;
+		if (cli_flags[i].letter && cli_flags[i].argument)
 			*letters++ = ':';
 	}
 	*options = (struct option){0};
@@ -250,7 +241,7 @@ static void make_getopt(const struct cli_command *command, struct option *option
 static int flag_of(int option)
 {
 	for (unsigned int i = 0; i < CLI_N_FLAGS; i++)
-		if ((int)i + 256 == option || flags[i].letter == option)
+		if ((int)i + 256 == option || cli_flags[i].letter == option)
 			return (int)i;
 	return -EINVAL;
 }
@@ -283,7 +274,7 @@ static int parse_output(struct cli *cli)
 	char outputs[64];
 
 	for (unsigned int i = 0; wanted && i < CLI_N_OUTPUTS; i++) {
-		if (strcmp(output_names[i], wanted) != 0 || !has_output(cli->command, i))
+		if (strcmp(cli_output_names[i], wanted) != 0 || !cli_has_output(cli->command, i))
 			continue;
 		cli->output = (enum cli_output)i;
 		return 0;

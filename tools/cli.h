@@ -33,6 +33,7 @@ enum cli_flag {
 	CLI_STRICT,
 	CLI_SCHEMA,
 	CLI_SERVICE,
+	CLI_STATS,
 	CLI_PUBLISHED,
 	CLI_BATCH,
 	CLI_FOLLOW,
@@ -61,6 +62,23 @@ enum cli_output {
 
 #define CLI_OUT(output) (1u << (output))
 
+/** One flag; the table is in cli.c, in the order of enum cli_flag. */
+struct cli_flag_row {
+	const char *name;
+	char letter;	      /* or 0 */
+	const char *argument; /* NULL: takes none */
+	const char *help;
+};
+extern const struct cli_flag_row cli_flags[CLI_N_FLAGS];
+
+/* What every command takes. */
+#define CLI_COMMON_FLAGS                                                                           \
+	(CLI_FLAG(CLI_POLICY) | CLI_FLAG(CLI_INVENTORY) | CLI_FLAG(CLI_OUTPUT) |                   \
+	 CLI_FLAG(CLI_NO_COLOR) | CLI_FLAG(CLI_CONTROL) | CLI_FLAG(CLI_CONFIG) |                   \
+	 CLI_FLAG(CLI_HELP) | CLI_FLAG(CLI_VERSION))
+
+extern const char *const cli_output_names[CLI_N_OUTPUTS];
+
 struct cli {
 	const struct cli_command *command;
 	uint32_t given;			 /* CLI_FLAG()s that stand on the line */
@@ -86,6 +104,9 @@ struct cli_command {
 
 extern const struct cli_command cli_commands[];
 extern const size_t cli_n_commands;
+
+/** Does @command take `-o` with this enum cli_output? */
+bool cli_has_output(const struct cli_command *command, unsigned int output);
 
 /** Parses the line, runs the command, returns the exit code. */
 int cli_main(int argc, char **argv);

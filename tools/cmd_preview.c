@@ -9,6 +9,7 @@
 #include "load.h"
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
+#include "preview_print.h"
 
 /* The running daemon may have another configuration than the one at hand. */
 static struct ms_compile_options compile_options(const struct cli *cli)
@@ -47,18 +48,39 @@ static bool service_exists(const struct ms_policy *policy, const struct ms_inven
 	return false;
 }
 
+static int print(const struct cli *cli, const struct preview *preview)
+{
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+	int r = 0;
+
+	if (cli->output == CLI_JSON) {
+		_cleanup_(json_decrefp) json_t *json = preview_json(preview);
+
+		if (!json)
+			return -ENOMEM;
+		json_dumpf(json, stdout, JSON_COMPACT);
+		puts("");
+		return 0;
+	}
+	if (cli_has(cli, CLI_STATS))
+		r = preview_print_stats(preview, &text);
+	else
+		ms_ruleset_print(preview->ruleset, preview->narrow, &text);
+	if (r < 0 || text.failed)
+		return -ENOMEM;
+	fwrite(text.text ? text.text : "", 1, text.len, stdout);
+	return 0;
+}
+
 int cmd_preview(struct cli *cli)
 {
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = NULL;
-	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	const char *service = cli->values[CLI_SERVICE];
 
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'", cli->words.items[0]);
-	if (cli->output == CLI_JSON)
-		return cli_fail(cli, "-o json: not in this version");
 	if (load_policy(cli, &loaded) < 0 ||
 	    load_inventory(cli, loaded->policy, false, &inventory) < 0)
 		return CLI_UNANSWERED;
@@ -70,9 +92,8 @@ int cmd_preview(struct cli *cli)
 	int r = ms_compile(loaded->policy, inventory, &options, &ruleset);
 	if (r < 0)
 		return cli_fail(cli, "compiling failed: %s", strerror(-r));
-	ms_ruleset_print(ruleset, service, &text);
-	if (text.failed)
-		return cli_fail(cli, "out of memory");
-	fwrite(text.text ? text.text : "", 1, text.len, stdout);
-	return CLI_OK;
+	const struct preview preview = {loaded->policy, inventory, ruleset, service,
+					inventory->arena};
+	r = print(cli, &preview);
+	return r < 0 ? cli_fail(cli, "%s", strerror(-r)) : CLI_OK;
 }

@@ -16,9 +16,13 @@ const struct cli_command cli_commands[] = {
 	 "  microseg check --schema -o text >language.md       the reference page of the language\n",
 	 cmd_check, 0},
 	{"preview", "Prints the ruleset that the policy compiles to, in nft syntax.",
-	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME]", CLI_FLAG(CLI_SERVICE),
+	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME] [--stats]",
+	 CLI_FLAG(CLI_SERVICE) | CLI_FLAG(CLI_STATS),
 	 "  microseg preview -p policies -i inventory.yaml\n"
-	 "  microseg preview -p policies -i inventory.yaml --service prod/orders-db\n",
+	 "  microseg preview -p policies -i inventory.yaml --service prod/orders-db\n"
+	 "  microseg preview -p policies -i inventory.yaml --stats         rules and elements of each service\n"
+	 "  microseg preview -p policies -i inventory.yaml -o json | jq '.services[] | select(.rules > 20)'\n"
+	 "  microseg preview -p policies -i inventory.yaml | unshare -rn nft -c -f -\n",
 	 cmd_preview, 0},
 	{"diff", "Says which flows a change of policy opens and closes.",
 	 "[-p PATH]... [--from PATH]... [-i FILE|live] [--ruleset] [--fail-on-gain] [--fail-on-crossing]",
@@ -43,9 +47,13 @@ const struct cli_command cli_commands[] = {
 	 cmd_matrix, CLI_OUT(CLI_CSV) | CLI_OUT(CLI_HTML)},
 	{"test", "Runs the tests written in the policy.", "[-p PATH]... [-o text|json|tap]", 0,
 	 "  microseg test -p policies -o tap\n", cmd_test, CLI_OUT(CLI_TAP)},
-	{"status", "Says what is enforced on this node, what is not covered, and why.", "", 0, NULL,
+	{"status", "Says what is enforced on this node, what is not covered, and why.", "", 0,
+	 "  microseg status\n"
+	 "  microseg status -o json | jq -r .state\n",
 	 cmd_status, 0},
-	{"endpoints", "Lists the containers of this node and who they are.", "", 0, NULL,
+	{"endpoints", "Lists the containers of this node and who they are.", "", 0,
+	 "  microseg endpoints\n"
+	 "  microseg endpoints -o json | jq -r '.[] | select(.identity == \"unidentified\") | .name'\n",
 	 cmd_endpoints, 0},
 	{"drops", "Shows denied and audited flows, newest last.",
 	 "[-f] [--since TIME] [--reason REASON] [--service NAME]",
@@ -57,8 +65,8 @@ const struct cli_command cli_commands[] = {
 	 "[-p PATH]... [--yes]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
 	 "  microseg apply -p policies\n", cmd_apply, 0},
 	{"off", "Takes everything of microseg out of the kernel and remembers it.", "",
-	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR), NULL, cmd_off, 0},
-	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), NULL, cmd_on, 0},
+	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR), "  microseg off\n", cmd_off, 0},
+	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), "  microseg on\n", cmd_on, 0},
 	LATER("services", "Services with their grants, counters and last hits."),
 	LATER("confirm", "Keeps what apply --confirm loaded."),
 	LATER("rollback", "Goes back to an earlier policy."),

@@ -319,6 +319,8 @@ size_t ms_set_key_size(const struct ms_set *set);
  * an "env/service"; then only what concerns that service.
  */
 void ms_ruleset_print(const struct ms_ruleset *ruleset, const char *narrow, struct ms_str *out);
+/** Does the set or chain called @name concern the service @narrow? All do when it is NULL. */
+bool ms_name_concerns(const char *name, const char *narrow);
 /** Appends one rule as it stands in such a listing, without blanks before and a newline behind it.
  */
 void ms_rule_print(enum ms_family family, const struct ms_rule *rule, struct ms_str *out);

@@ -385,9 +385,8 @@ static void print_chain(enum ms_family family, const struct ms_chain *chain, str
 	ms_str_add(out, "\t}\n");
 }
 
-/* Is @narrow ("env/service") among the parts of @name, as in "to/env/service"? NULL is in every
- * name. */
-static bool concerns(const char *name, const char *narrow)
+/* Is @narrow ("env/service") among the parts of @name, as in "to/env/service"? */
+bool ms_name_concerns(const char *name, const char *narrow)
 {
 	if (!narrow)
 		return true;
@@ -406,13 +405,13 @@ static void print_table(const struct ms_table *table, const char *narrow, struct
 
 	ms_str_addf(out, "table %s %s {\n", ms_family_name(table->family), table->name);
 	ms_vec_each (struct ms_set *, set, &table->sets)
-		if (concerns((*set)->name, narrow)) {
+		if (ms_name_concerns((*set)->name, narrow)) {
 			ms_str_add(out, gap);
 			print_set(*set, out);
 			gap = "\n";
 		}
 	ms_vec_each (struct ms_chain *, chain, &table->chains)
-		if (concerns((*chain)->name, narrow)) {
+		if (ms_name_concerns((*chain)->name, narrow)) {
 			ms_str_add(out, gap);
 			print_chain(table->family, *chain, out);
 			gap = "\n";

@@ -132,6 +132,9 @@ static void helps_with_every_command(void **state)
 		assert_int_equal(run(line, out, err), CLI_OK);
 		assert_non_null(strstr(out, cli_commands[i].summary));
 		assert_non_null(strstr(out, "--policy"));
+		snprintf(line, sizeof(line), "\n  microseg %s", cli_commands[i].name);
+		if (!strstr(out, line))
+			fail_msg("%s has no example", cli_commands[i].name);
 		assert_string_equal(err, "");
 	}
 }
