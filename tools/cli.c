@@ -35,10 +35,13 @@ const struct cli_flag_row cli_flags[CLI_N_FLAGS] = {
 	[CLI_FOLLOW] = {"follow", 'f', NULL, "go on with new ones"},
 	[CLI_SINCE] = {"since", 0, "TIME",
 		       "from then on: 90s, 10m, 2h, 1d, or 2026-01-31T12:00:00Z"},
-	[CLI_REASON] = {"reason", 0, "REASON", "only this reason, e.g. no-grant or fence"},
+	[CLI_REASON] =
+		{"reason", 0, "TEXT",
+		 "why: of a flow that was refused (no-grant, fence, …), or of what is ordered"},
 	[CLI_YES] = {"yes", 'y', NULL, "do not ask"},
-	[CLI_CONFIRM] = {"confirm", 0, "TIME", "roll back unless confirmed (not in this version)"},
-	[CLI_FOR] = {"for", 0, "TIME", "only for this long (not in this version)"},
+	[CLI_CONFIRM] = {"confirm", 0, "TIME",
+			 "give way again after this time unless `microseg confirm` comes"},
+	[CLI_FOR] = {"for", 0, "TIME", "only for this long: 90s, 30m, 2h, 7d"},
 	[CLI_FROM] = {"from", 0, "PATH",
 		      "compare with this policy (several times) and not with the running one"},
 	[CLI_RULESET] = {"ruleset", 0, NULL, "also what changes in sets, chains and rules"},
@@ -59,6 +62,16 @@ int cli_fail(const struct cli *cli, const char *format, ...)
 	fprintf(stderr, "microseg%s%s: %s\n", cli->command ? " " : "",
 		cli->command ? cli->command->name : "", text.text ? text.text : "out of memory");
 	return CLI_UNANSWERED;
+}
+
+int cli_print_json(const struct cli *cli, json_t *json)
+{
+	if (!json)
+		return cli_fail(cli, "out of memory");
+	json_dumpf(json, stdout, JSON_INDENT(1));
+	puts("");
+	json_decref(json);
+	return CLI_OK;
 }
 
 const char *const cli_output_names[CLI_N_OUTPUTS] = {

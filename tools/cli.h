@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -110,6 +111,9 @@ bool cli_has_output(const struct cli_command *command, unsigned int output);
 
 /** Parses the line, runs the command, returns the exit code. */
 int cli_main(int argc, char **argv);
+
+/** Prints @json, which it takes over, on stdout. Returns CLI_OK, or CLI_UNANSWERED for NULL. */
+int cli_print_json(const struct cli *cli, json_t *json);
 
 /** Prints "microseg COMMAND: …" and returns CLI_UNANSWERED. */
 int cli_fail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

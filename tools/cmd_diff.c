@@ -45,6 +45,14 @@ static int load_from(const struct cli *cli, struct side *side)
 				 : running_policy(cli, &side->loaded);
 }
 
+/* What commands added stays whatever is applied; beside another policy it is no part of the
+ * question. */
+static int load_to(const struct cli *cli, struct side *side)
+{
+	return cli->from.n_items ? load_policy(cli, &side->loaded)
+				 : load_policy_here(cli, &side->loaded);
+}
+
 static int compile(const struct cli *cli, struct side *side, time_t now)
 {
 	struct ms_compile_options options = ms_config_compile_options(&cli->config);
@@ -115,7 +123,7 @@ int cmd_diff(struct cli *cli)
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'; paths are given with --from and -p",
 				cli->words.items[0]);
-	if (load_from(cli, &from) < 0 || load_policy(cli, &to.loaded) < 0)
+	if (load_from(cli, &from) < 0 || load_to(cli, &to) < 0)
 		return CLI_UNANSWERED;
 	if (load_inventory(cli, policy_of(&from), true, &from.inventory) < 0 ||
 	    load_inventory(cli, policy_of(&to), true, &to.inventory) < 0)

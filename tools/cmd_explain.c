@@ -180,7 +180,7 @@ int cmd_explain(struct cli *cli)
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 
-	if (load_policy(cli, &loaded) < 0 ||
+	if (load_policy_here(cli, &loaded) < 0 ||
 	    load_inventory(cli, loaded->policy, true, &inventory) < 0)
 		return CLI_UNANSWERED;
 

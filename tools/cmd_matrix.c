@@ -59,7 +59,7 @@ int cmd_matrix(struct cli *cli)
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'; paths are given with -p",
 				cli->words.items[0]);
-	if (load_policy(cli, &loaded) < 0 ||
+	if (load_policy_here(cli, &loaded) < 0 ||
 	    load_inventory(cli, loaded->policy, true, &inventory) < 0)
 		return CLI_UNANSWERED;
 

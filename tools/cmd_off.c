@@ -13,6 +13,7 @@
 #include "daemon/flags.h"
 #include "kernel/kernel.h"
 #include "microseg/cleanup.h"
+#include "times.h"
 
 #define SETTLE_TRIES 50
 #define SETTLE_US 100000
@@ -42,7 +43,28 @@ static int take_state(const struct cli *cli, struct ms_state **ret_state)
 	return r;
 }
 
-static int clear_kernel(const struct cli *cli, struct ms_state *state)
+static void say_off(time_t until)
+{
+	char end[TIMES_TEXT_SIZE];
+
+	puts("off: our tables are gone and the bridges are as they were. NOTHING IS ENFORCED.");
+	if (until)
+		printf("It comes back by itself at %s; `microseg on` brings it back before.\n",
+		       times_format_end(until, time(NULL), end));
+	else
+		puts("`microseg on` brings it back.");
+}
+
+static int say_json(const struct cli *cli, bool off, time_t until, const char *state)
+{
+	json_t *json =
+		json_pack("{s:b, s:o, s:s?}", "off", off, "until",
+			  until ? json_integer((json_int_t)until) : json_null(), "state", state);
+
+	return cli_print_json(cli, json);
+}
+
+static int clear_kernel(const struct cli *cli, struct ms_state *state, time_t until)
 {
 	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
@@ -55,11 +77,15 @@ static int clear_kernel(const struct cli *cli, struct ms_state *state)
 	if (r < 0)
 		return cli_fail(cli, "not everything could be taken away: %s",
 				error.len ? error.text : strerror(-r));
-	puts("off: our tables are gone and the bridges are as they were. `microseg on` brings them back.");
+	if (cli->output == CLI_JSON)
+		return say_json(cli, true, until, NULL);
+	say_off(until);
+	if (until)
+		puts("microsegd is not running: somebody has to start it for that.");
 	return CLI_OK;
 }
 
-static int off_alone(const struct cli *cli)
+static int off_alone(const struct cli *cli, time_t until)
 {
 	_cleanup_(ms_state_freep) struct ms_state *state = NULL;
 	const char *missing = ms_caps_missing();
@@ -68,11 +94,11 @@ static int off_alone(const struct cli *cli)
 		return cli_fail(cli, "needs the capability %s: be root", missing);
 	if (take_state(cli, &state) < 0)
 		return CLI_UNANSWERED;
-	int r = ms_state_set_off(state, true);
+	int r = ms_state_set_off(state, true, until);
 	if (r < 0)
 		return cli_fail(cli, "cannot be remembered in %s: %s", cli->config.state,
 				strerror(-r));
-	return clear_kernel(cli, state);
+	return clear_kernel(cli, state, until);
 }
 
 static int on_alone(const struct cli *cli)
@@ -81,10 +107,12 @@ static int on_alone(const struct cli *cli)
 
 	if (take_state(cli, &state) < 0)
 		return CLI_UNANSWERED;
-	int r = ms_state_set_off(state, false);
+	int r = ms_state_set_off(state, false, 0);
 	if (r < 0)
 		return cli_fail(cli, "cannot be remembered in %s: %s", cli->config.state,
 				strerror(-r));
+	if (cli->output == CLI_JSON)
+		return say_json(cli, false, 0, NULL);
 	puts("on: microsegd is not running; it enforces again from its next start.");
 	return CLI_OK;
 }
@@ -108,36 +136,41 @@ static void wait_for_state(const struct cli *cli, bool off, char state[32])
 	}
 }
 
-static int ask_daemon(const struct cli *cli, bool off)
+static int ask_daemon(const struct cli *cli, bool off, time_t seconds)
 {
-	_cleanup_(client_reply_fini) struct client_reply reply = {0};
-	char state[32];
-	int r = client_call(cli, off ? "/v1/off" : "/v1/on", "", &reply);
+	_cleanup_(json_decrefp) json_t *reply = NULL;
+	char state[32], body[64] = "";
+	json_int_t until = 0;
 
-	if (r < 0)
-		return client_fail(cli, r);
-	if (reply.code != 200)
-		return client_refused(cli, &reply);
+	if (seconds)
+		snprintf(body, sizeof(body), "{\"for\": %lld}", (long long)seconds);
+	if (client_json(cli, off ? "/v1/off" : "/v1/on", body, &reply) < 0)
+		return CLI_UNANSWERED;
+	json_unpack(reply, "{s:I}", "until", &until);
 	wait_for_state(cli, off, state);
 	if (off && strcmp(state, "off") != 0)
 		return cli_fail(cli, "microsegd is %s, not off: see microseg status",
 				*state ? state : "gone");
-	puts(off ? "off: our tables are gone and the bridges are as they were. `microseg on` brings them back."
-		 : "on.");
-	if (!off)
-		printf("microsegd is %s.\n", *state ? state : "gone");
+	if (cli->output == CLI_JSON)
+		return say_json(cli, off, (time_t)until, state);
+	if (off)
+		say_off((time_t)until);
+	else
+		printf("on: microsegd is %s.\n", *state ? state : "gone");
 	return CLI_OK;
 }
 
 static int switch_node(struct cli *cli, bool off)
 {
+	time_t seconds = 0;
+
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'", cli->words.items[0]);
-	if (cli_has(cli, CLI_FOR))
-		return cli_fail(cli, "--for: not in this version");
+	if (cli_has(cli, CLI_FOR) && times_parse(cli, CLI_FOR, &seconds) < 0)
+		return CLI_UNANSWERED;
 	if (client_alive(cli))
-		return ask_daemon(cli, off);
-	return off ? off_alone(cli) : on_alone(cli);
+		return ask_daemon(cli, off, seconds);
+	return off ? off_alone(cli, seconds ? time(NULL) + seconds : 0) : on_alone(cli);
 }
 
 int cmd_off(struct cli *cli)

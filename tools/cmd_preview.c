@@ -81,7 +81,7 @@ int cmd_preview(struct cli *cli)
 
 	if (cli->words.n_items > 0)
 		return cli_fail(cli, "unexpected '%s'", cli->words.items[0]);
-	if (load_policy(cli, &loaded) < 0 ||
+	if (load_policy_here(cli, &loaded) < 0 ||
 	    load_inventory(cli, loaded->policy, false, &inventory) < 0)
 		return CLI_UNANSWERED;
 	if (service && !service_exists(loaded->policy, inventory, service))

@@ -13,6 +13,8 @@
 #include "commands.h"
 #include "daemon/loaded.h"
 #include "microseg/cleanup.h"
+#include "runtime.h"
+#include "times.h"
 
 #define MAX_CONFLICTS 20 /* that are printed */
 
@@ -83,6 +85,45 @@ static void print_state(const struct cli *cli, const json_t *status)
 		printf("  %s\n", sentence->text);
 }
 
+/* What ends by itself, or what somebody has to end. */
+static void print_pending(const json_t *status)
+{
+	const json_t *trial = json_object_get(status, "trial"),
+		     *runtime = json_object_get(status, "runtime"),
+		     *off_until = json_object_get(status, "off_until");
+	time_t now = time(NULL);
+	char end[TIMES_TEXT_SIZE];
+
+	if (json_is_integer(off_until))
+		printf("  it comes back by itself at %s\n",
+		       times_format_end((time_t)json_integer_value(off_until), now, end));
+	if (json_is_object(trial))
+		printf("trial: generation %" PRId64 " gives way at %s\n"
+		       "  `microseg confirm` keeps it, `microseg rollback` ends it now\n",
+		       get_number(trial, "generation"),
+		       times_format_end((time_t)get_number(trial, "until"), now, end));
+	if (json_array_size(runtime) > 0)
+		puts("added by commands:");
+	runtime_print(runtime, NULL, "  ");
+}
+
+static void print_applied(const json_t *status)
+{
+	const json_t *applied = json_object_get(status, "applied");
+	int64_t of = get_number(applied, "rollback_of");
+	char when[TIMES_TEXT_SIZE];
+
+	if (!json_is_object(applied))
+		return;
+	printf("  applied as generation %" PRId64 " at %s", get_number(applied, "generation"),
+	       times_format((time_t)get_number(applied, "time"), when));
+	print_safe(*get_text(applied, "user") ? " by %s" : "", get_text(applied, "user"));
+	printf(" (%s", get_text(applied, "via"));
+	if (of)
+		printf(" to %" PRId64, of);
+	puts(")");
+}
+
 static void print_policy(const json_t *status, const char *disk)
 {
 	const json_t *policy = json_object_get(status, "policy"), *env;
@@ -94,6 +135,7 @@ static void print_policy(const json_t *status, const char *disk)
 		       get_number(policy, "files"), plural(get_number(policy, "files")),
 		       get_number(policy, "services"), plural(get_number(policy, "services")),
 		       get_text(policy, "unidentified"));
+	print_applied(status);
 	json_array_foreach(json_object_get(status, "environments"), i, env)
 		printf("  %-16s %-8s %" PRId64 " endpoint%s\n", get_text(env, "name"),
 		       get_text(env, "mode"), get_number(env, "endpoints"),
@@ -202,9 +244,7 @@ static const char *compare_disk(const struct cli *cli, const json_t *status)
 
 	if (cli->policies.n_items == 0 && access(MS_POLICY_DIR, F_OK) < 0)
 		return "";
-	int r = ms_files_init(&files);
-	if (r == 0)
-		r = ms_files_read_all(&files, &cli->policies, &ignored);
+	int r = ms_files_read_patiently(&files, &cli->policies, &ignored);
 	if (r < 0)
 		return "cannot be read (microseg check says more)";
 	if (ms_loaded_new(&files, false, &ignored, &loaded) < 0)
@@ -243,6 +283,7 @@ int cmd_status(struct cli *cli)
 		puts("");
 	} else {
 		print_state(cli, status);
+		print_pending(status);
 		print_problems(status);
 		print_policy(status, disk);
 		print_conflicts(status);

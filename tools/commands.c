@@ -62,18 +62,47 @@ const struct cli_command cli_commands[] = {
 	 "  microseg drops --since 10m --service prod/orders-db -o json\n",
 	 cmd_drops, 0},
 	{"apply", "Loads the policy into the running node. The first time arms it.",
-	 "[-p PATH]... [--yes]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
-	 "  microseg apply -p policies\n", cmd_apply, 0},
-	{"off", "Takes everything of microseg out of the kernel and remembers it.", "",
-	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR), "  microseg off\n", cmd_off, 0},
+	 "[-p PATH]... [--yes] [--confirm TIME]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
+	 "  microseg apply                     shows what changes and which connections it cuts, and asks\n"
+	 "  microseg apply --confirm 60s       gives way again after 60 s, unless you can still say:\n"
+	 "  microseg confirm\n"
+	 "  microseg apply -p policies --yes   asks nothing\n",
+	 cmd_apply, 0},
+	{"confirm", "Keeps what apply --confirm loaded.", "", 0, "  microseg confirm\n",
+	 cmd_confirm, 0},
+	{"rollback", "Goes back to an earlier policy, as a new generation.",
+	 "[GENERATION] [--yes] [--confirm TIME]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
+	 "  microseg rollback       ends what waits for confirm; otherwise the last policy that said\n"
+	 "                          something else, and said again the one before that\n"
+	 "  microseg rollback 17    the one of generation 17, see microseg history\n",
+	 cmd_rollback, 0},
+	{"history", "Lists the policies applied: when, by whom, and which one is in force.", "", 0,
+	 "  microseg history -o json\n", cmd_history, 0},
+	{"quarantine", "Cuts an endpoint or a service off at once, until it is removed.",
+	 "add|remove ENDPOINT|ENV/SERVICE [--reason TEXT] | list", CLI_FLAG(CLI_REASON),
+	 "  microseg quarantine add prod/orders-db --reason INC-4471     a service, all of it\n"
+	 "  microseg quarantine add orders-db-2                          one container\n"
+	 "  microseg quarantine remove orders-db-2\n",
+	 cmd_quarantine, 0},
+	{"grant", "Grants a flow for a time, whatever state the files are in.",
+	 "SRC DST PORT --for TIME --reason TEXT | list | remove ID",
+	 CLI_FLAG(CLI_FOR) | CLI_FLAG(CLI_REASON),
+	 "  microseg grant prod/debug prod/orders-db tcp/5432 --for 2h --reason INC-4471\n"
+	 "  microseg grant prod/web 192.0.2.7 tcp/443 --for 1d --reason OPS-12    also host, net/NAME, node/NAME\n"
+	 "  microseg grant remove grant-3                                         before its end\n",
+	 cmd_grant, 0},
+	{"relax", "Audits an environment or a service instead of enforcing, for a time.",
+	 "ENV[/SERVICE] --for TIME --reason TEXT | list | remove ID|ENV[/SERVICE]",
+	 CLI_FLAG(CLI_FOR) | CLI_FLAG(CLI_REASON),
+	 "  microseg relax prod/orders-db --for 30m --reason INC-4471\n"
+	 "  microseg relax remove prod/orders-db\n",
+	 cmd_relax, 0},
+	{"off", "Takes everything of microseg out of the kernel and remembers it.", "[--for TIME]",
+	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR),
+	 "  microseg off --for 30m    comes back by itself, also after a reboot; a microsegd has to run then\n",
+	 cmd_off, 0},
 	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), "  microseg on\n", cmd_on, 0},
 	LATER("services", "Services with their grants, counters and last hits."),
-	LATER("confirm", "Keeps what apply --confirm loaded."),
-	LATER("rollback", "Goes back to an earlier policy."),
-	LATER("history", "Lists the policies applied."),
-	LATER("quarantine", "Cuts an endpoint or a service off."),
-	LATER("grant", "Grants a flow for a time."),
-	LATER("relax", "Audits instead of enforcing for a time."),
 	LATER("suggest", "Proposes grants for what was refused."),
 	LATER("graph", "Draws who may reach whom."),
 	LATER("flows", "Shows the connections of now."),

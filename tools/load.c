@@ -34,27 +34,48 @@ static int load_running(const struct cli *cli, struct ms_loaded **ret_loaded)
 	return 0;
 }
 
-int load_policy(const struct cli *cli, struct ms_loaded **ret_loaded)
+static int load_files(const struct cli *cli, bool here, struct ms_loaded **ret_loaded)
 {
-	if (means_running(cli))
-		return load_running(cli, ret_loaded);
-
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
-	_cleanup_(ms_str_fini) struct ms_str error = {0}, diagnostics = {0};
-	int r = ms_files_init(&files);
+	_cleanup_(ms_str_fini) struct ms_str error = {0}, diagnostics = {0}, runtime = {0};
+	int r = ms_files_read_patiently(&files, &cli->policies, &error);
 
-	if (r == 0)
-		r = ms_files_read_all(&files, &cli->policies, &error);
 	if (r < 0) {
 		cli_fail(cli, "%s", error.text ? error.text : strerror(-r));
 		return r == -EINVAL ? -EBADF : r;
 	}
-	r = ms_loaded_new(&files, cli->color_errors, &diagnostics, ret_loaded);
+	if (here && load_is_live(cli))
+		running_overlay(cli, &runtime);
+	r = ms_loaded_new_with(&files, runtime.text, cli->color_errors, &diagnostics, ret_loaded);
 	if (diagnostics.text)
 		fputs(diagnostics.text, stderr);
 	if (r < 0 && r != -EINVAL)
 		cli_fail(cli, "%s", strerror(-r));
 	return r;
+}
+
+bool load_is_live(const struct cli *cli)
+{
+	const char *wanted = cli->values[CLI_INVENTORY];
+
+	return !wanted || strcmp(wanted, "live") == 0;
+}
+
+int load_policy(const struct cli *cli, struct ms_loaded **ret_loaded)
+{
+	return means_running(cli) ? load_running(cli, ret_loaded)
+				  : load_files(cli, false, ret_loaded);
+}
+
+int load_policy_here(const struct cli *cli, struct ms_loaded **ret_loaded)
+{
+	return means_running(cli) ? load_running(cli, ret_loaded)
+				  : load_files(cli, true, ret_loaded);
+}
+
+int load_policy_files(const struct cli *cli, struct ms_loaded **ret_loaded)
+{
+	return load_files(cli, true, ret_loaded);
 }
 
 static int parse_inventory(const struct cli *cli, const struct ms_policy_file *file,

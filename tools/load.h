@@ -14,6 +14,13 @@
  * read.
  */
 int load_policy(const struct cli *cli, struct ms_loaded **ret_loaded);
+/** As load_policy(), and where the inventory is the running node's, with what commands added there.
+ */
+int load_policy_here(const struct cli *cli, struct ms_loaded **ret_loaded);
+/** As load_policy_here(), but never the policy in force: only what files say can be applied. */
+int load_policy_files(const struct cli *cli, struct ms_loaded **ret_loaded);
+/** Is the inventory at hand that of the running node? */
+bool load_is_live(const struct cli *cli);
 
 /**
  * The inventory of -i, identified under @policy. Without -i: of the running daemon where one

@@ -14,8 +14,10 @@
 #include <event2/http.h>
 #include <event2/listener.h>
 
+#include "daemon/control_private.h"
 #include "daemon/drops.h"
 #include "daemon/log.h"
+#include "daemon/orders.h"
 #include "daemon/reply.h"
 #include "daemon/report.h"
 #include "microseg/cleanup.h"
@@ -25,16 +27,6 @@
 #define TIMEOUT_S 30 /* of a connection that says nothing */
 #define MAX_GROUPS 1024
 #define BACKLOG 64
-
-struct ms_control {
-	struct ms_daemon *daemon;
-	struct evhttp *http;
-	bool bound; /* the socket file is ours */
-	gid_t group;
-	struct ms_drops *drops;
-	struct evhttp_request *apply; /* waits for its policy to be in force */
-	struct ms_str apply_warnings;
-};
 
 typedef void (*route_fn)(struct ms_control *control, struct evhttp_request *request);
 
@@ -46,11 +38,6 @@ static void get_status(struct ms_control *control, struct evhttp_request *reques
 static void get_endpoints(struct ms_control *control, struct evhttp_request *request)
 {
 	ms_reply_json(request, HTTP_OK, ms_report_endpoints(control->daemon));
-}
-
-static void get_policy(struct ms_control *control, struct evhttp_request *request)
-{
-	ms_reply_json(request, HTTP_OK, ms_report_policy(control->daemon));
 }
 
 static void get_inventory(struct ms_control *control, struct evhttp_request *request)
@@ -80,150 +67,68 @@ static void get_drops(struct ms_control *control, struct evhttp_request *request
 	ms_drops_get(control->drops, request);
 }
 
-static void finish_apply(struct ms_control *control)
-{
-	control->apply = NULL;
-	ms_str_fini(&control->apply_warnings);
-}
+static void get_routes(struct ms_control *control, struct evhttp_request *request);
 
-static void on_apply_closed(struct evhttp_connection *connection, void *userdata)
-{
-	struct ms_control *control = userdata;
+#define APPLIED "{state, generation, trial, diagnostics}, once it is in force or refused"
 
-	(void)connection;
-	ms_daemon_forget_applied(control->daemon, control);
-	ms_reply_abandon(control->apply);
-	finish_apply(control);
-}
-
-static void on_applied(const struct ms_apply_result *result, void *userdata)
-{
-	struct ms_control *control = userdata;
-	struct evhttp_request *request = control->apply;
-	const char *warnings = control->apply_warnings.text;
-	json_t *json = NULL;
-
-	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
-	if (result->error < 0) {
-		ms_reply_error(request, HTTP_INTERNAL, result->message, warnings);
-	} else {
-		json = json_pack("{s:s, s:I, s:s}", "state",
-				 ms_daemon_state_name(ms_daemon_state(control->daemon)),
-				 "generation", (json_int_t)control->daemon->generation,
-				 "diagnostics", warnings ? warnings : "");
-		ms_reply_json(request, HTTP_OK, json);
-	}
-	finish_apply(control);
-}
-
-/* Reads {"files": [{"name", "text"}]}. Returns 0; -EINVAL when it is something else; another
- * -errno. */
-static int read_files(struct evhttp_request *request, struct ms_files *files)
-{
-	struct evbuffer *input = evhttp_request_get_input_buffer(request);
-	size_t size = evbuffer_get_length(input), i;
-	json_t *list = NULL, *item;
-	int r = ms_files_init(files);
-
-	if (r < 0)
-		return r;
-	json_t *body = json_loadb((const char *)evbuffer_pullup(input, -1), size,
-				  JSON_REJECT_DUPLICATES, NULL);
-	if (!body || json_unpack(body, "{s:o!}", "files", &list) < 0 || !json_is_array(list))
-		r = -EINVAL;
-	json_array_foreach(list, i, item)
-	{
-		const char *name, *text;
-		size_t text_size;
-
-		if (r == 0 &&
-		    json_unpack(item, "{s:s, s:s%!}", "name", &name, "text", &text, &text_size) < 0)
-			r = -EINVAL;
-		if (r == 0)
-			r = ms_files_add(files, name, text, text_size);
-	}
-	json_decref(body);
-	return r;
-}
-
-static void park_apply(struct ms_control *control, struct evhttp_request *request,
-		       struct ms_str *warnings)
-{
-	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-
-	control->apply = request;
-	control->apply_warnings = *warnings;
-	*warnings = (struct ms_str){0};
-	evhttp_connection_set_closecb(connection, on_apply_closed, control);
-	bufferevent_set_timeouts(evhttp_connection_get_bufferevent(connection), NULL, NULL);
-}
-
-static void post_apply(struct ms_control *control, struct evhttp_request *request)
-{
-	_cleanup_(ms_files_fini) struct ms_files files = {0};
-	_cleanup_(ms_str_fini) struct ms_str diagnostics = {0};
-	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
-	int r = read_files(request, &files);
-
-	if (r == -EINVAL) {
-		ms_reply_error(request, HTTP_BADREQUEST,
-			       "expected {\"files\": [{\"name\", \"text\"}]}", NULL);
-		return;
-	}
-	if (r == 0)
-		r = ms_loaded_new(&files, false, &diagnostics, &loaded);
-	if (r == -EINVAL) {
-		ms_reply_error(request, 422, "the policy has errors; nothing was changed",
-			       diagnostics.text);
-		return;
-	}
-	if (r == 0)
-		r = ms_daemon_apply(control->daemon, loaded, on_applied, control);
-	if (r < 0) {
-		ms_reply_error(request, r == -EBUSY ? 409 : HTTP_INTERNAL,
-			       r == -EBUSY ? "another policy is being applied" : strerror(-r),
-			       NULL);
-		return;
-	}
-	loaded = NULL;
-	park_apply(control, request, &diagnostics);
-}
-
-static void set_off(struct ms_control *control, struct evhttp_request *request, bool off)
-{
-	int r = ms_daemon_set_off(control->daemon, off);
-
-	if (r < 0)
-		ms_reply_error(request, HTTP_INTERNAL, strerror(-r), NULL);
-	else
-		ms_reply_json(request, HTTP_OK, json_pack("{s:b}", "off", off));
-}
-
-static void post_off(struct ms_control *control, struct evhttp_request *request)
-{
-	set_off(control, request, true);
-}
-
-static void post_on(struct ms_control *control, struct evhttp_request *request)
-{
-	set_off(control, request, false);
-}
-
+/* Everything that is answered here, and its documentation. Times are UNIX seconds. */
 static const struct route {
 	enum evhttp_cmd_type method;
 	const char *path;
 	route_fn fn;
+	bool changes;
+	const char *takes; /* of a query or a body */
+	const char *gives;
 } routes[] = {
-	{EVHTTP_REQ_GET, "/v1/status", get_status},
-	{EVHTTP_REQ_GET, "/v1/endpoints", get_endpoints},
-	{EVHTTP_REQ_GET, "/v1/drops", get_drops},
-	{EVHTTP_REQ_GET, "/v1/inventory", get_inventory},
-	{EVHTTP_REQ_GET, "/v1/policy", get_policy},
-	{EVHTTP_REQ_GET, "/metrics", get_metrics},
-	{EVHTTP_REQ_POST, "/v1/apply", post_apply},
-	{EVHTTP_REQ_POST, "/v1/off", post_off},
-	{EVHTTP_REQ_POST, "/v1/on", post_on},
+	{EVHTTP_REQ_GET, "/v1", get_routes, false, "", "this list"},
+	{EVHTTP_REQ_GET, "/v1/status", get_status, false, "", "what microseg status shows"},
+	{EVHTTP_REQ_GET, "/v1/endpoints", get_endpoints, false, "", "the endpoints"},
+	{EVHTTP_REQ_GET, "/v1/drops", get_drops, false,
+	 "since (ms), reason, service, last (lines), follow=1", "events as JSON lines"},
+	{EVHTTP_REQ_GET, "/v1/inventory", get_inventory, false, "", "the Inventory document"},
+	{EVHTTP_REQ_GET, "/v1/policy", ms_orders_policy, false,
+	 "generation: one of the history, not the one in force",
+	 "{generation, files: [{name, text}], runtime: what commands added, as YAML}"},
+	{EVHTTP_REQ_GET, "/v1/history", ms_orders_history, false, "",
+	 "[{generation, state: applied|trial|undone, readable, in_force, time, user, uid, via, "
+	 "rollback_of, hash, files}], oldest first"},
+	{EVHTTP_REQ_GET, "/v1/runtime", ms_orders_runtime, false, "",
+	 "[{kind, id, since, until, user, reason, from, to, ports or of}]: what commands added"},
+	{EVHTTP_REQ_GET, "/metrics", get_metrics, false, "", "Prometheus text"},
+	{EVHTTP_REQ_POST, "/v1/plan", ms_orders_plan, false,
+	 "{files: [{name, text}]}, or {generation}, or {} for the one a rollback goes to",
+	 "{generation, connections, cut: [{src, dst, port, connections, example}]}: the open "
+	 "connections that it would cut"},
+	{EVHTTP_REQ_POST, "/v1/apply", ms_orders_apply, true,
+	 "{files: [{name, text}], confirm: seconds}", APPLIED},
+	{EVHTTP_REQ_POST, "/v1/confirm", ms_orders_confirm, true, "", "{generation}"},
+	{EVHTTP_REQ_POST, "/v1/rollback", ms_orders_rollback, true,
+	 "{generation, confirm: seconds}; {} ends a trial where one goes on",
+	 APPLIED "; of a trial {undone}"},
+	{EVHTTP_REQ_POST, "/v1/runtime/add", ms_orders_runtime_add, true,
+	 "{kind: grant, from, to, ports, for: seconds, reason}, {kind: relax, of, for, reason}, "
+	 "{kind: quarantine, of, reason}",
+	 APPLIED ", and {id, entry}"},
+	{EVHTTP_REQ_POST, "/v1/runtime/remove", ms_orders_runtime_remove, true,
+	 "{kind, what: its id, or whom it is of}", APPLIED ", and {removed: how many}"},
+	{EVHTTP_REQ_POST, "/v1/off", ms_orders_off, true, "{for: seconds}", "{off, until}"},
+	{EVHTTP_REQ_POST, "/v1/on", ms_orders_on, true, "", "{off, until}"},
 };
+#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+static void get_routes(struct ms_control *control, struct evhttp_request *request)
+{
+	json_t *list = json_array();
+
+	(void)control;
+	for (size_t i = 0; i < N_ROUTES; i++)
+		json_array_append_new(
+			list, json_pack("{s:s, s:s, s:b, s:s, s:s}", "method",
+					routes[i].method == EVHTTP_REQ_POST ? "POST" : "GET",
+					"path", routes[i].path, "changes", routes[i].changes,
+					"takes", routes[i].takes, "gives", routes[i].gives));
+	ms_reply_json(request, HTTP_OK, list);
+}
 
 static bool has_group(int fd, const struct ucred *peer, gid_t group)
 {
@@ -240,14 +145,22 @@ static bool has_group(int fd, const struct ucred *peer, gid_t group)
 	return false;
 }
 
+int ms_control_peer(struct evhttp_request *request, struct ucred *ret_peer)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+	socklen_t size = sizeof(*ret_peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_peer, &size) < 0 ? -errno : 0;
+}
+
 static bool may(const struct ms_control *control, struct evhttp_request *request, bool change)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
 	struct ucred peer;
-	socklen_t size = sizeof(peer);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+	if (ms_control_peer(request, &peer) < 0)
 		return false;
 	return peer.uid == 0 || (!change && has_group(fd, &peer, control->group));
 }
@@ -259,14 +172,14 @@ static void on_request(struct evhttp_request *request, void *userdata)
 	const struct route *found = NULL;
 	bool path_known = false;
 
-	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]) && path; i++) {
+	for (size_t i = 0; i < N_ROUTES && path; i++) {
 		if (strcmp(routes[i].path, path) != 0)
 			continue;
 		path_known = true;
 		if (routes[i].method == evhttp_request_get_command(request))
 			found = &routes[i];
 	}
-	if (!may(control, request, found && found->method == EVHTTP_REQ_POST))
+	if (!may(control, request, found && found->changes))
 		ms_reply_error(request, 403,
 			       "reading is for root and the socket's group, changing for root",
 			       NULL);
@@ -389,12 +302,7 @@ struct ms_control *ms_control_free(struct ms_control *control)
 	if (!control)
 		return NULL;
 	ms_drops_free(control->drops);
-	if (control->apply) {
-		ms_daemon_forget_applied(control->daemon, control);
-		evhttp_connection_set_closecb(evhttp_request_get_connection(control->apply), NULL,
-					      NULL);
-		finish_apply(control);
-	}
+	ms_orders_fini(control);
 	if (control->http)
 		evhttp_free(control->http);
 	if (control->bound)

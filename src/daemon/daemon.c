@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/control.h"
 #include "daemon/log.h"
@@ -61,21 +62,87 @@ bool ms_daemon_set_text(char **text, const char *value)
 	return changed;
 }
 
-int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied,
-		    void *userdata)
+static int offer(struct ms_daemon *daemon, struct ms_loaded *loaded, enum ms_candidate_kind kind,
+		 ms_apply_fn applied, void *userdata)
 {
-	if (daemon->candidate)
-		return -EBUSY;
-
-	int r = ms_state_stage_policy(daemon->store, &loaded->files);
-	if (r < 0)
-		return r;
 	daemon->candidate = loaded;
+	daemon->candidate_kind = kind;
 	daemon->applied = applied;
 	daemon->applied_userdata = userdata;
 	ms_timer_stop(daemon->retry); /* a new policy may be the cure: no waiting */
 	ms_loop_defer(daemon->loop);
 	return 0;
+}
+
+/* What commands added is lost; the policy that is applied now goes on without it. */
+static int forget_overlay(struct ms_daemon *daemon)
+{
+	if (daemon->overlay)
+		return 0;
+	daemon->overlay = ms_overlay_new();
+	if (!daemon->overlay)
+		return -ENOMEM;
+	ms_log(MS_LOG_WARNING, "what grant, relax and quarantine added was torn and is forgotten");
+	return ms_state_save_overlay(daemon->store, daemon->overlay);
+}
+
+int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded,
+		    const struct ms_order *order, ms_apply_fn applied, void *userdata)
+{
+	struct ms_order kept = *order;
+
+	if (daemon->candidate)
+		return -EBUSY;
+	if (daemon->trial.pending)
+		return -EALREADY;
+	if (daemon->off && order->confirm_s)
+		return -ESHUTDOWN;
+
+	kept.by.hash = loaded->policy->hash;
+	kept.by.n_files = loaded->files.list.n_items;
+	kept.by.time = time(NULL);
+	kept.by.trial = order->confirm_s > 0;
+	int r = ms_state_stage_policy(daemon->store, &loaded->files, &kept.by);
+	if (r == 0)
+		r = forget_overlay(daemon);
+	if (r == 0 && order->confirm_s)
+		r = ms_trial_prepare(daemon, order->confirm_s);
+	if (r < 0)
+		return r;
+	daemon->order = kept;
+	return offer(daemon, loaded, MS_CANDIDATE_APPLY, applied, userdata);
+}
+
+int ms_daemon_load(const struct ms_daemon *daemon, struct ms_files *files,
+		   struct ms_str *diagnostics, struct ms_loaded **ret_loaded)
+{
+	_cleanup_(ms_str_fini) struct ms_str runtime = {0};
+
+	ms_overlay_print(daemon->overlay, time(NULL), &runtime);
+	return ms_loaded_new_with(files, runtime.text, false, diagnostics, ret_loaded);
+}
+
+int ms_daemon_overlay(struct ms_daemon *daemon, json_t *overlay, ms_apply_fn applied,
+		      void *userdata)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str runtime = {0}, ignored = {0};
+	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
+
+	if (daemon->candidate)
+		return -EBUSY;
+	if (!daemon->loaded)
+		return -ENOKEY;
+	ms_overlay_print(overlay, time(NULL), &runtime);
+	int r = ms_files_copy(&daemon->loaded->files, &files);
+	if (r == 0)
+		r = ms_loaded_new_with(&files, runtime.text, false, &ignored, &loaded);
+	if (r == 0)
+		r = ms_state_save_overlay(daemon->store, overlay);
+	if (r < 0)
+		return r;
+	daemon->overlay_next = overlay;
+	return offer(daemon, ms_steal(&loaded), MS_CANDIDATE_OVERLAY, applied, userdata);
 }
 
 void ms_daemon_forget_applied(struct ms_daemon *daemon, void *userdata)
@@ -84,19 +151,55 @@ void ms_daemon_forget_applied(struct ms_daemon *daemon, void *userdata)
 		daemon->applied = NULL;
 }
 
-int ms_daemon_set_off(struct ms_daemon *daemon, bool off)
+#define BACK_ON_MS 1000 /* how often the clock is looked at: it may be set meanwhile */
+
+static void on_back_on(void *userdata)
 {
-	int r = ms_state_set_off(daemon->store, off);
+	struct ms_daemon *daemon = userdata;
+
+	if (!daemon->off || daemon->off_until == 0)
+		return;
+	if (time(NULL) < daemon->off_until || ms_daemon_set_off(daemon, false, 0) < 0)
+		ms_timer_set(daemon->back_on, BACK_ON_MS);
+}
+
+int ms_daemon_set_off(struct ms_daemon *daemon, bool off, time_t until)
+{
+	int r = ms_state_set_off(daemon->store, off, until);
 
 	if (r < 0)
 		return r;
 	ms_log(MS_LOG_NOTICE, off ? "off: taking our tables and bridge settings away"
 				  : "on: back to what is applied");
+	if (off)
+		ms_trial_undo(daemon, "microseg is switched off");
 	daemon->off = off;
+	daemon->off_until = off ? until : 0;
 	daemon->cleared = false;
 	ms_timer_stop(daemon->retry);
+	ms_timer_stop(daemon->back_on);
+	on_back_on(daemon);
 	ms_loop_defer(daemon->loop);
 	return 0;
+}
+
+void ms_daemon_know_applied(struct ms_daemon *daemon)
+{
+	ms_applied_vec entries = {0};
+
+	daemon->applied_by = (struct ms_applied){0};
+	if (ms_state_history(daemon->store, &entries) == 0)
+		ms_vec_each (struct ms_applied, entry, &entries)
+			if (entry->in_force)
+				daemon->applied_by = *entry;
+	ms_vec_fini(&entries);
+}
+
+void ms_daemon_stop(struct ms_daemon *daemon)
+{
+	daemon->stopping = true;
+	ms_notify("STOPPING=1");
+	ms_loop_stop(daemon->loop);
 }
 
 static void on_changed(void *userdata)
@@ -128,46 +231,19 @@ static void on_signal(int signal, void *userdata)
 	struct ms_daemon *daemon = userdata;
 
 	if (signal == SIGHUP) {
+		ms_reload(daemon);
+		return;
+	}
+	if (signal == SIGUSR1) {
 		ms_events_reopen(daemon->events);
 		return;
 	}
-	daemon->stopping = true;
-	ms_notify("STOPPING=1");
-	ms_loop_stop(daemon->loop);
-}
-
-/* The policy of -p. With an error in it the last good one stays in force. */
-static void load_given(struct ms_daemon *daemon, const ms_text_vec *paths)
-{
-	_cleanup_(ms_files_fini) struct ms_files files = {0};
-	_cleanup_(ms_str_fini) struct ms_str error = {0}, text = {0};
-	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
-
-	if (paths->n_items == 0)
-		return;
-	int r = ms_files_init(&files);
-	if (r == 0)
-		r = ms_files_read_all(&files, paths, &error);
-	if (r == 0)
-		r = ms_loaded_new(&files, false, &text, &loaded);
-	if (text.text)
-		fputs(text.text, stderr);
-	if (r == 0 && daemon->loaded && daemon->loaded->policy->hash == loaded->policy->hash)
-		return;
-	if (r == 0)
-		r = ms_daemon_apply(daemon, loaded, NULL, NULL);
-	if (r == 0) {
-		loaded = NULL;
-		return;
-	}
-	ms_daemon_set_text(&daemon->policy_problem, error.len  ? error.text
-						    : text.len ? text.text
-							       : strerror(-r));
-	ms_log(MS_LOG_ERROR, "the policy given with -p is refused (%s): %s",
-	       error.len ? error.text : "see above",
-	       daemon->loaded  ? "the last good policy stays in force"
-	       : daemon->armed ? "no policy can be read, what stands in the kernel stays"
-			       : "this node was never armed and keeps observing");
+	/* A trial does not outlive the daemon: first back, then the end. A second signal waits for
+	 * nothing. */
+	if (!daemon->stop_soon && ms_trial_undo(daemon, "microsegd is stopped") == 0)
+		daemon->stop_soon = true;
+	else
+		ms_daemon_stop(daemon);
 }
 
 static void on_settle(void *userdata)
@@ -197,6 +273,30 @@ static int open_kernel(struct ms_daemon *daemon)
 	return daemon->monitor ? 0 : -ENOMEM;
 }
 
+/* What a start knows from the ones before. */
+static int recall(struct ms_daemon *daemon)
+{
+	ms_applied_vec entries = {0};
+	int r = ms_state_load_overlay(daemon->store, &daemon->overlay);
+
+	daemon->armed = ms_state_is_armed(daemon->store);
+	daemon->off = ms_state_is_off(daemon->store, time(NULL), &daemon->off_until);
+	daemon->generation = ms_state_generation(daemon->store);
+	/* The number is written when the disk gets to it. No two policies have the same. */
+	if (ms_state_history(daemon->store, &entries) == 0)
+		ms_vec_each (struct ms_applied, entry, &entries)
+			if (entry->generation > daemon->generation)
+				daemon->generation = entry->generation;
+	ms_vec_fini(&entries);
+	on_back_on(daemon);
+	if (r < 0 && r != -ENOMEM)
+		ms_log(MS_LOG_ERROR,
+		       "what grant, relax and quarantine added, in %s, cannot be read: %s",
+		       daemon->config->state,
+		       r == -EBADMSG ? "its checksum is wrong" : strerror(-r));
+	return r == -ENOMEM ? r : 0;
+}
+
 static int open_store(struct ms_daemon *daemon)
 {
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
@@ -213,10 +313,7 @@ static int open_store(struct ms_daemon *daemon)
 		       (int)holder);
 	else if (r < 0)
 		ms_log(MS_LOG_ERROR, "cannot lock %s: %s", daemon->config->state, strerror(-r));
-	daemon->armed = ms_state_is_armed(daemon->store);
-	daemon->off = ms_state_is_off(daemon->store);
-	daemon->generation = ms_state_generation(daemon->store);
-	return r;
+	return r < 0 ? r : recall(daemon);
 }
 
 static int start_discover(struct ms_daemon *daemon)
@@ -244,12 +341,18 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->settle = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->retry = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
-	return daemon->settle && daemon->retry && daemon->revoke ? 0 : -ENOMEM;
+	daemon->back_on = ms_loop_timer(daemon->loop, on_back_on, daemon);
+	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
+	int r = ms_trial_init(daemon);
+	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->back_on &&
+			       daemon->reload
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int catch_signals(struct ms_daemon *daemon)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 	int r = 0;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -263,6 +366,7 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 	int r;
 
 	daemon->config = options->config;
+	daemon->policy_paths = &options->policy_paths;
 	daemon->starting = true;
 	daemon->start_ms = ms_monotonic_ms();
 	daemon->loop = ms_loop_new();
@@ -283,7 +387,8 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 		r = ms_control_new(daemon, &daemon->control);
 	if (r < 0)
 		return r;
-	load_given(daemon, &options->policy_paths);
+	ms_daemon_know_applied(daemon);
+	ms_reload_given(daemon);
 	ms_loop_defer(daemon->loop);
 	return 0;
 }
@@ -299,11 +404,16 @@ static void finish(struct ms_daemon *daemon)
 	ms_timer_free(daemon->settle);
 	ms_timer_free(daemon->retry);
 	ms_timer_free(daemon->revoke);
+	ms_timer_free(daemon->back_on);
+	ms_timer_free(daemon->reload);
+	ms_trial_fini(daemon);
 	ms_loop_free(daemon->loop);
 	ms_ruleset_free(daemon->installed);
 	ms_inventory_free(daemon->inventory);
 	ms_loaded_free(daemon->candidate);
 	ms_loaded_free(daemon->loaded);
+	json_decref(daemon->overlay);
+	json_decref(daemon->overlay_next);
 	ms_state_free(daemon->store);
 	ms_vec_fini(&daemon->stale);
 	free(daemon->problem);

@@ -10,11 +10,15 @@
 
 #include "daemon/config.h"
 #include "daemon/events.h"
+#include "daemon/history.h"
 #include "daemon/loaded.h"
-#include "daemon/state.h"
+#include "daemon/overlay.h"
+#include "daemon/trial.h"
 #include "discover/discover.h"
+#include "kernel/conntrack.h"
 #include "kernel/kernel.h"
 #include "loop/loop.h"
+#include "microseg/decide.h"
 
 enum ms_daemon_state {
 	MS_DAEMON_STARTING,  /* sources have not all answered; what stands in the kernel stands */
@@ -26,6 +30,19 @@ enum ms_daemon_state {
 };
 
 const char *ms_daemon_state_name(enum ms_daemon_state state);
+
+/** What the policy that is on its way into the kernel is. */
+enum ms_candidate_kind {
+	MS_CANDIDATE_APPLY,   /* somebody's: in the state directory as the one to come */
+	MS_CANDIDATE_OVERLAY, /* the one in force, with another overlay */
+	MS_CANDIDATE_UNDO,    /* the one before a trial */
+};
+
+/** Who wants a policy applied, and how. */
+struct ms_order {
+	struct ms_applied by; /* time, uid, user, via, rollback_of */
+	uint64_t confirm_s;   /* goes again after so long unless confirmed; 0: stays */
+};
 
 /** What became of a policy handed over. */
 struct ms_apply_result {
@@ -56,13 +73,25 @@ struct ms_daemon {
 	struct ms_timer *settle; /* while starting: looks again */
 	struct ms_timer *retry;	 /* back-off after a failure */
 	struct ms_timer *revoke; /* soon after a commit */
+	struct ms_timer *reload; /* looks at files again that somebody was writing */
+	unsigned int n_reloads;
+	const ms_text_vec *policy_paths; /* -p */
+	struct ms_timer *back_on;	 /* while off has an end: looks at the clock */
 	uint64_t start_ms;
 
 	/* What should be. */
 	bool armed, off;
-	struct ms_loaded *loaded;    /* the policy in force, or NULL */
-	struct ms_loaded *candidate; /* the one being applied, or NULL */
-	ms_apply_fn applied;	     /* who waits for the candidate, or NULL */
+	time_t off_until;	      /* 0: until `on` */
+	struct ms_loaded *loaded;     /* the policy in force, or NULL */
+	struct ms_applied applied_by; /* its entry in the history; generation 0: not known */
+	struct ms_loaded *candidate;  /* the one being applied, or NULL */
+	enum ms_candidate_kind candidate_kind;
+	struct ms_order order; /* of the candidate, when somebody applies it */
+	struct ms_trial trial;
+	json_t *overlay; /* what commands added; NULL: torn, and nobody has applied anything since
+			  */
+	json_t *overlay_next; /* of a candidate that has another one */
+	ms_apply_fn applied;  /* who waits for the candidate, or NULL */
 	void *applied_userdata;
 	struct ms_inventory
 		*inventory; /* the latest snapshot, identified under the policy in force */
@@ -83,6 +112,7 @@ struct ms_daemon {
 	uint64_t backoff_ms;
 
 	bool starting, stopping;
+	bool stop_soon;	   /* once a trial has given way */
 	bool waiting;	   /* for our bridge flags to show, before the first tables */
 	ms_addr_vec stale; /* addresses whose holder changed since the last revocation */
 	struct ms_counters counters;
@@ -104,16 +134,34 @@ enum ms_daemon_state ms_daemon_state(const struct ms_daemon *daemon);
 /**
  * Applies a policy: stores it, then has the line run. Takes over @loaded when it returns 0;
  * @applied is called from the loop once it is in force or refused. Returns 0; -EBUSY while another
- * is being applied; -errno when it can't be stored, with nothing changed.
+ * is being applied; -EALREADY while one waits to be confirmed; -ESHUTDOWN for a trial while off;
+ * -errno when it can't be stored, with nothing changed.
  */
-int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded, ms_apply_fn applied,
-		    void *userdata);
+int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded,
+		    const struct ms_order *order, ms_apply_fn applied, void *userdata);
+/**
+ * Loads @files, which it takes over, as the policy in force would be: with the overlay. Returns as
+ * ms_loaded_new().
+ */
+int ms_daemon_load(const struct ms_daemon *daemon, struct ms_files *files,
+		   struct ms_str *diagnostics, struct ms_loaded **ret_loaded);
+/**
+ * Puts @overlay, which it takes over when it returns 0, in the place of the one in force. Returns
+ * as ms_daemon_apply(); -ENOKEY on a node without a policy.
+ */
+int ms_daemon_overlay(struct ms_daemon *daemon, json_t *overlay, ms_apply_fn applied,
+		      void *userdata);
 /** Forgets who waits for the candidate. */
 void ms_daemon_forget_applied(struct ms_daemon *daemon, void *userdata);
 
-/** Goes off or comes back. The marker is on disk when it returns 0; the kernel follows within the
- * turn. */
-int ms_daemon_set_off(struct ms_daemon *daemon, bool off);
+/** Ends the loop. What stands in the kernel stays. */
+void ms_daemon_stop(struct ms_daemon *daemon);
+/** Looks up who applied the policy in force. */
+void ms_daemon_know_applied(struct ms_daemon *daemon);
+
+/** Goes off (@until: UNIX seconds, or 0 for good) or comes back. The marker is on disk when it
+ * returns 0; the kernel follows within the turn. */
+int ms_daemon_set_off(struct ms_daemon *daemon, bool off, time_t until);
 
 /* reconcile.c */
 
@@ -122,6 +170,32 @@ void ms_reconcile(void *userdata);
 /** The first look at the kernel: notes what stands; on an armed node without tables loads the
  * closed door. */
 int ms_reconcile_start(struct ms_daemon *daemon);
+
+/** Keeps the reports fresh where nothing is enforced. Returns 0 or -errno. */
+int ms_reconcile_look(struct ms_daemon *daemon);
+/** Loads the closed door. Returns 0, or -errno after seeing to another try. */
+int ms_reconcile_close_door(struct ms_daemon *daemon);
+/** Notes what is wrong and tries again after a while. */
+void ms_reconcile_back_off(struct ms_daemon *daemon, const char *problem);
+
+/* reload.c */
+
+/** Applies the policy of -p at a start. With an error in it the last good one stays in force. */
+void ms_reload_given(struct ms_daemon *daemon);
+/** SIGHUP: applies the files of -p, or of MS_POLICY_DIR, without questions. */
+void ms_reload(struct ms_daemon *daemon);
+/** Its timer. */
+void ms_reload_again(void *userdata);
+
+/* candidate.c */
+
+/** Tells who waits for the candidate what became of it. */
+void ms_candidate_answer(struct ms_daemon *daemon, int error, const char *message);
+/** The kernel refused it, and nothing has changed. */
+void ms_candidate_drop(struct ms_daemon *daemon, int r, const char *message);
+/** It is in force since daemon->generation. Returns the policy before, for the caller to free once
+ * nothing points into it any more, or NULL. */
+struct ms_loaded *ms_candidate_promote(struct ms_daemon *daemon);
 
 /* takeover.c */
 
@@ -136,6 +210,14 @@ void ms_takeover_remember(struct ms_daemon *daemon);
 
 /* revoke.c */
 
+typedef void (*ms_revoke_fn)(const struct ms_conntrack_entry *entry, const struct ms_flow *flow,
+			     void *userdata);
+/** Calls @fn for each tracked connection that @policy refuses, and cuts none. Returns 0 or -errno.
+ */
+int ms_revoke_preview(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		      ms_revoke_fn fn, void *userdata);
+/** Cuts what @policy refuses, without a daemon. */
+void ms_revoke_refused(const struct ms_policy *policy, const struct ms_inventory *inventory);
 /** Cuts tracked connections that the policy in force refuses, and all of addresses that changed
  * hands. */
 void ms_revoke(void *userdata);

@@ -250,9 +250,11 @@ static int close_door(struct fence *fence)
 /* Why there is nothing to do, or NULL. A state directory that can't be read is no reason. */
 static const char *idle_reason(struct fence *fence, bool state_absent)
 {
+	time_t until;
+
 	if (state_absent || (fence->store && !ms_state_is_armed(fence->store)))
 		return "this node was never armed";
-	if (fence->store && ms_state_is_off(fence->store))
+	if (fence->store && ms_state_is_off(fence->store, time(NULL), &until))
 		return "microseg is off here";
 	return ms_kernel_present(fence->kernel) == 1 ? "our tables stand" : NULL;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "microseg/cleanup.h"
 
@@ -58,6 +59,16 @@ int ms_files_add(struct ms_files *files, const char *name, const char *bytes, si
 		return r;
 	files->total_size += size;
 	return 0;
+}
+
+int ms_files_copy(const struct ms_files *files, struct ms_files *copy)
+{
+	int r = ms_files_init(copy);
+
+	ms_vec_each (struct ms_policy_file, file, &files->list)
+		if (r == 0)
+			r = ms_files_add(copy, file->name, file->bytes, file->size);
+	return r;
 }
 
 static int fail(struct ms_str *error, const char *path, int r)
@@ -193,6 +204,16 @@ static int read_directory(struct ms_files *files, int fd, const char *path, unsi
 	return 0;
 }
 
+/* The time of the last change of an inode is the kernel's: nobody can set it. */
+static void note_change(struct ms_files *files, const struct stat *st)
+{
+	uint64_t changed_ms =
+		(uint64_t)st->st_ctim.tv_sec * 1000 + (uint64_t)st->st_ctim.tv_nsec / 1000000;
+
+	if (changed_ms > files->changed_ms)
+		files->changed_ms = changed_ms;
+}
+
 static int read_opened(struct ms_files *files, int fd, const char *path, unsigned int depth,
 		       struct ms_str *error)
 {
@@ -200,6 +221,7 @@ static int read_opened(struct ms_files *files, int fd, const char *path, unsigne
 
 	if (fstat(fd, &st) < 0)
 		return fail(error, path, -errno);
+	note_change(files, &st);
 	if (S_ISDIR(st.st_mode)) {
 		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
@@ -243,4 +265,75 @@ int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct m
 			return r;
 	}
 	return 0;
+}
+
+static bool same_files(const struct ms_files *a, const struct ms_files *b)
+{
+	if (a->list.n_items != b->list.n_items || a->changed_ms != b->changed_ms)
+		return false;
+	for (size_t i = 0; i < a->list.n_items; i++) {
+		const struct ms_policy_file *left = &a->list.items[i], *right = &b->list.items[i];
+
+		if (left->size != right->size || strcmp(left->name, right->name) != 0 ||
+		    memcmp(left->bytes, right->bytes, left->size) != 0)
+			return false;
+	}
+	return true;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A change in the future is one from before the clock was set back. */
+static bool is_quiet(const struct ms_files *files)
+{
+	uint64_t now = now_ms();
+
+	return files->changed_ms > now || now - files->changed_ms >= MS_FILES_QUIET_MS;
+}
+
+int ms_files_read_whole(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error)
+{
+	_cleanup_(ms_files_fini) struct ms_files again = {0}, first = {0};
+	int r = ms_files_init(&first);
+
+	if (r == 0)
+		r = ms_files_init(&again);
+	if (r == 0)
+		r = ms_files_read_all(&first, paths, error);
+	if (r == 0)
+		r = ms_files_read_all(&again, paths, error);
+	if (r == 0 && (!is_quiet(&again) || !same_files(&first, &again)))
+		r = -EAGAIN;
+	if (r < 0)
+		return r;
+	*files = again;
+	again = (struct ms_files){0};
+	return 0;
+}
+
+void ms_files_say_restless(const ms_text_vec *paths, struct ms_str *error)
+{
+	ms_str_add_safe(error, paths->n_items ? paths->items[0] : MS_POLICY_DIR);
+	ms_str_add(error, ": somebody is writing to it all the time: nothing is read until it is "
+			  "quiet for a moment");
+}
+
+int ms_files_read_patiently(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error)
+{
+	const struct timespec quiet = {.tv_nsec = MS_FILES_QUIET_MS * 1000000L};
+	int r = ms_files_read_whole(files, paths, error);
+
+	for (int ms = 0; r == -EAGAIN && ms < MS_FILES_PATIENCE_MS; ms += MS_FILES_QUIET_MS) {
+		nanosleep(&quiet, NULL);
+		r = ms_files_read_whole(files, paths, error);
+	}
+	if (r == -EAGAIN)
+		ms_files_say_restless(paths, error);
+	return r;
 }

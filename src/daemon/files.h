@@ -19,11 +19,16 @@ struct ms_files {
 	struct ms_arena *arena; /* owns names and bytes */
 	MS_VEC(struct ms_policy_file) list;
 	size_t total_size;
+	uint64_t changed_ms; /* when the latest change was made to any of them, by the system's
+				clock */
 	bool inventory; /* set it before reading one: inventories may be larger than policies */
 };
 
 int ms_files_init(struct ms_files *files);
 void ms_files_fini(struct ms_files *files);
+
+/** Makes @copy, not initialised yet, hold the same files. */
+int ms_files_copy(const struct ms_files *files, struct ms_files *copy);
 
 /** Adds a copy. Returns 0; -E2BIG over a limit of policy.h or MS_FILES_MAX_TOTAL; -ENOMEM. */
 int ms_files_add(struct ms_files *files, const char *name, const char *bytes, size_t size);
@@ -36,3 +41,19 @@ int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error
 
 /** Reads each of @paths, or MS_POLICY_DIR when there is none. Returns as ms_files_read(). */
 int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error);
+
+#define MS_FILES_QUIET_MS 100	  /* nothing changed for so long: it is whole */
+#define MS_FILES_PATIENCE_MS 3000 /* how long a caller waits for that */
+
+/**
+ * Initialises @files and reads as ms_files_read_all(), but never half of what somebody is writing:
+ * two readings one after the other must be equal, and the latest change MS_FILES_QUIET_MS old.
+ * Returns 0; -EAGAIN when it is not so, to be tried again after MS_FILES_QUIET_MS; or as
+ * ms_files_read().
+ */
+int ms_files_read_whole(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error);
+/** As ms_files_read_whole(), and waits up to MS_FILES_PATIENCE_MS. -EAGAIN then has its sentence.
+ */
+int ms_files_read_patiently(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error);
+/** What to say when the patience is over. */
+void ms_files_say_restless(const ms_text_vec *paths, struct ms_str *error);

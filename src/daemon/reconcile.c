@@ -80,7 +80,7 @@ static void keep_inventory(struct ms_daemon *daemon, struct ms_inventory *invent
 }
 
 /* Keeps the reports fresh where nothing is enforced. */
-static int look(struct ms_daemon *daemon)
+int ms_reconcile_look(struct ms_daemon *daemon)
 {
 	struct ms_inventory *inventory = NULL;
 	int r = take_snapshot(daemon, daemon->loaded ? daemon->loaded->policy : NULL, &inventory);
@@ -231,7 +231,7 @@ static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, st
 	return apply_plan(daemon, wanted, error);
 }
 
-static void back_off(struct ms_daemon *daemon, const char *problem)
+void ms_reconcile_back_off(struct ms_daemon *daemon, const char *problem)
 {
 	daemon->backoff_ms = daemon->backoff_ms ? daemon->backoff_ms * 2 : BACKOFF_MIN_MS;
 	if (daemon->backoff_ms > BACKOFF_MAX_MS)
@@ -239,52 +239,6 @@ static void back_off(struct ms_daemon *daemon, const char *problem)
 	if (ms_daemon_set_text(&daemon->problem, problem))
 		ms_log(MS_LOG_ERROR, "%s; what stands in the kernel stays, trying again", problem);
 	ms_timer_set(daemon->retry, daemon->backoff_ms);
-}
-
-static void answer_apply(struct ms_daemon *daemon, int error, const char *message)
-{
-	struct ms_apply_result result = {.error = error, .message = message};
-	ms_apply_fn applied = daemon->applied;
-
-	daemon->applied = NULL;
-	if (applied)
-		applied(&result, daemon->applied_userdata);
-}
-
-/* The kernel refused what the candidate compiles to. Nothing changed there; the policy in force is
- * taken up again. */
-static void drop_candidate(struct ms_daemon *daemon, int r, const char *message)
-{
-	_cleanup_(ms_str_fini) struct ms_str ignored = {0};
-
-	ms_log(MS_LOG_ERROR, "the new policy cannot be put into the kernel: %s", message);
-	ms_daemon_set_text(&daemon->policy_problem, message);
-	if (!daemon->armed)
-		ms_flags_restore(daemon->store, &ignored);
-	daemon->candidate = ms_loaded_free(daemon->candidate);
-	answer_apply(daemon, r, message);
-	ms_loop_defer(daemon->loop);
-}
-
-/* The candidate is in force. The one before it goes when nothing points into it any more: see the
- * callers. */
-static struct ms_loaded *promote_candidate(struct ms_daemon *daemon)
-{
-	struct ms_loaded *before = daemon->loaded;
-	int r = ms_state_commit_policy(daemon->store);
-
-	if (r == 0)
-		r = ms_state_set_armed(daemon->store);
-	if (r < 0)
-		ms_log(MS_LOG_ERROR, "the policy is in force but cannot be remembered in %s: %s",
-		       daemon->config->state, strerror(-r));
-	daemon->loaded = ms_steal(&daemon->candidate);
-	ms_log(MS_LOG_NOTICE, "a policy of %zu files is in force%s",
-	       daemon->loaded->files.list.n_items,
-	       daemon->armed ? "" : ": this node is armed from now on");
-	daemon->armed = true;
-	ms_daemon_set_text(&daemon->policy_problem, NULL);
-	return before;
 }
 
 static void count_apply(struct ms_daemon *daemon, uint64_t since_us, int r)
@@ -298,17 +252,23 @@ static void count_apply(struct ms_daemon *daemon, uint64_t since_us, int r)
 	daemon->counters.apply_us_total += now_us() - since_us;
 }
 
+static void next_generation(struct ms_daemon *daemon)
+{
+	daemon->generation++;
+	ms_state_set_generation(daemon->store, daemon->generation);
+	ms_timer_set(daemon->revoke, REVOKE_MS);
+}
+
 /* @changed: the kernel, or the policy it stands for, is another than before. */
 static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 			  struct ms_inventory *inventory, bool changed)
 {
-	struct ms_loaded *before = daemon->candidate ? promote_candidate(daemon) : NULL;
+	struct ms_loaded *before = NULL;
 
-	if (changed || before || daemon->generation == 0) {
-		daemon->generation++;
-		ms_state_set_generation(daemon->store, daemon->generation);
-		ms_timer_set(daemon->revoke, REVOKE_MS);
-	}
+	if (changed || daemon->candidate || daemon->generation == 0)
+		next_generation(daemon);
+	if (daemon->candidate)
+		before = ms_candidate_promote(daemon);
 	ms_ruleset_free(daemon->installed);
 	daemon->installed = wanted;
 	keep_inventory(daemon, inventory);
@@ -317,7 +277,7 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 	ms_loaded_free(before);
 	ms_daemon_set_text(&daemon->problem, NULL);
 	daemon->backoff_ms = 0;
-	answer_apply(daemon, 0, NULL);
+	ms_candidate_answer(daemon, 0, NULL);
 }
 
 static int enforce(struct ms_daemon *daemon)
@@ -342,10 +302,10 @@ static int enforce(struct ms_daemon *daemon)
 	if (r < 0) {
 		const char *message = error.len ? error.text : strerror(-r);
 
-		if (daemon->candidate)
-			drop_candidate(daemon, r, message);
+		if (daemon->candidate && daemon->candidate_kind != MS_CANDIDATE_UNDO)
+			ms_candidate_drop(daemon, r, message);
 		else
-			back_off(daemon, message);
+			ms_reconcile_back_off(daemon, message);
 		return r;
 	}
 	finish_commit(daemon, ms_steal(&wanted), ms_steal(&inventory), r > 0);
@@ -353,7 +313,7 @@ static int enforce(struct ms_daemon *daemon)
 }
 
 /* Armed, and the policy can't be read: what stands stays; where nothing stands, the closed door. */
-static int close_door(struct ms_daemon *daemon)
+int ms_reconcile_close_door(struct ms_daemon *daemon)
 {
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
@@ -365,7 +325,7 @@ static int close_door(struct ms_daemon *daemon)
 	if (r == 0)
 		r = install(daemon, wanted, &error);
 	if (r < 0) {
-		back_off(daemon, error.len ? error.text : strerror(-r));
+		ms_reconcile_back_off(daemon, error.len ? error.text : strerror(-r));
 		return r;
 	}
 	ms_ruleset_free(daemon->installed);
@@ -377,14 +337,14 @@ static int close_door(struct ms_daemon *daemon)
 static void enforce_blindly(struct ms_daemon *daemon)
 {
 	if (daemon->standing && ms_kernel_present(daemon->kernel) != 0) {
-		look(daemon);
+		ms_reconcile_look(daemon);
 		ms_daemon_set_text(
 			&daemon->problem,
 			"no policy can be read: the tables of an earlier start stand unchanged");
 		return;
 	}
 	daemon->standing = false;
-	if (close_door(daemon) == 0)
+	if (ms_reconcile_close_door(daemon) == 0)
 		ms_daemon_set_text(
 			&daemon->problem,
 			"no policy can be read: managed interfaces pass nothing until one is applied");
@@ -396,13 +356,14 @@ static void stay_off(struct ms_daemon *daemon)
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 
 	if (daemon->candidate) {
-		struct ms_loaded *before = promote_candidate(daemon);
+		next_generation(daemon);
+		struct ms_loaded *before = ms_candidate_promote(daemon);
 
-		look(daemon);
+		ms_reconcile_look(daemon);
 		ms_loaded_free(before);
-		answer_apply(daemon, 0, NULL);
+		ms_candidate_answer(daemon, 0, NULL);
 	} else {
-		look(daemon);
+		ms_reconcile_look(daemon);
 	}
 	if (daemon->cleared)
 		return;
@@ -410,7 +371,7 @@ static void stay_off(struct ms_daemon *daemon)
 	if (r == 0)
 		r = ms_flags_restore(daemon->store, &error);
 	if (r < 0) {
-		back_off(daemon, error.len ? error.text : strerror(-r));
+		ms_reconcile_back_off(daemon, error.len ? error.text : strerror(-r));
 		return;
 	}
 	daemon->installed = ms_ruleset_free(daemon->installed);
@@ -452,21 +413,27 @@ void ms_reconcile(void *userdata)
 		return;
 	if (ms_timer_is_set(daemon->retry))
 		return; /* the kernel refused a moment ago */
-	if (daemon->off)
+	if (daemon->trial.bare)
+		ms_trial_give_way(daemon);
+	else if (daemon->off)
 		stay_off(daemon);
 	else if (daemon->candidate || daemon->loaded)
 		enforce(daemon);
 	else if (daemon->armed)
 		enforce_blindly(daemon);
 	else
-		look(daemon);
+		ms_reconcile_look(daemon);
 	started(daemon);
+	if (daemon->stop_soon)
+		ms_daemon_stop(daemon);
 }
 
 int ms_reconcile_start(struct ms_daemon *daemon)
 {
-	int r = ms_kernel_present(daemon->kernel);
+	int r;
 
+	ms_trial_recover(daemon);
+	r = ms_kernel_present(daemon->kernel);
 	if (r < 0) {
 		ms_log(MS_LOG_ERROR, "cannot look at the tables in the kernel: %s", strerror(-r));
 		return r;
@@ -479,6 +446,6 @@ int ms_reconcile_start(struct ms_daemon *daemon)
 		return 0;
 	ms_log(MS_LOG_NOTICE,
 	       "armed, and no tables stand: managed interfaces are closed until all is known");
-	r = close_door(daemon);
+	r = ms_reconcile_close_door(daemon);
 	return r == -ENOMEM ? r : 0;
 }

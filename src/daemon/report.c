@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "microseg/cleanup.h"
 
@@ -87,6 +88,30 @@ static json_t *report_policy_state(const struct ms_daemon *daemon)
 			 integer(loaded ? loaded->policy->services.n_items : 0), "unidentified",
 			 text(loaded ? ms_mode_name(loaded->policy->unidentified) : NULL),
 			 "refused", text(daemon->policy_problem));
+}
+
+/* Who applied what is in force. Null where the history does not say. */
+static json_t *report_applied(const struct ms_daemon *daemon)
+{
+	const struct ms_applied *by = &daemon->applied_by;
+
+	if (!by->generation)
+		return json_null();
+	return json_pack("{s:o, s:o, s:s, s:s, s:o}", "generation", integer(by->generation), "time",
+			 integer((uint64_t)by->time), "user", by->user, "via", by->via,
+			 "rollback_of", integer(by->rollback_of));
+}
+
+static json_t *report_trial(const struct ms_daemon *daemon)
+{
+	const struct ms_trial *trial = &daemon->trial;
+	uint64_t now_ms = ms_monotonic_ms();
+
+	if (!trial->pending)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o}", "generation", integer(trial->generation), "until",
+			 integer((uint64_t)trial->end), "seconds_left",
+			 integer(trial->end_ms > now_ms ? (trial->end_ms - now_ms) / 1000 : 0));
 }
 
 static json_t *report_sources(const struct ms_daemon *daemon)
@@ -196,7 +221,12 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 		{"state", text(ms_daemon_state_name(ms_daemon_state(daemon)))},
 		{"armed", json_boolean(daemon->armed)},
 		{"generation", integer(daemon->generation)},
+		{"off_until",
+		 daemon->off_until ? integer((uint64_t)daemon->off_until) : json_null()},
+		{"trial", report_trial(daemon)},
 		{"policy", report_policy_state(daemon)},
+		{"applied", report_applied(daemon)},
+		{"runtime", ms_overlay_entries(daemon->overlay, NULL, time(NULL))},
 		{"environments", report_environments(daemon)},
 		{"endpoints", report_counts(daemon->inventory)},
 		{"sources", report_sources(daemon)},
@@ -265,18 +295,6 @@ json_t *ms_report_endpoints(const struct ms_daemon *daemon)
 	ms_vec_each (struct ms_endpoint, endpoint, &daemon->inventory->endpoints)
 		json_array_append_new(json, report_endpoint(daemon, endpoint));
 	return json;
-}
-
-json_t *ms_report_policy(const struct ms_daemon *daemon)
-{
-	json_t *files = json_array();
-
-	if (daemon->loaded)
-		ms_vec_each (struct ms_policy_file, file, &daemon->loaded->files.list)
-			json_array_append_new(files,
-					      json_pack("{s:o, s:s%}", "name", text(file->name),
-							"text", file->bytes, file->size));
-	return json_pack("{s:o, s:o}", "generation", integer(daemon->generation), "files", files);
 }
 
 /* A label's value in Prometheus text: \, " and newline are escaped. */

@@ -21,8 +21,10 @@
 struct judge {
 	const struct ms_policy *policy;
 	const struct ms_inventory *inventory;
-	const ms_addr_vec *stale; /* sorted */
+	const ms_addr_vec *stale; /* sorted; NULL: none */
 	time_t now;
+	ms_revoke_fn fn; /* is told, and nothing is cut; or NULL */
+	void *userdata;
 };
 
 static int compare_addrs(const void *a, const void *b)
@@ -32,8 +34,9 @@ static int compare_addrs(const void *a, const void *b)
 
 static bool is_stale(const struct judge *judge, const struct ms_addr *addr)
 {
-	return judge->stale->n_items && bsearch(addr, judge->stale->items, judge->stale->n_items,
-						sizeof(*addr), compare_addrs);
+	return judge->stale && judge->stale->n_items &&
+	       bsearch(addr, judge->stale->items, judge->stale->n_items, sizeof(*addr),
+		       compare_addrs);
 }
 
 static bool is_endpoint(const struct ms_party *party)
@@ -47,9 +50,9 @@ static bool is_pending(const struct ms_party *party)
 	return party->endpoint && party->endpoint->state == MS_ENDPOINT_PENDING;
 }
 
-static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
+static bool is_refused(const struct judge *judge, const struct ms_conntrack_entry *entry,
+		       struct ms_flow *ret_flow)
 {
-	const struct judge *judge = userdata;
 	const struct ms_addr *src = &entry->orig.src,
 			     *dst = entry->dnat ? &entry->reply.src : &entry->orig.dst;
 	struct ms_flow flow = {
@@ -70,8 +73,54 @@ static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 		return false; /* the baseline: judged packet by packet */
 	flow.published =
 		entry->dnat && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE);
+	*ret_flow = flow;
 	return ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL).verdict ==
 	       MS_DENY;
+}
+
+static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
+{
+	const struct judge *judge = userdata;
+	struct ms_flow flow = {0};
+
+	if (!is_refused(judge, entry, &flow))
+		return false;
+	if (judge->fn)
+		judge->fn(entry, &flow, judge->userdata);
+	return !judge->fn;
+}
+
+int ms_revoke_preview(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		      ms_revoke_fn fn, void *userdata)
+{
+	struct judge judge = {.policy = policy,
+			      .inventory = inventory,
+			      .now = time(NULL),
+			      .fn = fn,
+			      .userdata = userdata};
+	int r = ms_conntrack_foreach(must_go, &judge);
+
+	return r < 0 ? r : 0;
+}
+
+static int cut(struct judge *judge)
+{
+	int r = ms_conntrack_foreach(must_go, judge);
+
+	if (r < 0)
+		ms_log(MS_LOG_ERROR,
+		       "connections that the policy no longer allows could not be cut: %s",
+		       strerror(-r));
+	else if (r > 0)
+		ms_log(MS_LOG_INFO, "%d connections cut that the policy no longer allows", r);
+	return r;
+}
+
+void ms_revoke_refused(const struct ms_policy *policy, const struct ms_inventory *inventory)
+{
+	struct judge judge = {.policy = policy, .inventory = inventory, .now = time(NULL)};
+
+	cut(&judge);
 }
 
 void ms_revoke(void *userdata)
@@ -84,17 +133,11 @@ void ms_revoke(void *userdata)
 		return;
 	judge.policy = daemon->loaded->policy;
 	ms_vec_sort(&daemon->stale, compare_addrs);
-	int r = ms_conntrack_foreach(must_go, &judge);
-	if (r < 0) {
-		ms_log(MS_LOG_ERROR,
-		       "connections that the policy no longer allows could not be cut: %s",
-		       strerror(-r));
+	int r = cut(&judge);
+	if (r < 0)
 		return;
-	}
 	daemon->stale.n_items = 0;
 	daemon->counters.revoked += (uint64_t)r;
-	if (r > 0)
-		ms_log(MS_LOG_INFO, "%d connections cut that the policy no longer allows", r);
 }
 
 /* The same attachment as before? An inventory that was read back knows no interface numbers. */

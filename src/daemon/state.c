@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "daemon/state_private.h"
 #include "microseg/cleanup.h"
 
 #define HEADER "microseg state 1 " /* then the checksum in 16 hex digits, a newline, and JSON */
@@ -18,11 +18,6 @@
 	"# microseg inventory 1 " /* then the checksum in 16 hex digits, a blank, and the boot */
 #define BOOT_ID_SIZE 37
 #define MAX_STORED (MS_FILES_MAX_TOTAL * 7) /* JSON may write one byte as \uXXXX */
-
-struct ms_state {
-	int dir_fd;
-	int lock_fd;
-};
 
 /* FNV-1a: tells a torn file from a whole one. Against malice the directory's mode stands. */
 static uint64_t checksum(const char *bytes, size_t size)
@@ -120,9 +115,8 @@ static int write_all(int fd, const char *bytes, size_t size)
 	return 0;
 }
 
-/* Puts @bytes under @name: written aside, synced, renamed. */
-static int replace_file(struct ms_state *state, const char *name, const char *bytes, size_t size,
-			bool sync)
+int ms_state_replace_file(struct ms_state *state, const char *name, const char *bytes, size_t size,
+			  bool sync)
 {
 	char aside[64];
 
@@ -143,8 +137,8 @@ static int replace_file(struct ms_state *state, const char *name, const char *by
 	return r;
 }
 
-static int read_file(const struct ms_state *state, const char *name, char **ret_bytes,
-		     size_t *ret_size)
+int ms_state_read_file(const struct ms_state *state, const char *name, char **ret_bytes,
+		       size_t *ret_size)
 {
 	_cleanup_(closep) int fd = openat(state->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
@@ -180,18 +174,33 @@ bool ms_state_is_armed(const struct ms_state *state)
 
 int ms_state_set_armed(struct ms_state *state)
 {
-	return replace_file(state, "armed", "", 0, true);
+	return ms_state_replace_file(state, "armed", "", 0, true);
 }
 
-bool ms_state_is_off(const struct ms_state *state)
+bool ms_state_is_off(const struct ms_state *state, time_t now, time_t *ret_until)
 {
-	return faccessat(state->dir_fd, "off", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	_cleanup_(freep) char *text = NULL;
+	size_t size = 0;
+	long long until = 0;
+	char end;
+
+	*ret_until = 0;
+	if (ms_state_read_file(state, "off", &text, &size) < 0)
+		return false;
+	if (size > 0 && (sscanf(text, "until %lld%c", &until, &end) < 2 || end != '\n'))
+		return false;
+	*ret_until = (time_t)until;
+	return until == 0 || until > now;
 }
 
-int ms_state_set_off(struct ms_state *state, bool off)
+int ms_state_set_off(struct ms_state *state, bool off, time_t until)
 {
+	char text[40] = "";
+
+	if (off && until)
+		snprintf(text, sizeof(text), "until %lld\n", (long long)until);
 	if (off)
-		return replace_file(state, "off", "", 0, true);
+		return ms_state_replace_file(state, "off", text, strlen(text), true);
 	if (unlinkat(state->dir_fd, "off", 0) < 0 && errno != ENOENT)
 		return -errno;
 	return fsync(state->dir_fd) < 0 ? -errno : 0;
@@ -202,7 +211,7 @@ uint64_t ms_state_generation(const struct ms_state *state)
 	_cleanup_(freep) char *text = NULL;
 	size_t size;
 
-	if (read_file(state, "generation", &text, &size) < 0)
+	if (ms_state_read_file(state, "generation", &text, &size) < 0)
 		return 0;
 	return strtoull(text, NULL, 10);
 }
@@ -213,10 +222,10 @@ int ms_state_set_generation(struct ms_state *state, uint64_t generation)
 	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", generation);
 
 	/* Written with every container that comes and goes: the disk may take its time. */
-	return replace_file(state, "generation", text, (size_t)len, false);
+	return ms_state_replace_file(state, "generation", text, (size_t)len, false);
 }
 
-static int store_json(struct ms_state *state, const char *name, const json_t *json)
+int ms_state_store_json(struct ms_state *state, const char *name, const json_t *json)
 {
 	_cleanup_(freep) char *text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
 	_cleanup_(ms_str_fini) struct ms_str file = {0};
@@ -225,14 +234,15 @@ static int store_json(struct ms_state *state, const char *name, const json_t *js
 		return -ENOMEM;
 	ms_str_addf(&file, HEADER "%016" PRIx64 "\n", checksum(text, strlen(text)));
 	ms_str_add(&file, text);
-	return file.failed ? -ENOMEM : replace_file(state, name, file.text, file.len, true);
+	return file.failed ? -ENOMEM
+			   : ms_state_replace_file(state, name, file.text, file.len, true);
 }
 
-static int fetch_json(const struct ms_state *state, const char *name, json_t **ret_json)
+int ms_state_fetch_json(const struct ms_state *state, const char *name, json_t **ret_json)
 {
 	_cleanup_(freep) char *bytes = NULL;
 	size_t size;
-	int r = read_file(state, name, &bytes, &size);
+	int r = ms_state_read_file(state, name, &bytes, &size);
 
 	if (r < 0)
 		return r;
@@ -246,47 +256,15 @@ static int fetch_json(const struct ms_state *state, const char *name, json_t **r
 	return *ret_json ? 0 : -EBADMSG;
 }
 
-int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files)
+uint64_t ms_state_read_sum(const struct ms_state *state, const char *name)
 {
-	_cleanup_(json_decrefp) json_t *list = json_array();
+	_cleanup_(closep) int fd = openat(state->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char header[HEADER_SIZE + 1] = "";
 
-	ms_vec_each (struct ms_policy_file, file, &files->list)
-		if (json_array_append_new(list, json_pack("{s:s, s:s%}", "name", file->name, "text",
-							  file->bytes, file->size)) < 0)
-			return -EINVAL;
-	return list ? store_json(state, "policy.next", list) : -ENOMEM;
-}
-
-int ms_state_commit_policy(struct ms_state *state)
-{
-	if (renameat(state->dir_fd, "policy.next", state->dir_fd, "policy") < 0)
-		return -errno;
-	return fsync(state->dir_fd) < 0 ? -errno : 0;
-}
-
-int ms_state_load_policy(const struct ms_state *state, struct ms_files *files)
-{
-	_cleanup_(json_decrefp) json_t *list = NULL;
-	json_t *item;
-	size_t i;
-	int r = fetch_json(state, "policy", &list);
-
-	if (r < 0)
-		return r;
-	if (!json_is_array(list))
-		return -EBADMSG;
-	json_array_foreach(list, i, item)
-	{
-		const char *name, *text;
-		size_t size;
-
-		if (json_unpack(item, "{s:s, s:s%}", "name", &name, "text", &text, &size) < 0)
-			return -EBADMSG;
-		r = ms_files_add(files, name, text, size);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	if (fd < 0 || read(fd, header, HEADER_SIZE) != (ssize_t)HEADER_SIZE ||
+	    memcmp(header, HEADER, sizeof(HEADER) - 1) != 0)
+		return 0;
+	return strtoull(header + sizeof(HEADER) - 1, NULL, 16);
 }
 
 /* An identifier that the kernel draws at each boot; "" where it can't be read. */
@@ -310,7 +288,8 @@ int ms_state_save_inventory(struct ms_state *state, const struct ms_str *text)
 	ms_str_addf(&file, INVENTORY_HEAD "%016" PRIx64 " %s\n", checksum(text->text, text->len),
 		    boot);
 	ms_str_add(&file, text->text);
-	return file.failed ? -ENOMEM : replace_file(state, "inventory", file.text, file.len, false);
+	return file.failed ? -ENOMEM
+			   : ms_state_replace_file(state, "inventory", file.text, file.len, false);
 }
 
 /* Written by a version without the head it is taken as it is, but of no boot that is known. */
@@ -340,7 +319,7 @@ int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files
 	_cleanup_(freep) char *bytes = NULL;
 	bool this_boot;
 	size_t size = 0;
-	int r = read_file(state, "inventory", &bytes, &size);
+	int r = ms_state_read_file(state, "inventory", &bytes, &size);
 
 	if (r == 0)
 		r = check_inventory(bytes, size, &this_boot);
@@ -356,7 +335,7 @@ int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *re
 	_cleanup_(json_decrefp) json_t *list = NULL;
 	json_t *item;
 	size_t i;
-	int r = fetch_json(state, "bridges", &list);
+	int r = ms_state_fetch_json(state, "bridges", &list);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -395,5 +374,5 @@ int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *re
 		if (json_array_append_new(list, item) < 0)
 			return -ENOMEM;
 	}
-	return list ? store_json(state, "bridges", list) : -ENOMEM;
+	return list ? ms_state_store_json(state, "bridges", list) : -ENOMEM;
 }

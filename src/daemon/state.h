@@ -3,22 +3,27 @@
  * State: what the node remembers across restarts, in one directory (0700).
  *
  *	armed         a policy was applied once: from then on nothing that goes wrong opens anything
- *	off           `microseg off` was said: no tables until `microseg on`
- *	policy        the last policy applied, its files byte for byte, behind a checksum
- *	policy.next   the one being applied: on disk before the kernel sees it, renamed once the
- *kernel has it bridges       the bridge flags that we changed and what they were before inventory
- *what the tables in the kernel were last compiled for generation    the number of the last commit
+ *	off           `microseg off` was said: no tables until `microseg on`, or until its end
+ *	policy        the last policy applied and confirmed, its files byte for byte
+ *	policy.next   the one being applied or waiting to be confirmed: on disk before the kernel
+ *	              sees it
+ *	history/      the policies that were in force: see history.h
+ *	overlay       what grant, relax and quarantine added: see overlay.h
+ *	bridges       the bridge flags that we changed and what they were before
+ *	inventory     what the tables in the kernel were last compiled for
+ *	generation    the number of the last commit
  *	lock          held by the daemon that uses this directory, its pid inside
  *
  * Files are replaced by rename, so a reader sees the old or the new one. A file that fails its
- *checksum is reported, never guessed at. The command uses this module too: `off` has to work
- *without a daemon.
+ * checksum is reported, never guessed at. The command uses this module too: `off` has to work
+ * without a daemon.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "daemon/files.h"
 #include "microseg/inventory.h"
@@ -40,19 +45,12 @@ int ms_state_lock(struct ms_state *state, pid_t *ret_holder);
 /** In doubt a node is armed and not off. */
 bool ms_state_is_armed(const struct ms_state *state);
 int ms_state_set_armed(struct ms_state *state);
-bool ms_state_is_off(const struct ms_state *state);
-int ms_state_set_off(struct ms_state *state, bool off);
+/** @ret_until: when it ends, 0: by hand. At @now an end that has passed is no off any more. */
+bool ms_state_is_off(const struct ms_state *state, time_t now, time_t *ret_until);
+int ms_state_set_off(struct ms_state *state, bool off, time_t until);
 
 uint64_t ms_state_generation(const struct ms_state *state);
 int ms_state_set_generation(struct ms_state *state, uint64_t generation);
-
-/** Writes @files beside the policy in force. */
-int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files);
-/** Makes the staged policy the one in force. */
-int ms_state_commit_policy(struct ms_state *state);
-/** Reads the policy in force. Returns 0; -ENOENT when there never was one; -EBADMSG when it is
- * torn; -errno. */
-int ms_state_load_policy(const struct ms_state *state, struct ms_files *files);
 
 /** Writes the Inventory document @text, behind a line with a checksum and the boot it was written
  * in. A crash may lose it: then the tables are loaded anew at the next start. */

@@ -4,19 +4,30 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "daemon/history.h"
 #include "daemon/log.h"
+#include "daemon/overlay.h"
 #include "microseg/cleanup.h"
 
 static int read_policy(const struct ms_state *state, struct ms_str *diagnostics,
 		       struct ms_loaded **ret_loaded)
 {
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str runtime = {0};
+	_cleanup_(json_decrefp) json_t *overlay = NULL;
 	int r = ms_files_init(&files);
 
 	if (r == 0)
-		r = ms_state_load_policy(state, &files);
-	return r < 0 ? r : ms_loaded_new(&files, false, diagnostics, ret_loaded);
+		r = ms_state_load_policy(state, &files, NULL);
+	/* Without its overlay a policy may open what was quarantined. */
+	if (r == 0)
+		r = ms_state_load_overlay(state, &overlay);
+	if (r < 0)
+		return r;
+	ms_overlay_print(overlay, time(NULL), &runtime);
+	return ms_loaded_new_with(&files, runtime.text, false, diagnostics, ret_loaded);
 }
 
 int ms_stored_policy(const struct ms_state *state, const char *path, struct ms_loaded **ret_loaded)
@@ -27,7 +38,7 @@ int ms_stored_policy(const struct ms_state *state, const char *path, struct ms_l
 	if (r == 0 || r == -ENOENT)
 		return r;
 	ms_log(MS_LOG_ERROR, "the last good policy in %s cannot be used: %s", path,
-	       r == -EBADMSG  ? "its checksum is wrong"
+	       r == -EBADMSG  ? "a checksum is wrong"
 	       : r == -EINVAL ? "it has errors"
 			      : strerror(-r));
 	if (text.text)

@@ -9,9 +9,9 @@
 #include "microseg/inventory.h"
 
 /**
- * Loads the last good policy, and says in the log why it can't be used. @path: of @state, for the
- * log. Returns 0; -ENOENT, silently, when there never was one; -EBADMSG when it is torn; -EINVAL
- * when it has errors; -errno.
+ * Loads the last good policy, with what commands added, and says in the log why it can't be used.
+ * @path: of @state, for the log. Returns 0; -ENOENT, silently, when there never was one; -EBADMSG
+ * when it is torn; -EINVAL when it has errors; -errno.
  */
 int ms_stored_policy(const struct ms_state *state, const char *path, struct ms_loaded **ret_loaded);
 

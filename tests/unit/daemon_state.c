@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/history.h"
 #include "daemon/state.h"
 #include "microseg/cleanup.h"
 
@@ -36,6 +37,8 @@ static int remove_root(void **state)
 		snprintf(path, sizeof(path), "%s/a/state/%s", root, files[i]);
 		unlink(path);
 	}
+	unlink("a/state/history/1");
+	rmdir("a/state/history");
 	return rmdir("a/state") < 0 || rmdir("a") < 0 || chdir("/") < 0 ? -1 : rmdir(root);
 }
 
@@ -64,40 +67,81 @@ static void makes_a_directory_for_root_alone(void **state)
 static void begins_neither_armed_nor_off(void **state)
 {
 	_cleanup_(ms_state_freep) struct ms_state *store = open_state();
+	time_t until;
 
 	(void)state;
 	assert_false(ms_state_is_armed(store));
-	assert_false(ms_state_is_off(store));
+	assert_false(ms_state_is_off(store, 5, &until));
 	assert_int_equal(ms_state_generation(store), 0);
 }
 
 static void remembers_off_until_on(void **state)
 {
 	_cleanup_(ms_state_freep) struct ms_state *store = open_state();
+	time_t until;
 
 	(void)state;
-	assert_int_equal(ms_state_set_off(store, true), 0);
+	assert_int_equal(ms_state_set_off(store, true, 0), 0);
 	ms_state_free(ms_steal(&store));
 	store = open_state();
-	assert_true(ms_state_is_off(store));
-	assert_int_equal(ms_state_set_off(store, false), 0);
-	assert_false(ms_state_is_off(store));
-	assert_int_equal(ms_state_set_off(store, false), 0);
+	assert_true(ms_state_is_off(store, 5, &until));
+	assert_int_equal(until, 0);
+	assert_int_equal(ms_state_set_off(store, false, 0), 0);
+	assert_false(ms_state_is_off(store, 5, &until));
+	assert_int_equal(ms_state_set_off(store, false, 0), 0);
+}
+
+static void an_off_with_an_end_ends(void **state)
+{
+	_cleanup_(ms_state_freep) struct ms_state *store = open_state();
+	time_t until;
+
+	(void)state;
+	assert_int_equal(ms_state_set_off(store, true, 1000), 0);
+	assert_true(ms_state_is_off(store, 999, &until));
+	assert_int_equal(until, 1000);
+	assert_false(ms_state_is_off(store, 1000, &until));
+}
+
+/* Whatever else the file says, it does not open an armed node. */
+static void a_damaged_off_is_none(void **state)
+{
+	static const char *const texts[] = {"until", "until \n", "until 9999999999", "no\n", "x"};
+	_cleanup_(ms_state_freep) struct ms_state *store = open_state();
+	time_t until;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		_cleanup_(closep) int fd = open("a/state/off", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+		assert_int_equal(write(fd, texts[i], strlen(texts[i])), strlen(texts[i]));
+		assert_false(ms_state_is_off(store, 5, &until));
+	}
+	assert_int_equal(ms_state_set_off(store, false, 0), 0);
 }
 
 static void load_policy(struct ms_state *store, int expected, struct ms_files *files)
 {
 	assert_int_equal(ms_files_init(files), 0);
-	assert_int_equal(ms_state_load_policy(store, files), expected);
+	assert_int_equal(ms_state_load_policy(store, files, NULL), expected);
+}
+
+static void commit_policy(struct ms_state *store)
+{
+	int history;
+
+	assert_int_equal(ms_state_commit_policy(store, 1, false, &history), 0);
+	assert_int_equal(history, 0);
 }
 
 static void stage_policy(struct ms_state *store, const char *name, const char *bytes, size_t size)
 {
+	const struct ms_applied applied = {.via = "apply"};
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
 
 	assert_int_equal(ms_files_init(&files), 0);
 	assert_int_equal(ms_files_add(&files, name, bytes, size), 0);
-	assert_int_equal(ms_state_stage_policy(store, &files), 0);
+	assert_int_equal(ms_state_stage_policy(store, &files, &applied), 0);
 }
 
 static void a_staged_policy_is_not_in_force(void **state)
@@ -119,7 +163,7 @@ static void keeps_a_policy_byte_for_byte_and_is_armed_by_it(void **state)
 
 	(void)state;
 	stage_policy(store, "dir/a.yaml", text, sizeof(text) - 1);
-	assert_int_equal(ms_state_commit_policy(store), 0);
+	commit_policy(store);
 	load_policy(store, 0, &files);
 	assert_int_equal(files.list.n_items, 1);
 	assert_string_equal(files.list.items[0].name, "dir/a.yaml");
@@ -153,7 +197,7 @@ static void a_changed_byte_is_noticed(void **state)
 
 	(void)state;
 	stage_policy(store, "a.yaml", "text", 4);
-	assert_int_equal(ms_state_commit_policy(store), 0);
+	commit_policy(store);
 	_cleanup_(closep) int fd = open("a/state/policy", O_RDWR);
 	assert_int_equal(pread(fd, &byte, 1, 60), 1);
 	byte ^= 1;
@@ -224,6 +268,8 @@ int main(void)
 		cmocka_unit_test(makes_a_directory_for_root_alone),
 		cmocka_unit_test(begins_neither_armed_nor_off),
 		cmocka_unit_test(remembers_off_until_on),
+		cmocka_unit_test(an_off_with_an_end_ends),
+		cmocka_unit_test(a_damaged_off_is_none),
 		cmocka_unit_test(a_staged_policy_is_not_in_force),
 		cmocka_unit_test(keeps_a_policy_byte_for_byte_and_is_armed_by_it),
 		cmocka_unit_test(a_torn_policy_is_reported_at_every_length),
