@@ -259,10 +259,20 @@ void ms_claims_doubt(struct ms_claims *claims, uint64_t seq)
 			(*claim)->until_seq = seq;
 }
 
+static bool is_inhabited(const struct ms_claims *claims, int32_t nsid)
+{
+	ms_vec_each (struct ms_claim *, claim, &claims->live)
+		if ((*claim)->nsid == nsid)
+			return true;
+	return false;
+}
+
 void ms_claims_prune(struct ms_claims *claims, const struct ms_links *links)
 {
 	for (size_t i = claims->kept.n_items; i > 0; i--) {
-		if (ms_links_lead_to(links, claims->kept.items[i - 1]->nsid))
+		int32_t nsid = claims->kept.items[i - 1]->nsid;
+
+		if (ms_links_lead_to(links, nsid) && !is_inhabited(claims, nsid))
 			continue;
 		claim_free(claims->kept.items[i - 1]);
 		remove_at(&claims->kept, i - 1);

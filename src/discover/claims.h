@@ -7,7 +7,8 @@
  * that its source no longer vouches for (gone, or unsure after lost events) goes on naming the
  * endpoints that were there while it held, told by their serial number, and never a later one. That
  * is how an endpoint keeps its identity for as long as its interface and namespace live, and a
- * reused id inherits nothing.
+ * reused id inherits nothing. Where the source vouches for others in the same namespace, who is
+ * gone from it names nothing any more.
  */
 #pragma once
 
@@ -104,7 +105,8 @@ bool ms_claims_drop_unless(struct ms_claims *claims, bool (*keep)(const char *id
 bool ms_claims_nsid_gone(struct ms_claims *claims, int32_t nsid);
 /** Which namespace died is unknown: until put again, claims name only what was there at @seq. */
 void ms_claims_doubt(struct ms_claims *claims, uint64_t seq);
-/** Forgets kept claims that no veth of @links needs any more. */
+/** Forgets kept claims that no veth of @links needs any more, and those of namespaces where the
+ * source vouches for somebody else. */
 void ms_claims_prune(struct ms_claims *claims, const struct ms_links *links);
 
 typedef MS_VEC(const struct ms_claim *) ms_claim_vec;

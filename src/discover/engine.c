@@ -178,11 +178,6 @@ static void on_inspected(void *userdata)
 	changed(engine);
 }
 
-static void on_claim(void *userdata)
-{
-	changed(userdata);
-}
-
 static void on_inspect_failed(const struct ms_http_answer *answer, void *userdata)
 {
 	check_answer(userdata, "looking at a container", answer);
@@ -229,6 +224,28 @@ static void ask_about(struct ms_engine *engine, const char *what, ms_http_done_f
 								.max_size = MAX_BODY_SIZE,
 								.done = done,
 								.userdata = engine});
+}
+
+static bool knows_network(const struct ms_engine *engine, const char *name)
+{
+	ms_vec_each (struct ms_network, network, &engine->claims.networks)
+		if (strcmp(network->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Podman tells of no network that comes: the first container on it does. */
+static void on_claim(const char *id, void *userdata)
+{
+	struct ms_engine *engine = userdata;
+	const struct ms_claim *claim = ms_claims_find(&engine->claims, id);
+	bool known = true;
+
+	changed(engine);
+	for (size_t i = 0; claim && i < claim->facts.attachments.n_items; i++)
+		known &= knows_network(engine, claim->facts.attachments.items[i].network);
+	if (!known && !engine->about)
+		ask_about(engine, "networks", on_networks);
 }
 
 static void on_info(const struct ms_http_answer *answer, void *userdata)

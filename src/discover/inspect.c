@@ -155,7 +155,7 @@ static void take_back(struct inspection *inspection)
 	const struct ms_inspector_options *options = &inspection->inspector->options;
 
 	if (ms_claims_drop(options->claims, inspection->id, options->seq(options->seq_userdata)))
-		options->claim(options->userdata);
+		options->claim(inspection->id, options->userdata);
 	finish(inspection);
 }
 
@@ -165,7 +165,7 @@ static void claim(struct inspection *inspection, struct ms_workload_facts *facts
 	int r = ms_claims_put(options->claims, facts, nsid, options->seq(options->seq_userdata));
 
 	if (r != 0)
-		options->claim(options->userdata);
+		options->claim(inspection->id, options->userdata);
 	if (r < 0)
 		unreadable(inspection);
 	else

@@ -21,8 +21,8 @@ struct ms_inspector_options {
 	struct ms_claims *claims;
 	uint64_t (*seq)(void *userdata);
 	void *seq_userdata;
-	void (*claim)(void *userdata); /* a claim was made, changed or dropped */
-	void (*idle)(void *userdata);  /* all that was asked for is done */
+	void (*claim)(const char *id, void *userdata); /* a claim was made, changed or dropped */
+	void (*idle)(void *userdata);		       /* all that was asked for is done */
 	/* The engine does not work. The inspector goes on only after ms_inspector_stop() and a new
 	 * start. */
 	void (*failed)(const struct ms_http_answer *answer, void *userdata);

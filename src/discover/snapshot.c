@@ -178,6 +178,17 @@ static int add_alias(struct build *build, const struct ms_link *link, struct ms_
 	return r < 0 ? r : 0;
 }
 
+/* Which of two an endpoint is named after: a container before the namespace that its engine made
+ * for it, then the first in canonical order, whatever source it comes from. */
+static int compare_naming(const struct ms_workload *a, const struct ms_workload *b)
+{
+	bool a_container = *a->id, b_container = *b->id;
+
+	if (a_container != b_container)
+		return a_container ? -1 : 1;
+	return strcmp(a->name, b->name);
+}
+
 static int add_workloads(struct build *build, const struct ms_link *link,
 			 struct ms_endpoint *endpoint)
 {
@@ -187,11 +198,12 @@ static int add_workloads(struct build *build, const struct ms_link *link,
 		r = add_claimed(build, &build->sources.items[i], link, endpoint);
 	if (r == 0)
 		r = add_alias(build, link, endpoint);
-	/* The first in canonical order, whatever source it comes from. */
+	const struct ms_workload *named = NULL;
 	ms_vec_each (struct ms_workload, workload, &endpoint->workloads)
-		if (workload == endpoint->workloads.items ||
-		    strcmp(workload->name, endpoint->name) < 0)
-			endpoint->name = workload->name;
+		if (!named || compare_naming(workload, named) < 0)
+			named = workload;
+	if (named)
+		endpoint->name = named->name;
 	return r;
 }
 

@@ -172,7 +172,7 @@ def engine_gone(report, node, gate, containers):
 def network_connected(report, node, engine, containers):
     """A running container gets a second network: the same identity there."""
     web = containers["prod-web"]
-    engine.docker("network", "connect", "data", "prod-web")
+    engine.cli("network", "connect", "data", "prod-web")
     web.refresh()
     node.wait_endpoints([web])
     matrix(report, node, [flow for flow in table_of(containers.values()) if flow.src is web], "second network")

@@ -383,6 +383,35 @@ static void containers_that_share_a_namespace_share_the_endpoint(void **state)
 	assert_string_equal(lab_endpoint(lab, "veth1")->name, "a-sidecar");
 }
 
+static bool has_one_workload(const struct lab *lab, const void *interface)
+{
+	const struct ms_endpoint *endpoint = lab_endpoint(lab, interface);
+
+	return endpoint && endpoint->workloads.n_items == 1;
+}
+
+static void who_left_a_shared_namespace_names_it_no_more(void **state)
+{
+	struct lab *lab = *state;
+	int pid = start_process();
+
+	plug(pid, "veth1", 2);
+	struct fake_container *first = fake_add("web-1", pid, LABELS);
+	struct fake_container *second = fake_add("a-sidecar", pid, "{\"io.microseg.env\":\"dev\"}");
+	fake_start(SOCKET, FAKE_WELL);
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, has_two_workloads, "veth1");
+	second->gone = true;
+	fake_event(second, "die");
+	lab_wait(lab, SOON_MS, has_one_workload, "veth1");
+	assert_string_equal(lab_endpoint(lab, "veth1")->name, "web-1");
+	/* The last one is kept for as long as its namespace lives. */
+	first->gone = true;
+	fake_event(first, "die");
+	assert_false(lab_waits(lab, 300, is_named, (&(struct named){"veth1", "veth1"})));
+	assert_string_equal(lab_endpoint(lab, "veth1")->name, "web-1");
+}
+
 static void containers_on_the_hosts_network_are_reported(void **state)
 {
 	struct lab *lab = *state;
@@ -526,6 +555,7 @@ int main(void)
 		lab_test(a_process_that_may_be_another_is_not_trusted),
 		lab_test(one_container_that_cannot_be_read_hinders_no_other),
 		lab_test(containers_that_share_a_namespace_share_the_endpoint),
+		lab_test(who_left_a_shared_namespace_names_it_no_more),
 		lab_test(containers_on_the_hosts_network_are_reported),
 		lab_test(containers_that_no_port_leads_to_are_reported),
 		lab_test(containers_of_a_rootless_engine_are_reported),
