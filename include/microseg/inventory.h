@@ -81,6 +81,12 @@ struct ms_uncovered {
 	const char *env, *service; /* NULL when not known */
 };
 
+/** One address, and the endpoint that holds it. */
+struct ms_holder {
+	struct ms_addr addr;
+	size_t endpoint; /* index */
+};
+
 struct ms_inventory {
 	struct ms_arena *arena;
 	const char *node;
@@ -93,6 +99,8 @@ struct ms_inventory {
 		skipped; /* interfaces that match a managed pattern and are left alone; sorted */
 	ms_text_vec patterns; /* of managed interfaces: "veth*", "br-*", "docker0"; sorted */
 	MS_VEC(struct ms_uncovered) uncovered;
+	MS_VEC(struct ms_holder) holders; /* of every endpoint's addresses, sorted by both */
+	bool incomplete; /* no memory for `holders`: ms_inventory_identify() fails */
 };
 
 /** The patterns of SPEC section 4, ended by NULL. */
@@ -106,7 +114,7 @@ static inline void ms_inventory_freep(struct ms_inventory **inventory)
 	ms_inventory_free(*inventory);
 }
 
-/** Sorts what must be sorted. Call once after filling the facts. */
+/** Sorts what must be sorted, and indexes addresses. Call once after filling the facts. */
 void ms_inventory_canonicalize(struct ms_inventory *inventory);
 
 /**
@@ -117,10 +125,12 @@ void ms_inventory_canonicalize(struct ms_inventory *inventory);
  */
 int ms_inventory_identify(struct ms_inventory *inventory, const struct ms_policy *policy);
 
-/** The endpoint that holds @addr; NULL when none or more than one does. */
+/** The endpoint that holds @addr; NULL when none or more than one does. Binary search. */
 const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *inventory,
 					       const struct ms_addr *addr);
-/** The endpoint behind this host-side interface, or NULL. */
+/** How many endpoints hold @addr. Binary search. */
+size_t ms_inventory_n_holders(const struct ms_inventory *inventory, const struct ms_addr *addr);
+/** The endpoint behind this host-side interface, or NULL. Binary search. */
 const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory,
 						    const char *interface);
 bool ms_inventory_is_host(const struct ms_inventory *inventory, const struct ms_addr *addr);

@@ -352,70 +352,57 @@ static struct who identify_endpoint(const struct identify *id, const struct ms_e
 	return who;
 }
 
-struct holder {
-	const struct ms_addr *addr;
-	struct ms_endpoint *endpoint;
-};
-
-static int compare_holders(const void *left, const void *right)
-{
-	const struct holder *a = left, *b = right;
-
-	return ms_addr_compare(a->addr, b->addr);
-}
-
 /* Addresses that every namespace may have for itself name nobody. */
 static bool identifies(const struct ms_addr *addr)
 {
 	return !ms_addr_is_link_local(addr) && !ms_addr_is_loopback(addr);
 }
 
-static int say_held_twice(struct ms_arena *arena, const struct holder *a, const struct holder *b)
+static int say_held_twice(struct ms_arena *arena, const struct ms_addr *held, struct ms_endpoint *a,
+			  struct ms_endpoint *b)
 {
 	char addr[MS_ADDR_TEXT_SIZE];
 
-	ms_addr_format(a->addr, addr);
-	if (!a->endpoint->why)
-		a->endpoint->why =
-			ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s",
-					addr, b->endpoint->name, b->endpoint->interface);
-	if (!b->endpoint->why)
-		b->endpoint->why =
-			ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s",
-					addr, a->endpoint->name, a->endpoint->interface);
-	return a->endpoint->why && b->endpoint->why ? 0 : -ENOMEM;
+	ms_addr_format(held, addr);
+	if (!a->why)
+		a->why = ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s",
+					 addr, b->name, b->interface);
+	if (!b->why)
+		b->why = ms_arena_printf(arena, "address %s is also held by endpoint " SHOWN " %s",
+					 addr, a->name, a->interface);
+	return a->why && b->why ? 0 : -ENOMEM;
 }
 
-static int say_held_by_host(struct ms_arena *arena, const struct holder *holder)
+static int say_held_by_host(struct ms_arena *arena, const struct ms_addr *held,
+			    struct ms_endpoint *endpoint)
 {
 	char addr[MS_ADDR_TEXT_SIZE];
 
-	if (!holder->endpoint->why)
-		holder->endpoint->why = ms_arena_printf(arena, "address %s is also this host's own",
-							ms_addr_format(holder->addr, addr));
-	return holder->endpoint->why ? 0 : -ENOMEM;
+	if (!endpoint->why)
+		endpoint->why = ms_arena_printf(arena, "address %s is also this host's own",
+						ms_addr_format(held, addr));
+	return endpoint->why ? 0 : -ENOMEM;
 }
 
 /* Writes a `why` into every endpoint that shares an address with another one or with the host. */
 static int find_shared_addresses(struct ms_inventory *inventory)
 {
-	MS_VEC(struct holder) holders = {0};
-	int r = 0;
+	const struct ms_holder *holders = inventory->holders.items;
+	struct ms_endpoint *endpoints = inventory->endpoints.items;
+	int r = inventory->incomplete ? -ENOMEM : 0;
 
-	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
-		ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
-			if (r == 0 && identifies(addr))
-				r = ms_vec_push(&holders, (struct holder){addr, endpoint});
-	ms_vec_sort(&holders, compare_holders);
-	for (size_t i = 0; r == 0 && i < holders.n_items; i++) {
-		if (i + 1 < holders.n_items &&
-		    compare_holders(&holders.items[i], &holders.items[i + 1]) == 0)
-			r = say_held_twice(inventory->arena, &holders.items[i],
-					   &holders.items[i + 1]);
-		if (r == 0 && ms_inventory_is_host(inventory, holders.items[i].addr))
-			r = say_held_by_host(inventory->arena, &holders.items[i]);
+	for (size_t i = 0; r == 0 && i < inventory->holders.n_items; i++) {
+		const struct ms_addr *addr = &holders[i].addr;
+
+		if (!identifies(addr))
+			continue;
+		if (i + 1 < inventory->holders.n_items && ms_addr_equal(addr, &holders[i + 1].addr))
+			r = say_held_twice(inventory->arena, addr, &endpoints[holders[i].endpoint],
+					   &endpoints[holders[i + 1].endpoint]);
+		if (r == 0 && ms_inventory_is_host(inventory, addr))
+			r = say_held_by_host(inventory->arena, addr,
+					     &endpoints[holders[i].endpoint]);
 	}
-	ms_vec_fini(&holders);
 	return r;
 }
 

@@ -12,6 +12,7 @@
  */
 #include "microseg/inventory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const ms_default_patterns[] = {
@@ -163,6 +164,26 @@ static void canonicalize_endpoint(struct ms_endpoint *endpoint)
 							     : endpoint->interface;
 }
 
+static int compare_holders(const void *left, const void *right)
+{
+	const struct ms_holder *a = left, *b = right;
+	int r = ms_addr_compare(&a->addr, &b->addr);
+
+	return r ? r : (a->endpoint > b->endpoint) - (a->endpoint < b->endpoint);
+}
+
+static void index_addrs(struct ms_inventory *inventory)
+{
+	inventory->holders.n_items = 0;
+	inventory->incomplete = false;
+	for (size_t i = 0; i < inventory->endpoints.n_items; i++)
+		ms_vec_each (struct ms_addr, addr, &inventory->endpoints.items[i].addrs)
+			if (ms_avec_push(inventory->arena, &inventory->holders,
+					 (struct ms_holder){*addr, i}) < 0)
+				inventory->incomplete = true;
+	ms_vec_sort(&inventory->holders, compare_holders);
+}
+
 void ms_inventory_canonicalize(struct ms_inventory *inventory)
 {
 	fill_text(&inventory->node);
@@ -179,6 +200,7 @@ void ms_inventory_canonicalize(struct ms_inventory *inventory)
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
 		canonicalize_endpoint(endpoint);
 	ms_vec_sort(&inventory->endpoints, compare_endpoints);
+	index_addrs(inventory);
 }
 
 static bool addrs_hold(const ms_addr_vec *addrs, const struct ms_addr *addr)
@@ -187,30 +209,53 @@ static bool addrs_hold(const ms_addr_vec *addrs, const struct ms_addr *addr)
 	       bsearch(addr, addrs->items, addrs->n_items, sizeof(*addrs->items), compare_addrs);
 }
 
+/* The first holder of @addr, or where it would stand. */
+static size_t first_holder(const struct ms_inventory *inventory, const struct ms_addr *addr)
+{
+	size_t low = 0, high = inventory->holders.n_items;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ms_addr_compare(&inventory->holders.items[middle].addr, addr) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+size_t ms_inventory_n_holders(const struct ms_inventory *inventory, const struct ms_addr *addr)
+{
+	size_t first = first_holder(inventory, addr), end = first;
+
+	while (end < inventory->holders.n_items &&
+	       ms_addr_equal(&inventory->holders.items[end].addr, addr))
+		end++;
+	return end - first;
+}
+
 const struct ms_endpoint *ms_inventory_by_addr(const struct ms_inventory *inventory,
 					       const struct ms_addr *addr)
 {
-	const struct ms_endpoint *found = NULL;
+	if (ms_inventory_n_holders(inventory, addr) != 1)
+		return NULL;
+	size_t first = first_holder(inventory, addr);
+	return &inventory->endpoints.items[inventory->holders.items[first].endpoint];
+}
 
-	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints) {
-		if (!addrs_hold(&endpoint->addrs, addr))
-			continue;
-		if (found)
-			return NULL;
-		found = endpoint;
-	}
-	return found;
+static int compare_interface(const void *interface, const void *endpoint)
+{
+	return strcmp(interface, ((const struct ms_endpoint *)endpoint)->interface);
 }
 
 const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory,
 						    const char *interface)
 {
-	if (!*interface)
+	if (!*interface || inventory->endpoints.n_items == 0)
 		return NULL;
-	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
-		if (strcmp(endpoint->interface, interface) == 0)
-			return endpoint;
-	return NULL;
+	return bsearch(interface, inventory->endpoints.items, inventory->endpoints.n_items,
+		       sizeof(*inventory->endpoints.items), compare_interface);
 }
 
 bool ms_inventory_is_host(const struct ms_inventory *inventory, const struct ms_addr *addr)
