@@ -37,6 +37,28 @@ struct ms_compile_options {
 int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
 	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset);
 
+#define MS_DELTA_MAX 64 /* endpoints gone and come that are worth the short way */
+
+/** The plan to the ruleset of the next inventory, and what it points to. */
+struct ms_delta {
+	struct ms_plan plan; /* its sets are those of the installed ruleset */
+	struct ms_ruleset *gone, *come;
+};
+
+/**
+ * The short way: when @after differs from @before in few endpoints that change nothing but
+ * elements, finds the plan from @installed, which was compiled of @policy and @before with the same
+ * options, to what ms_compile() makes of @after. Carry it out with ms_kernel_apply() and
+ * ms_plan_patch().
+ *
+ * Returns 0 and the plan, which may be empty and borrows from @installed; 1 when everything must be
+ * compiled; -ENOMEM.
+ */
+int ms_compile_delta(const struct ms_policy *policy, const struct ms_inventory *before,
+		     const struct ms_inventory *after, const struct ms_compile_options *options,
+		     const struct ms_ruleset *installed, struct ms_delta *ret_delta);
+void ms_delta_fini(struct ms_delta *delta);
+
 /** When the next exception or crossing runs out and @policy must be compiled again; 0: never. */
 time_t ms_compile_next_end(const struct ms_policy *policy, time_t now);
 

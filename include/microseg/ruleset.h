@@ -218,7 +218,6 @@ struct ms_ruleset {
 	struct ms_arena *arena;
 	MS_VEC(struct ms_table *) tables;
 	bool failed; /* out of memory while building */
-	uint64_t hash;
 };
 
 /* Building. Names and texts are copied. */
@@ -301,10 +300,13 @@ void ms_rule_add_to_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const 
 
 /**
  * Ends building: sorts elements, removes duplicates, checks that every set, map and chain named
- * exists and that keys fit, computes the hash. Returns 0, -ENOMEM, or -EINVAL for a ruleset that no
+ * exists and that keys fit. Returns 0, -ENOMEM, or -EINVAL for a ruleset that no
  * kernel would take (a compiler bug).
  */
 int ms_ruleset_finish(struct ms_ruleset *ruleset);
+
+/** A hash over everything that equality of finished rulesets looks at. */
+uint64_t ms_ruleset_hash(const struct ms_ruleset *ruleset);
 
 /* Looking things up; NULL when absent. */
 const struct ms_table *ms_ruleset_table(const struct ms_ruleset *ruleset, enum ms_family family);
@@ -371,5 +373,12 @@ int ms_plan_make(const struct ms_ruleset *from, const struct ms_ruleset *to,
  */
 int ms_plan_retime(const struct ms_ruleset *installed, struct ms_plan *ret_plan);
 void ms_plan_fini(struct ms_plan *plan);
+/**
+ * Carries a plan of nothing but MS_ADD_ELEMS and MS_DEL_ELEMS, whose sets are those of @ruleset,
+ * out on @ruleset itself, which stays finished. Texts are copied. Returns 0; -ENOENT when an
+ * element to be deleted is not there, -EEXIST when one to be added is; -ENOMEM. After an error
+ * @ruleset is only good to be freed.
+ */
+int ms_plan_patch(const struct ms_plan *plan, struct ms_ruleset *ruleset);
 /** Counts elements added and deleted, and everything else, for the log line. */
 void ms_plan_count(const struct ms_plan *plan, size_t *ret_elems, size_t *ret_others);

@@ -157,8 +157,8 @@ static void find_shared(struct compiler *c)
 
 static int compare_identities(const void *left, const void *right)
 {
-	const struct ms_endpoint *a = *(struct ms_endpoint *const *)left;
-	const struct ms_endpoint *b = *(struct ms_endpoint *const *)right;
+	const struct ms_endpoint *a = *(const struct ms_endpoint *const *)left;
+	const struct ms_endpoint *b = *(const struct ms_endpoint *const *)right;
 	int r = strcmp(a->identity, b->identity);
 
 	return r ? r : (a > b) - (a < b);
@@ -171,6 +171,15 @@ static void find_members(struct compiler *c)
 		    ms_avec_push(c->ruleset->arena, &c->members, endpoint) < 0)
 			c->ruleset->failed = true;
 	ms_vec_sort(&c->members, compare_identities);
+}
+
+static void find_present(struct compiler *c)
+{
+	ms_vec_each (const struct ms_endpoint *, member, &c->members)
+		if ((member == c->members.items ||
+		     strcmp(member[-1]->identity, (*member)->identity) != 0) &&
+		    ms_avec_push(c->ruleset->arena, &c->present, *member) < 0)
+			c->ruleset->failed = true;
 }
 
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr)
@@ -201,6 +210,8 @@ static void compile_policy(struct compiler *c)
 	find_shared(c);
 	claims_find_disputed(c);
 	find_members(c);
+	if (!c->present.items)
+		find_present(c);
 	sets_declare_bridge(c);
 	guard_compile_bridge(c);
 	refuse_compile(c, c->bridge);
@@ -217,8 +228,9 @@ static void compile_policy(struct compiler *c)
 	sets_fill(c);
 }
 
-int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
-	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset)
+int compile_present(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		    const endpoint_vec *present, const struct ms_compile_options *options,
+		    struct ms_ruleset **ret_ruleset)
 {
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
 
@@ -232,6 +244,8 @@ int ms_compile(const struct ms_policy *policy, const struct ms_inventory *invent
 		.bridge = ms_ruleset_add_table(ruleset, MS_FAMILY_BRIDGE, MS_TABLE_NAME),
 		.inet = ms_ruleset_add_table(ruleset, MS_FAMILY_INET, MS_TABLE_NAME),
 	};
+	if (present)
+		c.present = *present;
 	if (policy && has_routed_link(inventory))
 		c.arp = ms_ruleset_add_table(ruleset, MS_FAMILY_ARP, MS_TABLE_NAME);
 
@@ -246,6 +260,12 @@ int ms_compile(const struct ms_policy *policy, const struct ms_inventory *invent
 		return r;
 	*ret_ruleset = ms_steal(&ruleset);
 	return 0;
+}
+
+int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
+	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset)
+{
+	return compile_present(policy, inventory, NULL, options, ret_ruleset);
 }
 
 static void note_end(time_t end, time_t now, time_t *next)

@@ -59,6 +59,7 @@ struct station {
 	struct ms_mac mac;
 };
 typedef MS_VEC(struct station) station_vec;
+typedef MS_VEC(const struct ms_endpoint *) endpoint_vec;
 
 struct compiler {
 	const struct ms_policy *policy;
@@ -71,9 +72,10 @@ struct compiler {
 	bool audits;		   /* some environment, service or `unidentified` is in audit */
 	bool enforces;		   /* some is in enforce */
 	struct set_entry *sets[3]; /* by table: sets.c */
-	MS_VEC(struct ms_endpoint *)
-	members;	      /* the known identified endpoints, sorted by identity */
-	ms_addr_vec shared;   /* link-local addresses that several endpoints have, sorted */
+	endpoint_vec members;	   /* the known identified endpoints, sorted by identity */
+	endpoint_vec
+		present;    /* one endpoint of each identity that has chains, sorted by identity */
+	ms_addr_vec shared; /* link-local addresses that several endpoints have, sorted */
 	station_vec disputed; /* see claims.c; sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
@@ -95,7 +97,17 @@ bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed
  * the same. */
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 
+/* As ms_compile(), of a policy; @present NULL: the identities with an endpoint in @inventory have
+ * chains, else those of these endpoints. */
+int compile_present(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		    const endpoint_vec *present, const struct ms_compile_options *options,
+		    struct ms_ruleset **ret_ruleset);
+
 /* sets.c */
+/* The size of a set that is declared with @least and has @n_elems. */
+uint32_t sets_room(uint32_t least, size_t n_elems);
+/* The first of the members that are @identity, or where they would stand. */
+size_t sets_first_member(const struct compiler *c, const char *identity);
 void sets_declare_bridge(struct compiler *c);
 void sets_declare_inet(struct compiler *c);
 /* Sets that count connections: "limit/4", "limit/6" by address, "limit/link" by interface. */

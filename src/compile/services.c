@@ -264,11 +264,10 @@ static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint
 			      addr_identifies(c, addr) ? target : "to-unidentified");
 }
 
-/* The endpoints of one identity go to its chains. */
-static void compile_identity(struct compiler *c, struct ms_endpoint *const *endpoints,
-			     size_t n_endpoints)
+/* The endpoints of one identity, of which @any is one, go to its chains. */
+static void compile_identity(struct compiler *c, const struct ms_endpoint *any,
+			     const struct ms_endpoint *const *endpoints, size_t n_endpoints)
 {
-	const struct ms_endpoint *any = endpoints[0];
 	const struct subject subject = {
 		.env = any->env,
 		.name = any->service,
@@ -292,16 +291,16 @@ static void compile_identity(struct compiler *c, struct ms_endpoint *const *endp
 
 void services_compile(struct compiler *c)
 {
-	struct ms_endpoint **members = c->members.items;
-
 	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
 		if (endpoint_is_known(endpoint) && endpoint->state != MS_ENDPOINT_IDENTIFIED)
 			dispatch_link(c, endpoint, "to-unidentified");
-	for (size_t i = 0, n; i < c->members.n_items; i += n) {
-		for (n = 1; i + n < c->members.n_items; n++)
-			if (strcmp(members[i]->identity, members[i + n]->identity) != 0)
-				break;
-		compile_identity(c, members + i, n);
+	ms_vec_each (const struct ms_endpoint *, any, &c->present) {
+		size_t first = sets_first_member(c, (*any)->identity), end = first;
+
+		while (end < c->members.n_items &&
+		       strcmp(c->members.items[end]->identity, (*any)->identity) == 0)
+			end++;
+		compile_identity(c, *any, c->members.items + first, end - first);
 	}
 	ends_compile(c);
 }

@@ -65,14 +65,17 @@ static void declare_family_sets(struct compiler *c, struct ms_table *table, cons
 }
 
 /* Room for twice what is there, in coarse steps, so that a set is seldom rebuilt. */
+uint32_t sets_room(uint32_t least, size_t n_elems)
+{
+	while (least > 0 && least < n_elems * 2)
+		least *= GROW_FACTOR;
+	return least;
+}
+
 static void make_room(struct ms_table *table)
 {
-	ms_vec_each (struct ms_set *, entry, &table->sets) {
-		struct ms_set *set = *entry;
-
-		while (!set->interval && set->size < set->elems.n_items * 2)
-			set->size *= GROW_FACTOR;
-	}
+	ms_vec_each (struct ms_set *, set, &table->sets)
+		(*set)->size = sets_room((*set)->size, (*set)->elems.n_items);
 }
 
 void sets_declare_bridge(struct compiler *c)
@@ -234,11 +237,10 @@ void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *ad
 
 static int compare_identity(const void *key, const void *item)
 {
-	return strcmp(key, (*(struct ms_endpoint *const *)item)->identity);
+	return strcmp(key, (*(const struct ms_endpoint *const *)item)->identity);
 }
 
-/* The first of the identified endpoints that are @identity, which is sorted to be found. */
-static size_t first_member(const struct compiler *c, const char *identity)
+size_t sets_first_member(const struct compiler *c, const char *identity)
 {
 	size_t low = 0, high = c->members.n_items;
 
@@ -256,7 +258,7 @@ static size_t first_member(const struct compiler *c, const char *identity)
 static void add_peers(struct compiler *c, struct ms_set *set, const struct family *family,
 		      const char *identity)
 {
-	for (size_t i = first_member(c, identity); i < c->members.n_items; i++) {
+	for (size_t i = sets_first_member(c, identity); i < c->members.n_items; i++) {
 		if (compare_identity(identity, &c->members.items[i]) != 0)
 			return;
 		ms_vec_each (struct ms_addr, addr, &c->members.items[i]->addrs)
@@ -319,7 +321,7 @@ static void add_caller(struct compiler *c, struct ms_set *set, const struct ms_a
 void sets_add_caller(struct compiler *c, struct ms_set *set, const struct family *family,
 		     const char *identity, const struct ms_ports *port, const struct ms_origin *at)
 {
-	for (size_t i = first_member(c, identity); i < c->members.n_items; i++) {
+	for (size_t i = sets_first_member(c, identity); i < c->members.n_items; i++) {
 		if (compare_identity(identity, &c->members.items[i]) != 0)
 			return;
 		ms_vec_each (struct ms_addr, addr, &c->members.items[i]->addrs)

@@ -22,6 +22,8 @@ struct ms_build *ms_build_of(struct ms_ruleset *ruleset);
 /** A copy in the ruleset's arena; NULL stays NULL, "" when memory is exhausted. */
 const char *ms_build_text(struct ms_ruleset *ruleset, const char *text);
 
+/** The order of elements in a set: by key, then end. */
+int ms_elems_compare(const struct ms_elem *a, const struct ms_elem *b);
 bool ms_texts_equal(const char *a, const char *b);
 bool ms_verdicts_equal(const struct ms_rule_verdict *a, const struct ms_rule_verdict *b);
 /** Do both match and do the same, with the same comment? */

@@ -100,13 +100,6 @@ static bool chain_keeps_rules(const struct planner *p, const struct ms_chain *to
 
 /* Elements. */
 
-static int compare_keys(const struct ms_elem *a, const struct ms_elem *b)
-{
-	int r = memcmp(a->key, b->key, sizeof(a->key));
-
-	return r ? r : memcmp(a->end, b->end, sizeof(a->end));
-}
-
 static bool elem_changed(const struct ms_elem *a, const struct ms_elem *b)
 {
 	return a->until != b->until || !ms_verdicts_equal(&a->verdict, &b->verdict) ||
@@ -124,7 +117,8 @@ static int elems_missing(struct ms_arena *arena, const struct ms_set *from, cons
 	ms_vec_each (struct ms_elem, elem, &from->elems) {
 		int r = 1;
 
-		while (at < to->elems.n_items && (r = compare_keys(elem, &to->elems.items[at])) > 0)
+		while (at < to->elems.n_items &&
+		       (r = ms_elems_compare(elem, &to->elems.items[at])) > 0)
 			at++;
 		if (at < to->elems.n_items && r == 0 && !elem_changed(elem, &to->elems.items[at]))
 			continue;

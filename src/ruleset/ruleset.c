@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ruleset value: tables of sets and chains in a fixed order, elements sorted and unique, and a
- * hash over all of it.
+ * The ruleset value: tables of sets and chains in a fixed order, elements sorted and unique.
  *
- * A finished ruleset never changes. It owns every text it points to, so that it outlives the policy
- * and the inventory it was compiled from. It knows nothing of the kernel, of time or of files.
+ * A finished ruleset changes by ms_plan_patch() only. It owns every text it points to, so that it
+ * outlives the policy and the inventory it was compiled from. It knows nothing of the kernel, of
+ * time or of files.
  */
 #include "microseg/ruleset.h"
 
@@ -252,7 +252,7 @@ static void hash_set(uint64_t *hash, const struct ms_set *set)
 	}
 }
 
-static uint64_t hash_ruleset(const struct ms_ruleset *ruleset)
+uint64_t ms_ruleset_hash(const struct ms_ruleset *ruleset)
 {
 	uint64_t hash = FNV_START;
 
@@ -271,12 +271,16 @@ static uint64_t hash_ruleset(const struct ms_ruleset *ruleset)
 
 /* Finishing. */
 
-static int compare_elems(const void *left, const void *right)
+int ms_elems_compare(const struct ms_elem *a, const struct ms_elem *b)
 {
-	const struct ms_elem *a = left, *b = right;
 	int r = memcmp(a->key, b->key, sizeof(a->key));
 
 	return r ? r : memcmp(a->end, b->end, sizeof(a->end));
+}
+
+static int compare_elems(const void *left, const void *right)
+{
+	return ms_elems_compare(left, right);
 }
 
 /* Drops what is there twice, keeping the first with an origin. Returns -EINVAL when one key has two
@@ -354,6 +358,5 @@ int ms_ruleset_finish(struct ms_ruleset *ruleset)
 		if (r < 0)
 			return r;
 	}
-	ruleset->hash = hash_ruleset(ruleset);
 	return 0;
 }

@@ -102,6 +102,9 @@ struct trial {
 	struct ms_ruleset *ruleset; /* NULL: it does not compile */
 };
 
+/** With these a trial is compiled. */
+extern const struct ms_compile_options trial_options;
+
 /** Loads @c. Returns false when a text has errors: they are printed when @loud. */
 bool trial_init(struct trial *trial, const struct random_case *c, bool loud);
 void trial_fini(struct trial *trial);

@@ -34,10 +34,14 @@ static bool load(struct trial *trial, const struct random_case *c, struct ms_dia
 	       ms_inventory_identify(trial->inventory, trial->policy) == 0;
 }
 
+/* Two: small services show their grants as rules, the others as elements. */
+const struct ms_compile_options trial_options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
+						 .now = RANDOM_NOW,
+						 .grant_rules = 2,
+						 .max_connections = 100};
+
 bool trial_init(struct trial *trial, const struct random_case *c, bool loud)
 {
-	/* Two: small services show their grants as rules, the others as elements. */
-	const struct ms_compile_options options = {MS_NFLOG_GROUP_DEFAULT, RANDOM_NOW, 2, 100};
 	struct ms_diags diags;
 
 	*trial = (struct trial){0};
@@ -47,7 +51,7 @@ bool trial_init(struct trial *trial, const struct random_case *c, bool loud)
 	if (!ok && loud)
 		print_diags(&diags);
 	ms_diags_fini(&diags);
-	if (ok && ms_compile(trial->policy, trial->inventory, &options, &trial->ruleset) < 0)
+	if (ok && ms_compile(trial->policy, trial->inventory, &trial_options, &trial->ruleset) < 0)
 		trial->ruleset = NULL;
 	if (!ok)
 		trial_fini(trial);

@@ -424,7 +424,7 @@ static uint64_t hash_with(int change)
 		add_rule(&f, f.chain);
 	rule->matches.items[0].negate = change == 9;
 	assert_int_equal(ms_ruleset_finish(f.rs), 0);
-	uint64_t hash = f.rs->hash;
+	uint64_t hash = ms_ruleset_hash(f.rs);
 
 	ms_ruleset_free(f.rs);
 	return hash;
