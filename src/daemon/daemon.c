@@ -343,9 +343,10 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
 	daemon->back_on = ms_loop_timer(daemon->loop, on_back_on, daemon);
 	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
+	daemon->remember = ms_loop_timer(daemon->loop, ms_takeover_remember, daemon);
 	int r = ms_trial_init(daemon);
 	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->back_on &&
-			       daemon->reload
+			       daemon->reload && daemon->remember
 		       ? 0
 		       : -ENOMEM;
 }
@@ -407,6 +408,9 @@ static void finish(struct ms_daemon *daemon)
 	ms_timer_free(daemon->back_on);
 	ms_timer_free(daemon->reload);
 	ms_trial_fini(daemon);
+	if (daemon->remember && ms_timer_is_set(daemon->remember))
+		ms_takeover_remember(daemon);
+	ms_timer_free(daemon->remember);
 	ms_loop_free(daemon->loop);
 	ms_ruleset_free(daemon->installed);
 	ms_inventory_free(daemon->inventory);

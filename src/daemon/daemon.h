@@ -70,10 +70,11 @@ struct ms_daemon {
 	struct ms_discover *discover;
 	struct ms_events *events;
 	struct ms_control *control;
-	struct ms_timer *settle; /* while starting: looks again */
-	struct ms_timer *retry;	 /* back-off after a failure */
-	struct ms_timer *revoke; /* soon after a commit */
-	struct ms_timer *reload; /* looks at files again that somebody was writing */
+	struct ms_timer *settle;   /* while starting: looks again */
+	struct ms_timer *retry;	   /* back-off after a failure */
+	struct ms_timer *revoke;   /* soon after a commit */
+	struct ms_timer *remember; /* a while after a commit: see takeover.c */
+	struct ms_timer *reload;   /* looks at files again that somebody was writing */
 	unsigned int n_reloads;
 	const ms_text_vec *policy_paths; /* -p */
 	struct ms_timer *back_on;	 /* while off has an end: looks at the clock */
@@ -99,10 +100,13 @@ struct ms_daemon {
 	/* What is. */
 	struct ms_ruleset
 		*installed; /* as we know the kernel has it; NULL: nothing, or not looked at yet */
-	bool standing;	    /* tables of an earlier process stand and were not compared yet */
-	bool suspect;	    /* somebody else touched our tables */
-	bool cleared;	    /* off was carried out */
+	bool patchable;	    /* it is what the policy in force and `inventory` compile to */
+	unsigned int n_patches; /* since the whole was compiled */
+	bool standing;		/* tables of an earlier process stand and were not compared yet */
+	bool suspect;		/* somebody else touched our tables */
+	bool cleared;		/* off was carried out */
 	uint64_t generation;
+	uint64_t remember_ms;  /* what it took the last time */
 	uint64_t flags_set_ms; /* when bridge flags were last switched on; 0: never */
 
 	/* What is wrong. NULL: nothing. */
@@ -197,6 +201,17 @@ void ms_candidate_drop(struct ms_daemon *daemon, int r, const char *message);
  * nothing points into it any more, or NULL. */
 struct ms_loaded *ms_candidate_promote(struct ms_daemon *daemon);
 
+/* shortway.c */
+
+#define MS_SHORTWAY_NONE 2
+
+/**
+ * Brings kernel and `installed` to what @inventory asks for, if no more than elements must change.
+ * Returns 1 when it changed something, 0 when there was nothing to change, MS_SHORTWAY_NONE when
+ * the whole must be compiled, -ENOMEM.
+ */
+int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory);
+
 /* takeover.c */
 
 /**
@@ -205,8 +220,10 @@ struct ms_loaded *ms_candidate_promote(struct ms_daemon *daemon);
  * stands, with the first difference in @why.
  */
 int ms_takeover(struct ms_daemon *daemon, struct ms_str *why);
+/** The tables are for another inventory now: has it remembered, soon and not too often. */
+void ms_takeover_note(struct ms_daemon *daemon);
 /** Remembers what the tables were compiled for. */
-void ms_takeover_remember(struct ms_daemon *daemon);
+void ms_takeover_remember(void *userdata);
 
 /* revoke.c */
 

@@ -87,6 +87,7 @@ int ms_reconcile_look(struct ms_daemon *daemon)
 
 	if (r == 0)
 		keep_inventory(daemon, inventory);
+	daemon->patchable = false;
 	return r;
 }
 
@@ -259,7 +260,8 @@ static void next_generation(struct ms_daemon *daemon)
 	ms_timer_set(daemon->revoke, REVOKE_MS);
 }
 
-/* @changed: the kernel, or the policy it stands for, is another than before. */
+/* @changed: the kernel, or the policy it stands for, is another than before. @wanted NULL: it was
+ * patched. */
 static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 			  struct ms_inventory *inventory, bool changed)
 {
@@ -269,15 +271,33 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 		next_generation(daemon);
 	if (daemon->candidate)
 		before = ms_candidate_promote(daemon);
-	ms_ruleset_free(daemon->installed);
-	daemon->installed = wanted;
+	if (wanted) {
+		ms_ruleset_free(daemon->installed);
+		daemon->installed = wanted;
+		daemon->n_patches = 0;
+	}
 	keep_inventory(daemon, inventory);
+	daemon->patchable = true;
 	if (changed)
-		ms_takeover_remember(daemon);
+		ms_takeover_note(daemon);
 	ms_loaded_free(before);
 	ms_daemon_set_text(&daemon->problem, NULL);
 	daemon->backoff_ms = 0;
 	ms_candidate_answer(daemon, 0, NULL);
+}
+
+/* Brings the kernel to what @inventory and the policy make of each other. @ret_wanted stays NULL
+ * where the short way was there. Returns as install(). */
+static int update(struct ms_daemon *daemon, const struct ms_policy *policy,
+		  const struct ms_inventory *inventory, struct ms_ruleset **ret_wanted,
+		  struct ms_str *error)
+{
+	int r = ms_shortway(daemon, inventory);
+
+	if (r != MS_SHORTWAY_NONE)
+		return r;
+	r = compile(daemon, policy, inventory, ret_wanted);
+	return r == 0 ? install(daemon, *ret_wanted, error) : r;
 }
 
 static int enforce(struct ms_daemon *daemon)
@@ -294,9 +314,7 @@ static int enforce(struct ms_daemon *daemon)
 		return 0;
 	r = take_snapshot(daemon, loaded->policy, &inventory);
 	if (r == 0)
-		r = compile(daemon, loaded->policy, inventory, &wanted);
-	if (r == 0)
-		r = install(daemon, wanted, &error);
+		r = update(daemon, loaded->policy, inventory, &wanted, &error);
 	if (r != 0)
 		count_apply(daemon, since_us, r);
 	if (r < 0) {
@@ -330,6 +348,7 @@ int ms_reconcile_close_door(struct ms_daemon *daemon)
 	}
 	ms_ruleset_free(daemon->installed);
 	daemon->installed = ms_steal(&wanted);
+	daemon->patchable = false;
 	keep_inventory(daemon, ms_steal(&inventory));
 	return 0;
 }

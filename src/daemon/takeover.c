@@ -6,6 +6,10 @@
  * compiled is known: its policy and its inventory are in the state directory. The same input gives
  * the same ruleset, so it is compiled once more and compared with the kernel; when it is what
  * stands, it is claimed, and only what changed meanwhile is changed.
+ *
+ * The inventory is written behind the changes, and rests between two writings for a multiple of
+ * what one takes: on a large node many changes share one. A daemon that is killed before it wrote
+ * finds other tables than it remembers, and replaces them in one transaction.
  */
 #include <errno.h>
 
@@ -14,6 +18,8 @@
 #include "daemon/stored.h"
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
+
+#define REST 20 /* times as long as the last writing took */
 
 static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **ret_inventory)
 {
@@ -56,13 +62,23 @@ int ms_takeover(struct ms_daemon *daemon, struct ms_str *why)
 	 */
 	ms_inventory_free(daemon->inventory);
 	daemon->inventory = ms_steal(&inventory);
+	daemon->patchable = true;
 	return 0;
 }
 
-void ms_takeover_remember(struct ms_daemon *daemon)
+void ms_takeover_note(struct ms_daemon *daemon)
 {
+	if (!ms_timer_is_set(daemon->remember))
+		ms_timer_set(daemon->remember, daemon->remember_ms * REST);
+}
+
+void ms_takeover_remember(void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
+	uint64_t since_ms = ms_monotonic_ms();
 
 	ms_inventory_print(daemon->inventory, &text);
 	ms_state_save_inventory(daemon->store, &text);
+	daemon->remember_ms = ms_monotonic_ms() - since_ms;
 }

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The short way: a container that comes or goes changes a few elements, whatever else runs on the
+ * node, and is not worth compiling everything. ms_compile_delta() says when that holds; here its
+ * plan goes to the kernel and then into `installed`, which stays equal to what the kernel has.
+ *
+ * The whole remains the truth: everything unusual takes it, and so does now and then a change that
+ * need not: what it finds differing is put right.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "microseg/cleanup.h"
+#include "microseg/compile.h"
+
+#define MAX_PATCHES 1000 /* then the whole, which also frees what patches left in memory */
+
+static int carry_out(struct ms_daemon *daemon, const struct ms_plan *plan)
+{
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	size_t n_elems, n_others;
+	int r = ms_kernel_apply(daemon->kernel, plan, &error);
+
+	if (r < 0) {
+		ms_log(MS_LOG_WARNING, "the kernel refused a change (%s): everything is compared",
+		       error.text ? error.text : "no reason given");
+		daemon->suspect = true;
+		return MS_SHORTWAY_NONE;
+	}
+	r = ms_plan_patch(plan, daemon->installed);
+	if (r < 0) {
+		daemon->installed = ms_ruleset_free(daemon->installed);
+		return MS_SHORTWAY_NONE;
+	}
+	daemon->n_patches++;
+	ms_plan_count(plan, &n_elems, &n_others);
+	ms_log(MS_LOG_INFO, "generation %" PRIu64 ": %zu elements", daemon->generation + 1,
+	       n_elems);
+	return 1;
+}
+
+int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory)
+{
+	struct ms_compile_options options = ms_config_compile_options(daemon->config);
+	_cleanup_(ms_delta_fini) struct ms_delta delta = {0};
+
+	if (!daemon->patchable || !daemon->installed || daemon->candidate || daemon->suspect ||
+	    daemon->n_patches >= MAX_PATCHES)
+		return MS_SHORTWAY_NONE;
+	int r = ms_compile_delta(daemon->loaded->policy, daemon->inventory, inventory, &options,
+				 daemon->installed, &delta);
+	if (r != 0)
+		return r < 0 ? r : MS_SHORTWAY_NONE;
+	return delta.plan.changes.n_items == 0 ? 0 : carry_out(daemon, &delta.plan);
+}
