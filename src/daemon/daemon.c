@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/containers.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
 #include "daemon/stored.h"
@@ -206,6 +207,7 @@ static void on_changed(void *userdata)
 {
 	struct ms_daemon *daemon = userdata;
 
+	ms_containers_soon(daemon);
 	ms_loop_defer(daemon->loop);
 }
 
@@ -319,7 +321,9 @@ static int open_store(struct ms_daemon *daemon)
 static int start_discover(struct ms_daemon *daemon)
 {
 	const struct ms_config *config = daemon->config;
+	_cleanup_(freep) char *memory = ms_containers_read(daemon);
 	struct ms_discover_options options = {
+		.memory = memory,
 		.patterns = &config->managed,
 		.named = &config->named,
 		.ignore = &config->ignore,
@@ -341,12 +345,13 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->settle = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->retry = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
+	daemon->containers = ms_loop_timer(daemon->loop, ms_containers_now, daemon);
 	daemon->back_on = ms_loop_timer(daemon->loop, on_back_on, daemon);
 	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
 	daemon->remember = ms_loop_timer(daemon->loop, ms_takeover_remember, daemon);
 	int r = ms_trial_init(daemon);
 	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->back_on &&
-			       daemon->reload && daemon->remember
+			       daemon->reload && daemon->remember && daemon->containers
 		       ? 0
 		       : -ENOMEM;
 }
@@ -399,12 +404,14 @@ static void finish(struct ms_daemon *daemon)
 {
 	ms_control_free(daemon->control);
 	ms_events_free(daemon->events);
+	ms_containers_now(daemon);
 	ms_discover_free(daemon->discover);
 	ms_io_free(daemon->monitor);
 	ms_kernel_free(daemon->kernel);
 	ms_timer_free(daemon->settle);
 	ms_timer_free(daemon->retry);
 	ms_timer_free(daemon->revoke);
+	ms_timer_free(daemon->containers);
 	ms_timer_free(daemon->back_on);
 	ms_timer_free(daemon->reload);
 	ms_trial_fini(daemon);

@@ -74,6 +74,8 @@ struct ms_daemon {
 	struct ms_timer *retry;	   /* back-off after a failure */
 	struct ms_timer *revoke;   /* soon after a commit */
 	struct ms_timer *remember; /* a while after a commit: see takeover.c */
+	struct ms_timer *containers; /* see containers.h */
+	uint64_t containers_hash;    /* of what was written down last */
 	struct ms_timer *reload;   /* looks at files again that somebody was writing */
 	unsigned int n_reloads;
 	const ms_text_vec *policy_paths; /* -p */

@@ -11,6 +11,7 @@
  *	overlay       what grant, relax and quarantine added: see overlay.h
  *	bridges       the bridge flags that we changed and what they were before
  *	inventory     what the tables in the kernel were last compiled for
+ *	containers    what the engines said of their containers: see containers.h
  *	generation    the number of the last commit
  *	lock          held by the daemon that uses this directory, its pid inside
  *

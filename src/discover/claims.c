@@ -36,6 +36,25 @@ void ms_network_vec_fini(ms_network_vec *networks)
 	ms_vec_fini(networks);
 }
 
+const struct ms_network *ms_networks_find(const ms_network_vec *networks, const char *name)
+{
+	ms_vec_each (struct ms_network, network, networks)
+		if (strcmp(network->name, name) == 0)
+			return network;
+	return NULL;
+}
+
+bool ms_networks_equal(const ms_network_vec *a, const ms_network_vec *b)
+{
+	if (a->n_items != b->n_items)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
+		    strcmp(a->items[i].driver, b->items[i].driver) != 0)
+			return false;
+	return true;
+}
+
 static void claim_free(struct ms_claim *claim)
 {
 	ms_workload_facts_fini(&claim->facts);

@@ -53,6 +53,7 @@ struct ms_workload_facts {
 	char *joined;	  /* id of the container whose namespace it joined; NULL otherwise */
 	uint32_t pid;	  /* 0: not running */
 	char *started_at; /* as the engine writes it, or "" */
+	uint64_t process; /* the kernel's number of it, see memory.h; 0: not known */
 	bool privileged, net_admin;
 	MS_VEC(char *) binds; /* directories and files of the host that it sees */
 };
@@ -74,6 +75,9 @@ struct ms_network {
 };
 typedef MS_VEC(struct ms_network) ms_network_vec;
 void ms_network_vec_fini(ms_network_vec *networks);
+/** The network of this name, or NULL. */
+const struct ms_network *ms_networks_find(const ms_network_vec *networks, const char *name);
+bool ms_networks_equal(const ms_network_vec *a, const ms_network_vec *b);
 
 /** All claims of one source. */
 struct ms_claims {

@@ -179,6 +179,12 @@ static struct ms_source_health watch_health(const struct ms_discover *discover)
 				: NULL};
 }
 
+void ms_discover_remember(const struct ms_discover *discover, struct ms_str *out)
+{
+	ms_vec_each (struct ms_engine *, engine, &discover->engines)
+		ms_engine_remember(*engine, out);
+}
+
 size_t ms_discover_n_sources(const struct ms_discover *discover)
 {
 	return 2 + discover->engines.n_items;
@@ -282,12 +288,14 @@ static int copy_options(struct ms_discover *discover, const struct ms_discover_o
 	return r;
 }
 
-static int add_engine(struct ms_discover *discover, struct ms_loop *loop, const char *path)
+static int add_engine(struct ms_discover *discover, struct ms_loop *loop, const char *path,
+		      const char *memory)
 {
 	const struct ms_engine_handler handler = {
 		.changed = touch, .seq = seq, .userdata = discover};
 	struct ms_engine *engine;
-	int r = ms_engine_new(loop, discover->http, discover->rtnl, path, &handler, &engine);
+	int r = ms_engine_new(loop, discover->http, discover->rtnl, path, memory, &handler,
+			      &engine);
 
 	if (r == 0)
 		r = ms_vec_push(&discover->engines, engine);
@@ -311,7 +319,7 @@ static int start_sources(struct ms_discover *discover, struct ms_loop *loop,
 		r = ms_netns_new(loop, discover->rtnl, options->netns_dir, &netns_handler,
 				 &discover->netns);
 	for (size_t i = 0; r == 0 && options->engines && i < options->engines->n_items; i++)
-		r = add_engine(discover, loop, options->engines->items[i]);
+		r = add_engine(discover, loop, options->engines->items[i], options->memory);
 	return r;
 }
 

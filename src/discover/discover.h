@@ -29,6 +29,7 @@ struct ms_discover_options {
 		*engines;	/* paths of engine sockets, e.g. "/run/docker.sock"; empty: none */
 	const char *netns_dir;	/* "/run/netns" */
 	const char *node;	/* this node's name */
+	const char *memory;	/* what ms_discover_remember() wrote in an earlier life, or NULL */
 	ms_discover_fn changed; /* called from the loop when a new snapshot would differ */
 	void *userdata;
 };
@@ -76,6 +77,10 @@ bool ms_discover_settled(const struct ms_discover *discover);
  * and for ports of a bridge whose two netfilter flags are both seen on. Returns 0 or -ENOMEM.
  */
 int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret_inventory);
+
+/** Appends what the engines said of their containers. Identities outlive a restart by it, see
+ * memory.h. */
+void ms_discover_remember(const struct ms_discover *discover, struct ms_str *out);
 
 size_t ms_discover_n_sources(const struct ms_discover *discover);
 struct ms_source_health ms_discover_source(const struct ms_discover *discover, size_t index);

@@ -23,6 +23,7 @@
 
 #include "discover/container.h"
 #include "discover/inspect.h"
+#include "discover/memory.h"
 #include "microseg/cleanup.h"
 
 #define FIRST_TIMEOUT_MS 2000 /* somebody may wait for the first answer of every source */
@@ -183,17 +184,6 @@ static void on_inspect_failed(const struct ms_http_answer *answer, void *userdat
 	check_answer(userdata, "looking at a container", answer);
 }
 
-static bool networks_equal(const ms_network_vec *a, const ms_network_vec *b)
-{
-	if (a->n_items != b->n_items)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (strcmp(a->items[i].name, b->items[i].name) != 0 ||
-		    strcmp(a->items[i].driver, b->items[i].driver) != 0)
-			return false;
-	return true;
-}
-
 static void on_networks(const struct ms_http_answer *answer, void *userdata)
 {
 	struct ms_engine *engine = userdata;
@@ -202,7 +192,7 @@ static void on_networks(const struct ms_http_answer *answer, void *userdata)
 	engine->about = NULL;
 	if (answer->error || answer->status != 200 ||
 	    ms_engine_networks_parse(answer->body, answer->len, &networks) < 0 ||
-	    networks_equal(&networks, &engine->claims.networks))
+	    ms_networks_equal(&networks, &engine->claims.networks))
 		return;
 	ms_network_vec_fini(&engine->claims.networks);
 	engine->claims.networks = networks;
@@ -226,14 +216,6 @@ static void ask_about(struct ms_engine *engine, const char *what, ms_http_done_f
 								.userdata = engine});
 }
 
-static bool knows_network(const struct ms_engine *engine, const char *name)
-{
-	ms_vec_each (struct ms_network, network, &engine->claims.networks)
-		if (strcmp(network->name, name) == 0)
-			return true;
-	return false;
-}
-
 /* Podman tells of no network that comes: the first container on it does. */
 static void on_claim(const char *id, void *userdata)
 {
@@ -243,7 +225,8 @@ static void on_claim(const char *id, void *userdata)
 
 	changed(engine);
 	for (size_t i = 0; claim && i < claim->facts.attachments.n_items; i++)
-		known &= knows_network(engine, claim->facts.attachments.items[i].network);
+		known &= ms_networks_find(&engine->claims.networks,
+					  claim->facts.attachments.items[i].network) != NULL;
 	if (!known && !engine->about)
 		ask_about(engine, "networks", on_networks);
 }
@@ -445,7 +428,7 @@ static char *name_of(const char *path)
 }
 
 int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rtnl,
-		  const char *path, const struct ms_engine_handler *handler,
+		  const char *path, const char *memory, const struct ms_engine_handler *handler,
 		  struct ms_engine **ret_engine)
 {
 	struct ms_engine *engine = calloc(1, sizeof(*engine));
@@ -470,13 +453,19 @@ int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rt
 								.idle = on_inspected,
 								.failed = on_inspect_failed,
 								.userdata = engine});
-	if (!engine->path || !engine->name || !engine->timer || !engine->inspector) {
+	if (!engine->path || !engine->name || !engine->timer || !engine->inspector ||
+	    ms_memory_read(memory, path, rtnl, seq(engine), &engine->claims) < 0) {
 		ms_engine_free(engine);
 		return -ENOMEM;
 	}
 	ms_timer_set(engine->timer, 0);
 	*ret_engine = engine;
 	return 0;
+}
+
+void ms_engine_remember(const struct ms_engine *engine, struct ms_str *out)
+{
+	ms_memory_write(engine->path, &engine->claims, out);
 }
 
 struct ms_engine *ms_engine_free(struct ms_engine *engine)

@@ -8,6 +8,7 @@
 #include "discover/discover.h"
 #include "discover/http.h"
 #include "discover/rtnl.h"
+#include "microseg/str.h"
 
 struct ms_engine;
 
@@ -17,15 +18,18 @@ struct ms_engine_handler {
 	void *userdata;
 };
 
-/** Starts to follow the engine behind @path. @http and @rtnl stay the caller's. Returns 0 or
- * -ENOMEM. */
+/** Starts to follow the engine behind @path. @http and @rtnl stay the caller's. @memory: what
+ * ms_engine_remember() wrote in an earlier life, or NULL. Returns 0 or -ENOMEM. */
 int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rtnl,
-		  const char *path, const struct ms_engine_handler *handler,
+		  const char *path, const char *memory, const struct ms_engine_handler *handler,
 		  struct ms_engine **ret_engine);
 struct ms_engine *ms_engine_free(struct ms_engine *engine);
 
 struct ms_source_health ms_engine_health(const struct ms_engine *engine);
 struct ms_claims *ms_engine_claims(struct ms_engine *engine);
+
+/** Appends what it knows of its containers. */
+void ms_engine_remember(const struct ms_engine *engine, struct ms_str *out);
 
 /** A namespace got its id: containers that were in none may be in it. */
 void ms_engine_nsid_new(struct ms_engine *engine);

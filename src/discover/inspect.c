@@ -21,6 +21,7 @@
 #include <uthash.h>
 
 #include "discover/container.h"
+#include "discover/memory.h"
 #include "microseg/cleanup.h"
 
 #define CALL_TIMEOUT_MS 2000
@@ -228,9 +229,11 @@ static bool has_ended(int pidfd)
 static void second_look(struct inspection *inspection, struct ms_workload_facts *facts)
 {
 	if (facts->pid == inspection->pid &&
-	    strcmp(facts->started_at, inspection->started_at) == 0 && !has_ended(inspection->pidfd))
+	    strcmp(facts->started_at, inspection->started_at) == 0 &&
+	    !has_ended(inspection->pidfd)) {
+		facts->process = ms_process_number(inspection->pidfd, inspection->pid);
 		claim(inspection, facts, inspection->nsid);
-	else
+	} else
 		try_again(inspection);
 }
 
@@ -240,9 +243,10 @@ static void first_look(struct inspection *inspection, struct ms_workload_facts *
 
 	if (facts->mode == MS_NETWORK_HOST)
 		claim(inspection, facts, -1);
-	else if (known)
+	else if (known) {
+		facts->process = known->facts.process;
 		claim(inspection, facts, known->nsid);
-	else
+	} else
 		look_up(inspection, facts);
 }
 

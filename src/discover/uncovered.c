@@ -90,14 +90,6 @@ static enum ms_network_mode mode_of(const struct find *find, const struct ms_wor
 	return facts->mode;
 }
 
-static const char *driver_of(const struct find *find, const char *name)
-{
-	ms_vec_each (struct ms_network, network, &find->claims->networks)
-		if (strcmp(network->name, name) == 0)
-			return network->driver;
-	return NULL;
-}
-
 /* Its frames do not come in by a port of a bridge of this host, where the guard stands. NULL: they
  * do, or it is not known. */
 static const char *driver_reason(const char *driver)
@@ -121,14 +113,14 @@ static int add_networks(const struct find *find, const struct ms_workload_facts 
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < facts->attachments.n_items; i++) {
-		const char *network = facts->attachments.items[i].network;
-		const char *driver = driver_of(find, network);
-		const char *reason = driver ? driver_reason(driver) : NULL;
+		const struct ms_network *network = ms_networks_find(
+			&find->claims->networks, facts->attachments.items[i].network);
+		const char *reason = network ? driver_reason(network->driver) : NULL;
 
 		if (reason)
-			r = add(find, facts, network,
+			r = add(find, facts, network->name,
 				ms_arena_printf(find->arena, "its network %s is of the kind %s: %s",
-						network, driver, reason));
+						network->name, network->driver, reason));
 	}
 	return r;
 }

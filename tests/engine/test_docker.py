@@ -169,6 +169,26 @@ def engine_gone(report, node, gate, containers):
     gate.open.set()
 
 
+def restart_while_silent(report, node, gate, engine, containers):
+    """The daemon dies and starts again while the engine is silent: who had a name has it, a newcomer has none."""
+    web, db = containers["prod-web"], containers["prod-db"]
+    db_addr = db.networks["shop"][4]
+    report.equal(web.agent.do("hold", dst=db_addr, port=5432, key="restart")["result"], "ok", "a connection is open")
+    time.sleep(1.5)  # what the engine said is written down a little later
+    gate.open.clear()
+    node.stop(signal.SIGKILL)
+    node.start()
+    node.wait_endpoints(containers.values())
+    report.equal(web.agent.do("talk", key="restart")["result"], "ok", "engine silent, daemon restarted: the open connection lives on")
+    matrix(report, node, table_of(containers.values()), "engine silent, daemon restarted")
+    sender = sending(engine, "sender-silent", "prod", "web", db)
+    time.sleep(CLOSED_SECONDS)
+    report.equal(arrived(db, sender.addr[4]), [], "a container started meanwhile reaches nothing")
+    gate.open.set()
+    node.wait_endpoints([sender])
+    engine.remove(sender)
+
+
 def network_connected(report, node, engine, containers):
     """A running container gets a second network: the same identity there."""
     web = containers["prod-web"]
@@ -207,6 +227,8 @@ def run_parts(report, lab, engine, containers):
     gate.open.set()
     report.section(published, report, node, containers)
     report.section(engine_gone, report, node, gate, containers)
+    gate.open.set()
+    report.section(restart_while_silent, report, node, gate, engine, containers)
     gate.open.set()
     report.section(network_connected, report, node, engine, containers)
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -524,6 +524,91 @@ static void a_container_behind_a_bridge_that_is_left_alone_is_reported(void **st
 	assert_non_null(lab_uncovered(lab, "bridge br-one"));
 }
 
+/* Learns of web-1 behind veth1, and ends. Returns what is remembered of it. */
+static char *first_life(struct lab *lab, int pid)
+{
+	struct ms_str memory = {0};
+
+	plug(pid, "veth1", 2);
+	fake_add("web-1", pid, LABELS)->mounts = "[{\"Type\":\"bind\",\"Source\":\"/run\"}]";
+	fake_start(SOCKET, FAKE_WELL);
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, is_named, (&(struct named){"veth1", "web-1"}));
+	lab_wait(lab, SOON_MS, is_settled, NULL);
+	ms_discover_remember(lab->discover, &memory);
+	lab_stop(lab);
+	assert_int_equal(ms_vec_push(&lab->engines, SOCKET), 0);
+	pthread_mutex_lock(&fake.lock);
+	fake.mood = FAKE_HANGS;
+	pthread_mutex_unlock(&fake.lock);
+	return ms_str_steal(&memory);
+}
+
+static void a_restart_while_the_engine_hangs_keeps_identities(void **state)
+{
+	struct lab *lab = *state;
+	int pid = start_process();
+	char *memory = first_life(lab, pid);
+
+	lab->memory = memory;
+	lab_start(lab);
+	lab_check(lab);
+	const struct ms_endpoint *endpoint = lab_endpoint(lab, "veth1");
+	assert_string_equal(endpoint->name, "web-1");
+	assert_false(endpoint->pending);
+	assert_string_equal(lab_label(endpoint, "docker", "io.microseg.service"), "web");
+	assert_non_null(lab_uncovered(lab, "container web-1"));
+
+	/* What comes later is nobody's until the engine says so. */
+	sh("ip link add veth2 type veth peer name eth1 netns %d && ip link set veth2 master br-one up",
+	   pid);
+	lab_wait(lab, SOON_MS, is_pending, "veth2");
+	assert_string_equal(lab_endpoint(lab, "veth1")->name, "web-1");
+	pthread_mutex_lock(&fake.lock);
+	fake.mood = FAKE_WELL;
+	pthread_mutex_unlock(&fake.lock);
+	lab_wait(lab, SOON_MS, is_named, (&(struct named){"veth2", "web-1"}));
+	assert_string_equal(lab_endpoint(lab, "veth1")->name, "web-1");
+	free(memory);
+}
+
+static void a_memory_that_the_kernel_does_not_confirm_names_nobody(void **state)
+{
+	static const struct {
+		const char *key, *to;
+	} rows[] = {
+		{"\"process\":\"", "99999999"}, /* another process has its pid */
+		{"\"boot\":\"", "00000000"},	/* the machine started again */
+		{"\"engine\":\"/run/", "else"}, {"\"Pid\":", "0000"},
+		{"\"container\":", "7"},	{"", "nonsense"},
+	};
+	struct lab *lab = *state;
+	char *memory = first_life(lab, start_process());
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *altered = strdup(memory);
+		char *at = strstr(altered, rows[i].key);
+
+		assert_non_null(at);
+		memcpy(at + strlen(rows[i].key), rows[i].to, strlen(rows[i].to));
+		lab->memory = altered;
+		lab_start(lab);
+		lab_check(lab);
+		if (strcmp(lab_endpoint(lab, "veth1")->name, "veth1") != 0)
+			fail_msg("row %zu", i);
+		lab_stop(lab);
+		assert_int_equal(ms_vec_push(&lab->engines, SOCKET), 0);
+		free(altered);
+	}
+	end_process(processes[0]); /* the same text, and its process is dead */
+	lab->memory = memory;
+	lab_start(lab);
+	lab_check(lab);
+	const struct ms_endpoint *endpoint = lab_endpoint(lab, "veth1"); /* it may be going still */
+	assert_true(!endpoint || strcmp(endpoint->name, "veth1") == 0);
+	free(memory);
+}
+
 static void podman_is_told_from_docker(void **state)
 {
 	struct lab *lab = *state;
@@ -561,6 +646,8 @@ int main(void)
 		lab_test(containers_of_a_rootless_engine_are_reported),
 		lab_test(containers_that_can_undo_it_are_reported),
 		lab_test(a_container_behind_a_bridge_that_is_left_alone_is_reported),
+		lab_test(a_restart_while_the_engine_hangs_keeps_identities),
+		lab_test(a_memory_that_the_kernel_does_not_confirm_names_nobody),
 		lab_test(podman_is_told_from_docker),
 	};
 

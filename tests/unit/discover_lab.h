@@ -36,6 +36,7 @@ struct lab {
 	bool ok;
 	unsigned int n_changed;
 	ms_text_vec patterns, named, ignore, engines;
+	const char *memory; /* of an earlier life */
 };
 
 typedef bool (*lab_fn)(const struct lab *lab, const void *userdata);
@@ -144,6 +145,7 @@ static inline void lab_start(struct lab *lab)
 					      .engines = &lab->engines,
 					      .netns_dir = "/run/netns",
 					      .node = "lab",
+					      .memory = lab->memory,
 					      .changed = lab_on_changed,
 					      .userdata = lab};
 
