@@ -30,7 +30,6 @@
 	1000 /* a flag seen off later than this after we set it was switched off by somebody */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
-#define REVOKE_MS 20
 
 static uint64_t now_us(void)
 {
@@ -257,7 +256,7 @@ static void next_generation(struct ms_daemon *daemon)
 {
 	daemon->generation++;
 	ms_state_set_generation(daemon->store, daemon->generation);
-	ms_timer_set(daemon->revoke, REVOKE_MS);
+	ms_revoke_soon(daemon);
 }
 
 /* @changed: the kernel, or the policy it stands for, is another than before. @wanted NULL: it was
