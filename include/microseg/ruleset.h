@@ -154,7 +154,8 @@ struct ms_stmt {
 	struct ms_rule_verdict verdict;
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT];
-	const char *map; /* or set */
+	const char *map;     /* or set */
+	uint32_t count_over; /* ADD: as the set's */
 };
 
 struct ms_rule {
@@ -199,8 +200,8 @@ struct ms_set {
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT]; /* give type and length of the key */
 	uint32_t size;	     /* room for elements, declared to the kernel; 0 for interval sets */
-	uint32_t count_over; /* of a dynamic set whose elements count tracked connections: adding
-				one more than these goes on. 0: it does not count */
+	uint32_t count_over; /* of a dynamic set whose elements count tracked connections: the rules
+				that add to it say how many there may be. 0: it does not count */
 	MS_VEC(struct ms_elem) elems;
 };
 
@@ -297,6 +298,9 @@ void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *
 /** `add @SET { FIELD }`. */
 void ms_rule_add_to_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
 			enum ms_field field);
+/** `add @SET { FIELD ct count over N }`: goes on with the connections beyond these. */
+void ms_rule_count_in_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
+			  enum ms_field field, uint32_t count_over);
 
 /**
  * Ends building: sorts elements, removes duplicates, checks that every set, map and chain named

@@ -25,7 +25,7 @@ static struct ms_rule *first_packet(struct compiler *c, struct ms_chain *chain)
 
 static void count(struct compiler *c, struct ms_rule *rule, const char *set, enum ms_field key)
 {
-	ms_rule_add_to_set(c->ruleset, rule, set, key);
+	ms_rule_count_in_set(c->ruleset, rule, set, key, c->options->max_connections);
 	rule_goto(c, rule, refusal(c, c->inet, MS_REASON_LIMIT, MS_EAST_WEST, MS_MODE_ENFORCE));
 }
 

@@ -428,6 +428,24 @@ static void add_vmap(struct encoder *e, const struct ms_stmt *stmt)
 	put_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, 0);
 }
 
+/*
+ * What is counted stands here and not in the set: rules that add to a set with such an expression
+ * of its own give back, when they go, a hold on connection tracking that they never took (seen on
+ * 6.18), and after a few changes the kernel tracks nothing any more, for nobody.
+ */
+static void add_count(struct encoder *e, struct nftnl_expr *to, uint32_t count_over)
+{
+	struct nftnl_expr *expr = nftnl_expr_alloc("connlimit");
+
+	if (!expr || !to) {
+		e->failed = true;
+		return;
+	}
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CONNLIMIT_COUNT, count_over);
+	nftnl_expr_set_u32(expr, NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
+	nftnl_expr_set(to, NFTNL_EXPR_DYNSET_EXPR, expr, 0);
+}
+
 static void add_to_set(struct encoder *e, const struct ms_stmt *stmt)
 {
 	load_key(e, stmt->n_fields, stmt->fields);
@@ -436,6 +454,8 @@ static void add_to_set(struct encoder *e, const struct ms_stmt *stmt)
 	put_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1);
 	put_u32(expr, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
 	put_str(e, expr, NFTNL_EXPR_DYNSET_SET_NAME, stmt->map);
+	if (stmt->count_over)
+		add_count(e, expr, stmt->count_over);
 }
 
 static void add_counter(struct encoder *e)

@@ -254,6 +254,7 @@ static void put_expr(const struct ms_lines *lines, const struct nftnl_expr *expr
 		ms_str_addf(out, " [add reg %u to %s]",
 			    nftnl_expr_get_u32(expr, NFTNL_EXPR_DYNSET_SREG_KEY),
 			    nftnl_expr_get_str(expr, NFTNL_EXPR_DYNSET_SET_NAME));
+		nftnl_expr_expr_foreach(expr, put_set_expr, out);
 		return;
 	}
 	/* What it counted so far is no part of it. */

@@ -198,18 +198,6 @@ static int put_counter(struct nftnl_set *s)
 	return 0;
 }
 
-static int put_count_over(struct nftnl_set *s, uint32_t count)
-{
-	struct nftnl_expr *expr = nftnl_expr_alloc("connlimit");
-
-	if (!expr)
-		return -1;
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_CONNLIMIT_COUNT, count);
-	nftnl_expr_set_u32(expr, NFTNL_EXPR_CONNLIMIT_FLAGS, NFT_CONNLIMIT_F_INV);
-	nftnl_set_add_expr(s, expr);
-	return 0;
-}
-
 struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id,
 			     bool named)
 {
@@ -218,12 +206,9 @@ struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *
 	_cleanup_(nftnl_set_freep) struct nftnl_set *s = declare_set(
 		table, set, id,
 		(set->interval ? NFT_SET_INTERVAL : 0u) | (set->map ? NFT_SET_MAP : 0u) |
-			(set->timed ? NFT_SET_TIMEOUT : 0u) | (set->dynamic ? NFT_SET_EVAL : 0u) |
-			(set->count_over ? NFT_SET_EXPR : 0u));
+			(set->timed ? NFT_SET_TIMEOUT : 0u) | (set->dynamic ? NFT_SET_EVAL : 0u));
 
 	if (s && set->counts && put_counter(s) < 0)
-		return NULL;
-	if (s && set->count_over && put_count_over(s, set->count_over) < 0)
 		return NULL;
 	return ms_steal(&s);
 }

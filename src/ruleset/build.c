@@ -418,12 +418,19 @@ void ms_rule_vmap(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *
 	stmt->map = ms_build_text(ruleset, map);
 }
 
-void ms_rule_add_to_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
-			enum ms_field field)
+void ms_rule_count_in_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
+			  enum ms_field field, uint32_t count_over)
 {
 	struct ms_stmt *stmt = add_stmt(ruleset, rule, MS_STMT_ADD);
 
 	stmt->n_fields = 1;
 	stmt->fields[0] = field;
 	stmt->map = ms_build_text(ruleset, set);
+	stmt->count_over = count_over;
+}
+
+void ms_rule_add_to_set(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *set,
+			enum ms_field field)
+{
+	ms_rule_count_in_set(ruleset, rule, set, field, 0);
 }

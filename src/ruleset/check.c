@@ -140,7 +140,7 @@ static bool stmt_fits(const struct ms_table *table, const struct ms_stmt *stmt)
 		return map && map->map && fields_fit_set(table, map, stmt->n_fields, stmt->fields);
 	case MS_STMT_ADD:
 		map = ms_table_set(table, stmt->map);
-		return map && map->dynamic &&
+		return map && map->dynamic && map->count_over == stmt->count_over &&
 		       fields_fit_set(table, map, stmt->n_fields, stmt->fields);
 	case MS_STMT_LOG:
 		return text_fits(stmt->log.prefix, MS_LOG_PREFIX_SIZE);

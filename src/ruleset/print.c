@@ -167,8 +167,6 @@ static void print_set(const struct ms_set *set, struct ms_str *out)
 			    set->interval ? "interval"
 			    : set->timed  ? "timeout"
 					  : "dynamic");
-	if (set->count_over)
-		ms_str_addf(out, "\t\tct count over %u\n", set->count_over);
 	if (set->counts)
 		ms_str_add(out, "\t\tcounter\n");
 	if (set->elems.n_items)
@@ -287,6 +285,8 @@ static void print_stmt(const struct ms_stmt *stmt, struct ms_str *out)
 	case MS_STMT_ADD:
 		ms_str_addf(out, "add @%s { ", stmt->map);
 		print_fields(stmt->n_fields, stmt->fields, out);
+		if (stmt->count_over)
+			ms_str_addf(out, " ct count over %u", stmt->count_over);
 		ms_str_add(out, " }");
 		break;
 	case MS_STMT_VMAP:

@@ -133,7 +133,8 @@ static bool stmts_equal(const struct ms_stmt *a, const struct ms_stmt *b)
 	       a->log.queue_threshold == b->log.queue_threshold &&
 	       ms_texts_equal(a->log.prefix, b->log.prefix) &&
 	       ms_verdicts_equal(&a->verdict, &b->verdict) && a->n_fields == b->n_fields &&
-	       fields_equal(a->n_fields, a->fields, b->fields) && ms_texts_equal(a->map, b->map);
+	       fields_equal(a->n_fields, a->fields, b->fields) && ms_texts_equal(a->map, b->map) &&
+	       a->count_over == b->count_over;
 }
 
 bool ms_rules_equal(const struct ms_rule *a, const struct ms_rule *b)
@@ -212,6 +213,7 @@ static void hash_stmt(uint64_t *hash, const struct ms_stmt *stmt)
 	hash_verdict(hash, &stmt->verdict);
 	hash_fields(hash, stmt->n_fields, stmt->fields);
 	hash_text(hash, stmt->map);
+	hash_number(hash, stmt->count_over);
 }
 
 static void hash_chain(uint64_t *hash, const struct ms_chain *chain)

@@ -221,7 +221,7 @@ static bool run_add(struct run *run, const struct ms_stmt *stmt)
 
 	if (!set || !ms_field_row(stmt->fields[0])->read(run->packet, key))
 		return false;
-	if (set->count_over)
+	if (stmt->count_over)
 		return run->packet->over_limit;
 	run->packet->listed = stmt->map;
 	return true;

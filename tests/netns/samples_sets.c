@@ -107,7 +107,7 @@ static void add_counting(struct ms_ruleset *rs, struct ms_table *table, struct m
 	set->dynamic = true;
 	set->count_over = 1000 * (uint32_t)table->sets.n_items;
 	ms_rule_match_present(rs, rule, MS_FIELD_CT_STATUS_CONFIRMED, true);
-	ms_rule_add_to_set(rs, rule, name, field);
+	ms_rule_count_in_set(rs, rule, name, field, set->count_over);
 	ms_rule_verdict(rs, rule, MS_VERDICT_DROP, NULL);
 }
 

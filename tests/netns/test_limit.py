@@ -157,6 +157,25 @@ def counts_survive(report, node, parties):
     report.check("elements" in listed and "are replaced" not in node.log_text(), "adopted, with what they count", node.log_text())
 
 
+def others_keep_tracking(report, node, parties):
+    """Our rules come and go, and what others have the kernel track stays tracked."""
+    flood, far = parties["flood"], parties["far"].addr[4]
+    node.lab.host.run("nft", "add table inet other; add chain inet other c {type filter hook forward priority 0;};"
+                      "add rule inet other c ct state new")
+    for _ in range(6):
+        node.cli("off")
+        wait_for(lambda: "microseg" not in node.lab.host.run("nft", "list", "tables").stdout, "our tables to go")
+        node.cli("on")
+        wait_for(lambda: node.status().get("state") == "enforcing", "our tables to come back")
+    node.cli("off")
+    wait_for(lambda: "microseg" not in node.lab.host.run("nft", "list", "tables").stdout, "our tables to go")
+    forget_connections(node.lab)
+    datagrams(flood, far, 10)
+    report.equal(tracked(node.lab, flood.addr[4]), 10, "all of 10 flows are tracked")
+    node.lab.host.run("nft", "delete table inet other")
+    node.cli("on")
+
+
 def refused_flood(report, node, parties):
     """A flood of what is refused costs the others no packet."""
     web, api, flood = parties["web"], parties["api"].addr[4], parties["flood"]
@@ -221,6 +240,7 @@ def small(report, lab, parties):
     report.section(in_audit, report, node, parties)
     report.section(counts_survive, report, node, parties)
     report.section(refused_flood, report, node, parties)
+    report.section(others_keep_tracking, report, node, parties)
     node.cli("off")
     node.stop()
     node = start(lab, "unlimited", 0)

@@ -86,7 +86,7 @@ static struct ms_ruleset *make(const struct shape *shape)
 		limit->size = 32;
 		limit->dynamic = true;
 		limit->count_over = shape->count_over;
-		ms_rule_add_to_set(rs, rule, "limit", addr_key[0]);
+		ms_rule_count_in_set(rs, rule, "limit", addr_key[0], shape->count_over);
 		ms_rule_verdict(rs, rule, MS_VERDICT_DROP, NULL);
 	}
 	if (shape->bridge)

@@ -216,7 +216,7 @@ static void a_count_goes_on_with_whoever_has_too_many_connections(void **state)
 	set->dynamic = true;
 	set->count_over = 1;
 	ms_rule_match_present(bench->ruleset, rule, MS_FIELD_CT_STATUS_CONFIRMED, true);
-	ms_rule_add_to_set(bench->ruleset, rule, "limit", key[0]);
+	ms_rule_count_in_set(bench->ruleset, rule, "limit", key[0], 1);
 	ms_rule_verdict(bench->ruleset, rule, MS_VERDICT_DROP, NULL);
 	many.over_limit = known.over_limit = true;
 	known.ct_state = MS_CT_ESTABLISHED;
