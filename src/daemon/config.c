@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/files.h"
@@ -177,6 +178,37 @@ static int read_limits(struct context *context, const struct ms_yaml_node *node,
 	return read_keys(context, node, keys, sizeof(keys) / sizeof(keys[0]));
 }
 
+/* "127.0.0.1:9464" or "[::1]:9464". Who else may see what a node refuses is not ours to guess. */
+static int read_listen(struct context *context, const struct ms_yaml_node *node, void *field)
+{
+	static const char expected[] = "expected a loopback address and a port, such as "
+				       "127.0.0.1:9464 or [::1]:9464";
+	struct ms_config *config = context->config;
+	char text[MS_ADDR_TEXT_SIZE] = "";
+	unsigned int port = 0;
+	struct ms_addr addr;
+	int end = 0;
+
+	(void)field;
+	if (node->kind != MS_YAML_SCALAR ||
+	    (sscanf(node->text, "[%45[0-9a-fA-F:.]]:%5u%n", text, &port, &end) != 2 &&
+	     sscanf(node->text, "%45[0-9.]:%5u%n", text, &port, &end) != 2) ||
+	    node->text[end] || port == 0 || port > UINT16_MAX || ms_addr_parse(text, &addr) < 0 ||
+	    !ms_addr_is_loopback(&addr))
+		return refuse(context, node, "bad-value", expected);
+	config->metrics_addr = addr;
+	config->metrics_port = (uint16_t)port;
+	return 0;
+}
+
+static int read_metrics(struct context *context, const struct ms_yaml_node *node, void *field)
+{
+	static const struct key keys[] = {{"listen", read_listen, 0}};
+
+	(void)field;
+	return read_keys(context, node, keys, sizeof(keys) / sizeof(keys[0]));
+}
+
 static const struct key top_keys[] = {
 	{"interfaces", read_interfaces, 0},
 	{"engines", read_engines, offsetof(struct ms_config, engines)},
@@ -184,6 +216,7 @@ static const struct key top_keys[] = {
 	{"limits", read_limits, 0},
 	{"node", read_text, offsetof(struct ms_config, node)},
 	{"control", read_control, 0},
+	{"metrics", read_metrics, 0},
 	{"state", read_path, offsetof(struct ms_config, state)},
 	{"log", read_log, offsetof(struct ms_config, log)},
 };
@@ -297,27 +330,59 @@ int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags,
 	return diags->n_errors ? -EINVAL : 0;
 }
 
-int ms_config_read(const char *path, struct ms_config *config, struct ms_str *error)
+/* Reads the one file at @path. */
+static int read_main(struct ms_files *files, const char *path, struct ms_str *error)
 {
-	_cleanup_(ms_files_fini) struct ms_files files = {0};
-	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
+	int r = ms_files_read(files, path, error);
 
-	if (!path && access(MS_CONFIG_FILE, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	int r = ms_files_init(&files);
-	if (r == 0)
-		r = ms_files_read(&files, path ? path : MS_CONFIG_FILE, error);
-	if (r < 0)
+	if (r < 0 || files->list.n_items == 1)
 		return r;
-	if (files.list.n_items != 1) {
-		ms_str_add_safe(error, path);
-		ms_str_add(error, ": a configuration is one file, not a directory");
-		return -EISDIR;
-	}
-	r = ms_diags_init(&diags);
-	if (r == 0)
-		r = ms_config_load(&files.list.items[0], &diags, config);
+	ms_str_add_safe(error, path);
+	ms_str_add(error, ": a configuration is one file, not a directory");
+	return -EISDIR;
+}
+
+static int read_dropins(struct ms_files *files, const char *path, struct ms_str *error)
+{
+	_cleanup_(ms_str_fini) struct ms_str directory = {0}, none = {0};
+	const char *slash = strrchr(path, '/');
+
+	ms_str_addf(&directory, "%.*s" MS_CONFIG_DROPINS, slash ? (int)(slash - path + 1) : 0,
+		    path);
+	if (directory.failed)
+		return -ENOMEM;
+	if (access(directory.text, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	int r = ms_files_read(files, directory.text, &none);
+	if (r < 0 && r != -ENOENT) /* that it has no *.yaml is no error */
+		ms_str_add(error, none.text ? none.text : directory.text);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int load_all(const struct ms_files *files, struct ms_config *config, struct ms_str *error)
+{
+	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
+	int r = ms_diags_init(&diags);
+
+	ms_vec_each (const struct ms_policy_file, file, &files->list)
+		if (r == 0 || r == -EINVAL)
+			r = ms_config_load(file, &diags, config);
 	if (r < 0)
 		ms_diags_print(&diags, error, false);
 	return r;
+}
+
+int ms_config_read(const char *path, struct ms_config *config, struct ms_str *error)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	bool absent = !path && access(MS_CONFIG_FILE, F_OK) < 0 && errno == ENOENT;
+	int r = ms_files_init(&files);
+
+	if (!path)
+		path = MS_CONFIG_FILE;
+	if (r == 0 && !absent)
+		r = read_main(&files, path, error);
+	if (r == 0)
+		r = read_dropins(&files, path, error);
+	return r < 0 ? r : load_all(&files, config, error);
 }

@@ -7,8 +7,13 @@
  *	nflog_group: 5580
  *	node: node-a
  *	control: {socket: /run/microseg/control.sock, group: microseg}
- *	limits: {connections: 16384}              # that one endpoint address has open; 0: any
- *number state: /var/lib/microseg log: /var/log/microseg/events.jsonl
+ *	limits: {connections: 16384}              # of one endpoint address; 0: any number
+ *	metrics: {listen: 127.0.0.1:9464}         # off by default; only on the loopback
+ *	state: /var/lib/microseg
+ *	log: /var/log/microseg/events.jsonl
+ *
+ * Files of conf.d beside the file are read after it, in sorted order: a key in a later one replaces
+ * that key.
  */
 #pragma once
 
@@ -16,7 +21,9 @@
 #include "microseg/policy.h"
 
 #define MS_CONFIG_FILE "/etc/microseg/microseg.yaml"
+#define MS_CONFIG_DROPINS "conf.d" /* beside the file */
 #define MS_CONTROL_SOCKET "/run/microseg/control.sock"
+#define MS_CONTROL_GROUP "microseg"
 #define MS_STATE_DIR "/var/lib/microseg"
 #define MS_NETNS_DIR "/run/netns"
 
@@ -28,7 +35,10 @@ struct ms_config {
 	uint32_t max_connections; /* of one endpoint address; 0: any number */
 	const char *node;
 	const char *control_socket;
-	const char *control_group; /* NULL: the daemon's own */
+	const char *control_group; /* NULL: MS_CONTROL_GROUP where there is such a group, else our
+				      own */
+	struct ms_addr metrics_addr;
+	uint16_t metrics_port; /* 0: not on TCP */
 	const char *state;
 	const char *log; /* "-" for stdout, NULL for none */
 };
@@ -51,8 +61,9 @@ int ms_config_load(const struct ms_policy_file *file, struct ms_diags *diags,
 		   struct ms_config *config);
 
 /**
- * Reads the file at @path, or MS_CONFIG_FILE when @path is NULL, which may then be absent.
- * Returns 0, or -errno with the reason, diagnostics included, in @error.
+ * Reads the file at @path, or MS_CONFIG_FILE when @path is NULL, which may then be absent, and what
+ * is in MS_CONFIG_DROPINS beside it. Returns 0, or -errno with the reason, the diagnostics of all
+ * files included, in @error; then @config has what could be read.
  */
 int ms_config_read(const char *path, struct ms_config *config, struct ms_str *error);
 

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+
 #include "daemon/control.h"
-
-#include <errno.h>
-#include <grp.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/http.h>
-#include <event2/listener.h>
-
+#include "daemon/clients.h"
 #include "daemon/control_private.h"
 #include "daemon/drops.h"
 #include "daemon/log.h"
@@ -21,12 +9,21 @@
 #include "daemon/reply.h"
 #include "daemon/report.h"
 #include "microseg/cleanup.h"
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #define MAX_HEADER 16384
-#define MAX_BODY ((ssize_t)(MS_FILES_MAX_TOTAL * 2))
-#define TIMEOUT_S 30 /* of a connection that says nothing */
 #define MAX_GROUPS 1024
-#define BACKLOG 64
+#define BACKLOG 4096 /* who comes while somebody floods us waits instead of being turned away */
 
 typedef void (*route_fn)(struct ms_control *control, struct evhttp_request *request);
 
@@ -220,18 +217,25 @@ static int make_parent(const char *path)
 	return chmod(parent, 0755) < 0 ? -errno : 0; /* the group reads there, whatever our umask */
 }
 
+/* Reading is for this group. Without one named, and without the usual one, it is for root alone. */
+static int find_group(const char *name, gid_t *ret_group)
+{
+	const struct group *group = getgrnam(name ? name : MS_CONTROL_GROUP);
+
+	if (!group && name)
+		return -ESRCH;
+	*ret_group = group ? group->gr_gid : getegid();
+	return 0;
+}
+
 static int set_access(struct ms_control *control, const char *path, const char *group_name)
 {
-	control->group = getegid();
-	if (group_name) {
-		const struct group *group = getgrnam(group_name);
+	int r = find_group(group_name, &control->group);
 
-		if (!group)
-			return -ESRCH;
-		control->group = group->gr_gid;
-		if (chown(path, (uid_t)-1, group->gr_gid) < 0)
-			return -errno;
-	}
+	if (r < 0)
+		return r;
+	if (chown(path, (uid_t)-1, control->group) < 0)
+		return -errno;
 	return chmod(path, 0660) < 0 ? -errno : 0;
 }
 
@@ -255,8 +259,10 @@ static int bind_socket(struct ms_control *control, const struct ms_config *confi
 	control->bound = listener;
 	if (r == 0)
 		r = set_access(control, address.sun_path, config->control_group);
-	if (r == 0 && !evhttp_bind_listener(control->http, listener))
-		r = -ENOMEM;
+	if (r == 0) {
+		ms_clients_listen(control->clients, listener);
+		r = evhttp_bind_listener(control->http, listener) ? 0 : -ENOMEM;
+	}
 	if (r < 0 && listener)
 		evconnlistener_free(listener);
 	return r;
@@ -268,11 +274,13 @@ static int make_http(struct ms_control *control)
 	control->drops = ms_drops_new(control->daemon->loop, control->daemon->events);
 	if (!control->http || !control->drops)
 		return -ENOMEM;
+	control->clients =
+		ms_clients_new(control->daemon->loop, control->http, on_request, control);
+	if (!control->clients)
+		return -ENOMEM;
 	evhttp_set_allowed_methods(control->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
 	evhttp_set_max_headers_size(control->http, MAX_HEADER);
-	evhttp_set_max_body_size(control->http, MAX_BODY);
-	evhttp_set_timeout(control->http, TIMEOUT_S);
-	evhttp_set_gencb(control->http, on_request, control);
+	evhttp_set_max_body_size(control->http, (ssize_t)MS_CONTROL_MAX_BODY);
 	return 0;
 }
 
@@ -305,6 +313,7 @@ struct ms_control *ms_control_free(struct ms_control *control)
 	ms_orders_fini(control);
 	if (control->http)
 		evhttp_free(control->http);
+	ms_clients_free(control->clients);
 	if (control->bound)
 		unlink(control->daemon->config->control_socket);
 	free(control);

@@ -4,10 +4,14 @@
  * one table that answers it (control.c).
  *
  * Reading is for uid 0 and the socket's group, changing for uid 0. What is refused is answered with
- * 4xx or 5xx and {"error", "diagnostics"}. A reader of drops that does not read is cut off at 1
- * MiB.
+ * 4xx or 5xx and {"error", "diagnostics"}. What one client
+ * may take of us is limited in clients.c; a reader of drops that does not read is cut off at 1 MiB.
  */
 #pragma once
+
+#include "daemon/files.h"
+
+#define MS_CONTROL_MAX_BODY (MS_FILES_MAX_TOTAL * 2) /* a policy in JSON */
 
 struct ms_control;
 struct ms_daemon;

@@ -9,12 +9,14 @@
 
 struct evhttp;
 struct evhttp_request;
+struct ms_clients;
 struct ms_drops;
 
 struct ms_control {
 	struct ms_daemon *daemon;
 	struct evhttp *http;
-	bool bound; /* the socket file is ours */
+	struct ms_clients *clients; /* stands before http */
+	bool bound;		    /* the socket file is ours */
 	gid_t group;
 	struct ms_drops *drops;
 	struct evhttp_request *parked; /* waits for its policy to be in force */

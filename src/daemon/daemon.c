@@ -23,6 +23,8 @@
 #include "daemon/containers.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
+#include "daemon/report.h"
+#include "daemon/sandbox.h"
 #include "daemon/stored.h"
 #include "microseg/cleanup.h"
 
@@ -367,6 +369,34 @@ static int catch_signals(struct ms_daemon *daemon)
 	return r;
 }
 
+static void add_metrics(const void *userdata, struct ms_str *out)
+{
+	ms_report_metrics(userdata, out);
+}
+
+/* The directory that @path lies in; NULL when it lies nowhere. The caller's to free. */
+static char *parent_of(const char *path)
+{
+	const char *slash = path && path[0] == '/' ? strrchr(path, '/') : NULL;
+
+	return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
+}
+
+/* Everything that needs more is open by now. */
+static int give_up_rights(struct ms_daemon *daemon)
+{
+	const struct ms_config *config = daemon->config;
+	_cleanup_(freep) char *log = parent_of(config->log);
+	_cleanup_(freep) char *control = parent_of(config->control_socket);
+	const char *const writable[] = {config->state, log, control};
+	int r = ms_sandbox_enter(writable, sizeof(writable) / sizeof(writable[0]));
+
+	if (r < 0)
+		ms_log(MS_LOG_ERROR, "cannot give up the rights that are not needed: %s",
+		       strerror(-r));
+	return r;
+}
+
 static int start(struct ms_daemon *daemon, const struct ms_daemon_options *options)
 {
 	int r;
@@ -375,6 +405,9 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 	daemon->policy_paths = &options->policy_paths;
 	daemon->starting = true;
 	daemon->start_ms = ms_monotonic_ms();
+	r = ms_exporter_fork(daemon->config, &daemon->exporter);
+	if (r < 0)
+		return r;
 	daemon->loop = ms_loop_new();
 	if (!daemon->loop)
 		return -ENOMEM;
@@ -391,6 +424,12 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 	r = ms_events_new(daemon->loop, daemon->config, &daemon->events);
 	if (r == 0)
 		r = ms_control_new(daemon, &daemon->control);
+	if (r == 0)
+		r = ms_watchdog_new(daemon->loop, &daemon->watchdog);
+	if (r == 0)
+		r = ms_exporter_start(daemon->exporter, daemon->loop, add_metrics, daemon);
+	if (r == 0)
+		r = give_up_rights(daemon);
 	if (r < 0)
 		return r;
 	ms_daemon_know_applied(daemon);
@@ -402,6 +441,8 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 /* In the order of dependence. The tables stay: they outlive us. */
 static void finish(struct ms_daemon *daemon)
 {
+	ms_exporter_free(daemon->exporter);
+	ms_watchdog_free(daemon->watchdog);
 	ms_control_free(daemon->control);
 	ms_events_free(daemon->events);
 	ms_containers_now(daemon);

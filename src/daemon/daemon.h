@@ -10,10 +10,12 @@
 
 #include "daemon/config.h"
 #include "daemon/events.h"
+#include "daemon/exporter.h"
 #include "daemon/history.h"
 #include "daemon/loaded.h"
 #include "daemon/overlay.h"
 #include "daemon/trial.h"
+#include "daemon/watchdog.h"
 #include "discover/discover.h"
 #include "kernel/conntrack.h"
 #include "kernel/kernel.h"
@@ -70,13 +72,15 @@ struct ms_daemon {
 	struct ms_discover *discover;
 	struct ms_events *events;
 	struct ms_control *control;
-	struct ms_timer *settle;   /* while starting: looks again */
-	struct ms_timer *retry;	   /* back-off after a failure */
-	struct ms_timer *revoke;   /* soon after a commit */
-	struct ms_timer *remember; /* a while after a commit: see takeover.c */
-	struct ms_timer *containers; /* see containers.h */
-	uint64_t containers_hash;    /* of what was written down last */
-	struct ms_timer *reload;   /* looks at files again that somebody was writing */
+	struct ms_timer *settle;      /* while starting: looks again */
+	struct ms_timer *retry;	      /* back-off after a failure */
+	struct ms_timer *revoke;      /* soon after a commit */
+	struct ms_timer *remember;    /* a while after a commit: see takeover.c */
+	struct ms_timer *containers;  /* see containers.h */
+	uint64_t containers_hash;     /* of what was written down last */
+	struct ms_timer *reload;      /* looks at files again that somebody was writing */
+	struct ms_watchdog *watchdog; /* NULL: nobody watches */
+	struct ms_exporter *exporter; /* NULL: no metrics on TCP */
 	unsigned int n_reloads;
 	const ms_text_vec *policy_paths; /* -p */
 	struct ms_timer *back_on;	 /* while off has an end: looks at the clock */

@@ -192,13 +192,13 @@ static int gather(struct fence *fence)
 /* Compiles @policy (NULL: the closed door) and loads it. Returns 1 when tables stand already. */
 static int load(struct fence *fence, const struct ms_policy *policy)
 {
-	struct ms_compile_options options = {.nflog_group = fence->config->nflog_group,
-					     .now = time(NULL)};
+	struct ms_compile_options options = ms_config_compile_options(fence->config);
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
 	_cleanup_(plan_finip) struct ms_plan plan = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	int r = ms_inventory_identify(fence->inventory, policy);
 
+	options.now = time(NULL);
 	if (r == 0)
 		r = ms_compile(policy, fence->inventory, &options, &wanted);
 	if (r == 0)

@@ -198,6 +198,7 @@ static json_t *report_problems(const struct ms_daemon *daemon)
 		daemon->problem,
 		daemon->flags_problem,
 		daemon->events ? ms_events_problem(daemon->events) : NULL,
+		ms_exporter_problem(daemon->exporter),
 	};
 	json_t *json = json_array();
 

@@ -3,17 +3,17 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include <event2/event.h>
 
 #define MAX_SIGNALS 8
 
-enum { PRIORITY_IO, PRIORITY_DEFERRED, N_PRIORITIES };
-
 struct ms_loop {
 	struct event_base *base;
-	struct event *deferred;
+	bool deferred; /* asked for */
+	bool stopped;
 	ms_timer_fn deferred_fn;
 	void *deferred_userdata;
 	struct ms_signal {
@@ -36,16 +36,6 @@ struct ms_timer {
 	void *userdata;
 };
 
-static void on_deferred(evutil_socket_t fd, short what, void *userdata)
-{
-	struct ms_loop *loop = userdata;
-
-	(void)fd;
-	(void)what;
-	if (loop->deferred_fn)
-		loop->deferred_fn(loop->deferred_userdata);
-}
-
 struct ms_loop *ms_loop_new(void)
 {
 	struct ms_loop *loop = calloc(1, sizeof(*loop));
@@ -53,12 +43,7 @@ struct ms_loop *ms_loop_new(void)
 	if (!loop)
 		return NULL;
 	loop->base = event_base_new();
-	if (!loop->base || event_base_priority_init(loop->base, N_PRIORITIES) < 0)
-		return ms_loop_free(loop);
-	loop->deferred = event_new(loop->base, -1, 0, on_deferred, loop);
-	if (!loop->deferred || event_priority_set(loop->deferred, PRIORITY_DEFERRED) < 0)
-		return ms_loop_free(loop);
-	return loop;
+	return loop->base ? loop : ms_loop_free(loop);
 }
 
 struct ms_loop *ms_loop_free(struct ms_loop *loop)
@@ -67,21 +52,43 @@ struct ms_loop *ms_loop_free(struct ms_loop *loop)
 		return NULL;
 	for (size_t i = 0; i < loop->n_signals; i++)
 		event_free(loop->signals[i].event);
-	if (loop->deferred)
-		event_free(loop->deferred);
 	if (loop->base)
 		event_base_free(loop->base);
 	free(loop);
 	return NULL;
 }
 
+static void run_deferred(struct ms_loop *loop)
+{
+	if (!loop->deferred)
+		return;
+	loop->deferred = false;
+	if (loop->deferred_fn)
+		loop->deferred_fn(loop->deferred_userdata);
+}
+
+/*
+ * The deferred function is no event of the lowest priority: libevent looks at a priority only in a
+ * turn in which no higher one had anything to do, and a socket that never falls silent would put it
+ * off for ever.
+ */
 int ms_loop_run(struct ms_loop *loop)
 {
-	return event_base_dispatch(loop->base) < 0 ? -EIO : 0;
+	int r = 0;
+
+	loop->stopped = false;
+	while (r == 0 && !loop->stopped) {
+		r = event_base_loop(loop->base,
+				    EVLOOP_ONCE | (loop->deferred ? EVLOOP_NONBLOCK : 0));
+		if (r == 0 && !loop->stopped)
+			run_deferred(loop);
+	}
+	return r < 0 ? -EIO : 0;
 }
 
 void ms_loop_stop(struct ms_loop *loop)
 {
+	loop->stopped = true;
 	event_base_loopbreak(loop->base);
 }
 
@@ -113,8 +120,7 @@ struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_
 	io->fn = fn;
 	io->userdata = userdata;
 	io->event = event_new(loop->base, fd, events, on_io, io);
-	if (!io->event || event_priority_set(io->event, PRIORITY_IO) < 0 ||
-	    event_add(io->event, NULL) < 0)
+	if (!io->event || event_add(io->event, NULL) < 0)
 		return ms_io_free(io);
 	return io;
 }
@@ -147,7 +153,7 @@ struct ms_timer *ms_loop_timer(struct ms_loop *loop, ms_timer_fn fn, void *userd
 	timer->fn = fn;
 	timer->userdata = userdata;
 	timer->event = evtimer_new(loop->base, on_timer, timer);
-	if (!timer->event || event_priority_set(timer->event, PRIORITY_IO) < 0)
+	if (!timer->event)
 		return ms_timer_free(timer);
 	return timer;
 }
@@ -162,8 +168,24 @@ struct ms_timer *ms_timer_free(struct ms_timer *timer)
 	return NULL;
 }
 
+/* Has its time come, without its function having been called yet? */
+static bool is_due(const struct ms_timer *timer)
+{
+	struct timeval at, now;
+
+	if (!evtimer_pending(timer->event, &at))
+		return false;
+	gettimeofday(&now, NULL); /* what event_pending() converts to */
+	return !timercmp(&at, &now, >);
+}
+
+/* event_add() takes a timer that is due off the list of what is called in this turn: one that is
+ * set to "at once" in each turn would never be called. */
 void ms_timer_set(struct ms_timer *timer, uint64_t delay_ms)
 {
+	if (delay_ms == 0 && is_due(timer))
+		return;
+
 	struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000),
 				.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
 
@@ -210,7 +232,7 @@ void ms_loop_set_deferred(struct ms_loop *loop, ms_timer_fn fn, void *userdata)
 
 void ms_loop_defer(struct ms_loop *loop)
 {
-	event_active(loop->deferred, EV_TIMEOUT, 0);
+	loop->deferred = true;
 }
 
 static uint64_t clock_ms(clockid_t clock)
