@@ -202,7 +202,7 @@ struct ms_set {
 	uint32_t size;	     /* room for elements, declared to the kernel; 0 for interval sets */
 	uint32_t count_over; /* of a dynamic set whose elements count tracked connections: the rules
 				that add to it say how many there may be. 0: it does not count */
-	MS_VEC(struct ms_elem) elems;
+	MS_VEC(struct ms_elem) elems; /* on the heap: they are most of a ruleset */
 };
 
 struct ms_table {

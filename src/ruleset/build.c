@@ -37,10 +37,14 @@ struct ms_ruleset *ms_ruleset_new(void)
 
 struct ms_ruleset *ms_ruleset_free(struct ms_ruleset *ruleset)
 {
-	if (ruleset) {
-		ms_arena_free(ruleset->arena);
-		free(ms_build_of(ruleset));
-	}
+	if (!ruleset)
+		return NULL;
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets)
+			ms_vec_fini(&(*set)->elems);
+	ms_vec_fini(&ms_build_of(ruleset)->spare_set.elems);
+	ms_arena_free(ruleset->arena);
+	free(ms_build_of(ruleset));
 	return NULL;
 }
 
@@ -115,7 +119,7 @@ struct ms_set *ms_ruleset_add_set(struct ms_ruleset *ruleset, struct ms_table *t
 
 struct ms_elem *ms_ruleset_add_elem(struct ms_ruleset *ruleset, struct ms_set *set)
 {
-	if (ms_avec_push(ruleset->arena, &set->elems, (struct ms_elem){0}) < 0) {
+	if (ms_vec_push(&set->elems, (struct ms_elem){0}) < 0) {
 		ruleset->failed = true;
 		return &ms_build_of(ruleset)->spare_elem;
 	}

@@ -50,7 +50,7 @@ static int add_elem(struct ms_ruleset *ruleset, struct ms_set *set, const struct
 
 	if (find_elem(set, elem, &at))
 		return -EEXIST;
-	int r = ms_avec_push(ruleset->arena, &set->elems, *elem);
+	int r = ms_vec_push(&set->elems, *elem);
 	if (r < 0)
 		return r;
 	memmove(set->elems.items + at + 1, set->elems.items + at,

@@ -137,7 +137,8 @@ static bool loses_timed(const struct ms_set *from, const struct ms_set *to)
 	ms_vec_each (struct ms_elem, elem, &from->elems) {
 		int r = 1;
 
-		while (at < to->elems.n_items && (r = ms_elems_compare(elem, &to->elems.items[at])) > 0)
+		while (at < to->elems.n_items &&
+		       (r = ms_elems_compare(elem, &to->elems.items[at])) > 0)
 			at++;
 		bool kept = at < to->elems.n_items && r == 0 &&
 			    !elem_changed(elem, &to->elems.items[at]);

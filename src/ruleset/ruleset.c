@@ -305,20 +305,27 @@ static int unique_elems(struct ms_set *set)
 	return 0;
 }
 
+/* The last text that was copied: neighbours often have the same. */
+struct copied {
+	const char *text, *copy;
+};
+
+static void own_text(struct ms_ruleset *ruleset, const char **text, struct copied *last)
+{
+	if (*text != last->text)
+		*last = (struct copied){*text, ms_build_text(ruleset, *text)};
+	*text = last->copy;
+}
+
 /* Elements are filled by hand and may point into the policy: from here on they don't. */
 static void own_texts(struct ms_ruleset *ruleset, struct ms_set *set)
 {
-	const char *last_file = NULL, *last_copy = NULL;
+	struct copied file = {0}, comment = {0}, chain = {0};
 
 	ms_vec_each (struct ms_elem, elem, &set->elems) {
-		if (elem->origin.file && elem->origin.file != last_file) {
-			last_file = elem->origin.file;
-			last_copy = ms_build_text(ruleset, last_file);
-		}
-		if (elem->origin.file)
-			elem->origin.file = last_copy;
-		elem->comment = ms_build_text(ruleset, elem->comment);
-		elem->verdict.chain = ms_build_text(ruleset, elem->verdict.chain);
+		own_text(ruleset, &elem->origin.file, &file);
+		own_text(ruleset, &elem->comment, &comment);
+		own_text(ruleset, &elem->verdict.chain, &chain);
 	}
 }
 
