@@ -126,6 +126,7 @@ struct ms_daemon {
 	bool stop_soon;	   /* once a trial has given way */
 	bool waiting;	   /* for our bridge flags to show, before the first tables */
 	ms_addr_vec stale; /* addresses whose holder changed since the last revocation */
+	bool holding;	   /* one of them waits for it to be given to its new holder */
 	struct ms_counters counters;
 };
 
@@ -250,6 +251,15 @@ void ms_revoke_soon(struct ms_daemon *daemon);
 /** Notes the addresses of @before that @after gives to nobody or to somebody else. */
 void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 		    const struct ms_inventory *after);
+
+/**
+ * Takes from the endpoints of @inventory, which is about to be put in force, the addresses that
+ * connections of an earlier holder may still stand for. Returns whether there was one: then
+ * ms_revoke_held() has to follow the commit.
+ */
+bool ms_revoke_hold(struct ms_daemon *daemon, struct ms_inventory *inventory);
+/** After the commit that held something back: revokes at once, and gives it in the turn after. */
+void ms_revoke_held(struct ms_daemon *daemon);
 
 /** Replaces a text that is owned, by a copy of @text; "" and NULL give NULL. Returns whether it
  * changed. */

@@ -209,16 +209,24 @@ static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
 	return 1;
 }
 
+/* Before the snapshot: a takeover puts the inventory of before in place, which tells what changed
+ * hands meanwhile. */
+static void take_over(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_str_fini) struct ms_str difference = {0};
+
+	if (daemon->installed || !daemon->standing)
+		return;
+	if (ms_takeover(daemon, &difference) > 0)
+		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)",
+		       first_line(&difference));
+	set_view(daemon);
+}
+
 /* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it,
  * -errno. */
 static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
 {
-	_cleanup_(ms_str_fini) struct ms_str difference = {0};
-
-	if (!daemon->installed && daemon->standing && ms_takeover(daemon, &difference) > 0)
-		ms_log(MS_LOG_NOTICE, "the tables of an earlier process are replaced (%s)",
-		       first_line(&difference));
-	set_view(daemon); /* a takeover puts the inventory of before in place */
 	if (!daemon->installed) {
 		int r = replace(daemon, wanted, error);
 		return r < 0 ? r : 1;
@@ -306,12 +314,16 @@ static int enforce(struct ms_daemon *daemon)
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	uint64_t since_us = now_us();
+	bool held = false;
 	int r;
 
 	ensure_flags(daemon);
 	if (daemon->waiting)
 		return 0;
+	take_over(daemon);
 	r = take_snapshot(daemon, loaded->policy, &inventory);
+	if (r == 0)
+		held = ms_revoke_hold(daemon, inventory);
 	if (r == 0)
 		r = update(daemon, loaded->policy, inventory, &wanted, &error);
 	if (r != 0)
@@ -326,6 +338,8 @@ static int enforce(struct ms_daemon *daemon)
 		return r;
 	}
 	finish_commit(daemon, ms_steal(&wanted), ms_steal(&inventory), r > 0);
+	if (held)
+		ms_revoke_held(daemon);
 	return 0;
 }
 
@@ -335,6 +349,7 @@ int ms_reconcile_close_door(struct ms_daemon *daemon)
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	take_over(daemon);
 	int r = take_snapshot(daemon, NULL, &inventory);
 
 	if (r == 0)

@@ -6,7 +6,9 @@
  *
  * The oracle judges, by the direction in which the connection was opened and by its translated
  * destination. What has no endpoint at either end is none of ours. An address that changed hands
- * loses all its connections: whoever has it now inherits nothing.
+ * loses all its connections: whoever has it now inherits nothing. Until they are out of connection
+ * tracking the new holder does not get the address, for not even one packet may pass by them: the
+ * commit takes it from the old one, the revocation follows, and the turn after it hands it over.
  *
  * The kernel shows all connections or none, and on a host with many that takes a while in which the
  * daemon does nothing else. Changes that come close together share one look.
@@ -23,6 +25,7 @@
 
 #define SOON_MS 20
 #define REST 10	      /* times as long as the last look took */
+#define RETRY_MS 1000 /* after connection tracking could not be read */
 #define LATEST_MS 400 /* SPEC section 3 gives a second */
 
 struct judge {
@@ -39,11 +42,10 @@ static int compare_addrs(const void *a, const void *b)
 	return ms_addr_compare(a, b);
 }
 
-static bool is_stale(const struct judge *judge, const struct ms_addr *addr)
+static bool is_stale(const ms_addr_vec *stale, const struct ms_addr *addr)
 {
-	return judge->stale && judge->stale->n_items &&
-	       bsearch(addr, judge->stale->items, judge->stale->n_items, sizeof(*addr),
-		       compare_addrs);
+	return stale && stale->n_items &&
+	       bsearch(addr, stale->items, stale->n_items, sizeof(*addr), compare_addrs);
 }
 
 static bool is_endpoint(const struct ms_party *party)
@@ -71,7 +73,7 @@ static bool is_refused(const struct judge *judge, const struct ms_conntrack_entr
 					     : entry->orig.dport,
 	};
 
-	if (is_stale(judge, src) || is_stale(judge, dst))
+	if (is_stale(judge->stale, src) || is_stale(judge->stale, dst))
 		return true;
 	if ((!is_endpoint(&flow.src) && !is_endpoint(&flow.dst)) || is_pending(&flow.src) ||
 	    is_pending(&flow.dst))
@@ -143,9 +145,14 @@ void ms_revoke(void *userdata)
 	uint64_t since_ms = ms_monotonic_ms();
 	int r = cut(&judge);
 	daemon->revoke_ms = ms_monotonic_ms() - since_ms;
-	if (r < 0)
+	if (r < 0) {
+		ms_timer_set(daemon->revoke, RETRY_MS);
 		return;
+	}
 	daemon->stale.n_items = 0;
+	if (daemon->holding)
+		ms_loop_defer(daemon->loop);
+	daemon->holding = false;
 	daemon->counters.revoked += (uint64_t)r;
 }
 
@@ -191,7 +198,20 @@ static void note_addrs(struct ms_daemon *daemon, const struct ms_endpoint *endpo
 	}
 }
 
-/* Both are sorted by interface, and nearly all of it is the same. */
+/* The endpoint of @inventory at this interface; @at is where the search goes on: both are sorted.
+ */
+static const struct ms_endpoint *find_next(const struct ms_inventory *inventory,
+					   const char *interface, size_t *at)
+{
+	const struct ms_endpoint *endpoints = inventory->endpoints.items;
+	int order = 1;
+
+	while (*at < inventory->endpoints.n_items &&
+	       (order = strcmp(endpoints[*at].interface, interface)) < 0)
+		(*at)++;
+	return order == 0 ? &endpoints[*at] : NULL;
+}
+
 void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 		    const struct ms_inventory *after)
 {
@@ -200,16 +220,60 @@ void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 	if (!before || !daemon->installed)
 		return;
 	ms_vec_each (struct ms_endpoint, endpoint, &before->endpoints) {
-		const struct ms_endpoint *now = NULL;
-		int order = 1;
+		const struct ms_endpoint *now = find_next(after, endpoint->interface, &at);
 
-		while (at < after->endpoints.n_items &&
-		       (order = strcmp(after->endpoints.items[at].interface, endpoint->interface)) <
-			       0)
-			at++;
-		if (order == 0)
-			now = &after->endpoints.items[at];
 		if (!now || !is_same(endpoint, now) || !has_addrs(endpoint, now))
 			note_addrs(daemon, endpoint, after);
 	}
+}
+
+/* Does a connection of somebody else still stand in the name of this address? */
+static bool is_burdened(const struct ms_daemon *daemon, const struct ms_endpoint *endpoint,
+			const struct ms_addr *addr)
+{
+	const struct ms_endpoint *before = ms_inventory_by_addr(daemon->inventory, addr);
+
+	if (ms_addr_is_link_local(addr))
+		return false;
+	return is_stale(&daemon->stale, addr) || (before && !is_same(before, endpoint));
+}
+
+/* Returns whether it lost one. */
+static bool take_burdened(const struct ms_daemon *daemon, struct ms_endpoint *endpoint)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < endpoint->addrs.n_items; i++)
+		if (!is_burdened(daemon, endpoint, &endpoint->addrs.items[i]))
+			endpoint->addrs.items[n++] = endpoint->addrs.items[i];
+	bool lost = n < endpoint->addrs.n_items;
+	endpoint->addrs.n_items = n;
+	return lost;
+}
+
+bool ms_revoke_hold(struct ms_daemon *daemon, struct ms_inventory *inventory)
+{
+	bool held = false;
+	size_t at = 0;
+
+	if (!daemon->inventory || !daemon->installed)
+		return false;
+	ms_vec_sort(&daemon->stale, compare_addrs);
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
+		const struct ms_endpoint *before =
+			find_next(daemon->inventory, endpoint->interface, &at);
+
+		/* What it has had, it has had since a revocation. */
+		if (!before || !is_same(before, endpoint) || !has_addrs(before, endpoint))
+			held |= take_burdened(daemon, endpoint);
+	}
+	if (held)
+		ms_inventory_canonicalize(inventory);
+	return held;
+}
+
+void ms_revoke_held(struct ms_daemon *daemon)
+{
+	daemon->holding = true;
+	ms_timer_set(daemon->revoke, 1);
 }
