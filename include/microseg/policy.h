@@ -157,12 +157,11 @@ struct ms_exception {
 	const char *reason;
 };
 
-/** A timed audit: until its end, what belongs to it refuses nothing. Of a runtime file. */
+/** A timed audit, whatever mode the documents say. Of a runtime file. */
 struct ms_relax {
 	const char *id;
 	const char *env;
-	const char *service; /* NULL: every service of env, but for those with a mode of their own
-			      */
+	const char *service; /* NULL: every service of env */
 	struct ms_origin at;
 	time_t until;
 	const char *reason; /* or NULL */

@@ -28,6 +28,7 @@ struct ms_sim_result {
 	bool dropped;	    /* else accepted */
 	bool rejected;	    /* dropped, and the sender is told */
 	const char *prefix; /* of the first log statement passed, or NULL */
+	const char *listed; /* the dynamic set that the connection is in now, or NULL */
 	MS_VEC(struct ms_sim_step) path;
 };
 
@@ -43,7 +44,14 @@ int ms_simulate_hook(const struct ms_ruleset *ruleset, enum ms_family family, en
 		     struct ms_sim_packet *packet, struct ms_arena *arena,
 		     struct ms_sim_result *result);
 
-/** One packet that opens a connection, and where its two ends are. */
+/** What conntrack says of a packet of a flow. */
+enum ms_sim_state {
+	MS_SIM_NEW,
+	MS_SIM_ESTABLISHED, /* of the opener */
+	MS_SIM_REPLY,	    /* the answer to that one */
+};
+
+/** One packet that opens a connection, or a later one, and where its two ends are. */
 struct ms_sim_flow {
 	const struct ms_endpoint *src; /* NULL: the host when src_is_host, else the outside */
 	const struct ms_endpoint *dst; /* likewise */
@@ -55,10 +63,13 @@ struct ms_sim_flow {
 	uint16_t port;	     /* destination port or ICMP type */
 	bool published;	     /* translated by the engine (ct status dnat) */
 	const char *outside; /* the interface to the rest of the world, e.g. "eth0" */
+	time_t now;	     /* UNIX seconds: what the kernel has dropped by then is gone */
+	enum ms_sim_state state;
+	const char *listed; /* the dynamic set that holds the connection, or NULL */
 };
 
 /**
- * Runs the first packet of @flow through every hook that it passes on this node: the bridge's and,
+ * Runs one packet of @flow through every hook that it passes on this node: the bridge's and,
  * through br_netfilter or routing, the inet ones. Endpoints are bridge ports, or routed veths when
  * their `bridge` is "". Returns as above, and -EINVAL when neither end is an endpoint.
  */

@@ -44,7 +44,8 @@ bool callers_take(const struct granted *granted, const struct ms_ports *ports)
 	bool has_port = ports->proto == IPPROTO_TCP || ports->proto == IPPROTO_UDP ||
 			ports->proto == IPPROTO_SCTP;
 
-	return !granted->peer && granted->service && has_port && ports->first == ports->last;
+	return !granted->peer && granted->service && !granted->until && has_port &&
+	       ports->first == ports->last;
 }
 
 static void take(const struct granted *granted, void *userdata)
@@ -52,7 +53,7 @@ static void take(const struct granted *granted, void *userdata)
 	struct census *census = userdata;
 	size_t place = census->n_granted++;
 
-	if (granted->peer)
+	if (granted->peer || granted->until)
 		return;
 	ms_vec_each (struct ms_ports, ports, &granted->ports) {
 		const struct caller caller = {granted->env, granted->service, *ports, granted->at,

@@ -54,20 +54,20 @@ const char *name_of(struct compiler *c, const char *format, ...)
 	return name ? name : "";
 }
 
-enum ms_mode stricter(enum ms_mode a, enum ms_mode b)
+time_t stricter(time_t a, time_t b)
 {
-	return a == MS_MODE_ENFORCE ? a : b;
+	return a < b ? a : b;
 }
 
-enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpoint *endpoint)
+time_t endpoint_audit_end(const struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	if (endpoint->state != MS_ENDPOINT_IDENTIFIED)
-		return policy->unidentified;
+		return c->policy->unidentified == MS_MODE_AUDIT ? AUDITED : ENFORCED;
 	const struct ms_service *service =
-		ms_policy_service(policy, endpoint->env, endpoint->service);
-	if (service)
-		return service->mode;
-	return ms_policy_env(policy, endpoint->env)->mode;
+		ms_policy_service(c->policy, endpoint->env, endpoint->service);
+	enum ms_mode mode = service ? service->mode : ms_policy_env(c->policy, endpoint->env)->mode;
+
+	return audit_end_of(c, endpoint->env, endpoint->service, mode);
 }
 
 bool endpoint_is_known(const struct ms_endpoint *endpoint)
@@ -116,21 +116,22 @@ void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field fie
 	}
 }
 
-static void note_mode(struct compiler *c, enum ms_mode mode)
+static void note_mode(struct compiler *c, time_t audit_end)
 {
-	if (mode == MS_MODE_AUDIT)
-		c->audits = true;
-	else
-		c->enforces = true;
+	c->audits = c->audits || audit_end > ENFORCED;
+	c->audits_for_good = c->audits_for_good || audit_end == AUDITED;
+	c->strictest = stricter(c->strictest, audit_end);
 }
 
 static void note_modes(struct compiler *c)
 {
-	note_mode(c, c->policy->unidentified);
+	c->strictest = AUDITED;
+	c->audits = c->relax_ends.n_items > 0;
+	note_mode(c, c->policy->unidentified == MS_MODE_AUDIT ? AUDITED : ENFORCED);
 	ms_vec_each (struct ms_env, env, &c->policy->envs)
-		note_mode(c, env->mode);
+		note_mode(c, audit_end_of(c, env->name, NULL, env->mode));
 	ms_vec_each (struct ms_service, service, &c->policy->services)
-		note_mode(c, service->mode);
+		note_mode(c, audit_end_of(c, service->env, service->name, service->mode));
 }
 
 static int compare_addrs(const void *left, const void *right)
@@ -206,6 +207,7 @@ static bool has_routed_link(const struct ms_inventory *inventory)
 
 static void compile_policy(struct compiler *c)
 {
+	clocks_find(c);
 	note_modes(c);
 	find_shared(c);
 	claims_find_disputed(c);
@@ -214,9 +216,11 @@ static void compile_policy(struct compiler *c)
 		find_present(c);
 	sets_declare_bridge(c);
 	guard_compile_bridge(c);
+	quarantine_compile_port(c);
 	refuse_compile(c, c->bridge);
 
 	sets_declare_inet(c);
+	clocks_declare(c);
 	guard_compile_routed(c);
 	judge_compile(c);
 	limit_compile(c);
@@ -282,5 +286,7 @@ time_t ms_compile_next_end(const struct ms_policy *policy, time_t now)
 		note_end(crossing->until, now, &next);
 	ms_vec_each (struct ms_exception, exception, &policy->exceptions)
 		note_end(exception->until, now, &next);
+	ms_vec_each (struct ms_relax, relax, &policy->relaxes)
+		note_end(relax->until, now, &next);
 	return next;
 }

@@ -10,6 +10,8 @@
  *	services.c      the chains of a service: its grants, one rule each
  *	grants.c        what the documents grant east-west, after fence and second key
  *	callers.c       the grants of a service that has many: elements instead of rules
+ *	clocks.c        what ends by itself
+ *	quarantine.c    who is cut off
  *	never.c         what beats all grants
  *	match.c         ports and nets of a grant
  *	ends.c          where no grant covered the flow: which reason
@@ -61,6 +63,19 @@ struct station {
 typedef MS_VEC(struct station) station_vec;
 typedef MS_VEC(const struct ms_endpoint *) endpoint_vec;
 
+typedef MS_VEC(time_t) time_vec;
+
+/* A mode as the time until which refusals are only logged; between the two lies a relax. */
+#define ENFORCED ((time_t)0)
+#define AUDITED ((time_t)INT64_MAX)
+
+/* A refusal that is one from a time on. */
+struct relaxed {
+	enum ms_reason reason;
+	enum ms_direction direction;
+	time_t until;
+};
+
 struct compiler {
 	const struct ms_policy *policy;
 	const struct ms_inventory *inventory;
@@ -70,7 +85,13 @@ struct compiler {
 	struct ms_table *inet;
 	struct ms_table *arp;	   /* NULL without routed veths */
 	bool audits;		   /* some environment, service or `unidentified` is in audit */
-	bool enforces;		   /* some is in enforce */
+	bool audits_for_good;	   /* and not only relaxed */
+	time_t strictest;	   /* of all modes, as the end of the audit */
+	time_vec ends;		   /* of all that runs and ends, ascending */
+	time_vec relax_ends;	   /* of relaxes alone */
+	MS_VEC(const struct ms_crossing *) crossings;	/* that lift a fence now: clocks.c */
+	MS_VEC(const struct ms_exception *) exceptions; /* that run, the last to end first */
+	MS_VEC(struct relaxed) relaxed;			/* refusals that rules go to: refuse.c */
 	struct set_entry *sets[3]; /* by table: sets.c */
 	endpoint_vec members;	   /* the known identified endpoints, sorted by identity */
 	endpoint_vec
@@ -86,8 +107,9 @@ struct compiler {
 const char *name_of(struct compiler *c, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-enum ms_mode stricter(enum ms_mode a, enum ms_mode b);
-enum ms_mode endpoint_mode(const struct ms_policy *policy, const struct ms_endpoint *endpoint);
+/* The end of the audit of both, of an endpoint. */
+time_t stricter(time_t a, time_t b);
+time_t endpoint_audit_end(const struct compiler *c, const struct ms_endpoint *endpoint);
 /* Does the data plane know this endpoint? Pending ones, and ports of a bridge not yet under
  * control, stay closed. */
 bool endpoint_is_known(const struct ms_endpoint *endpoint);
@@ -155,7 +177,7 @@ struct subject {
 	const char *name;
 	const char *identity;
 	const struct ms_service *service;
-	enum ms_mode mode;
+	time_t audit_end;
 };
 
 /* grants.c: one peer, what is granted between it and a subject, and where that is written. */
@@ -166,6 +188,8 @@ struct granted {
 	ms_ports_vec ports;
 	const struct ms_origin *at;
 	bool published;
+	time_t until; /* 0: no end */
+	bool exception;
 };
 typedef void (*grant_fn)(const struct granted *granted, void *userdata);
 /* Calls @fn for everything that is granted towards @provider, in the order of the policy. */
@@ -186,13 +210,17 @@ bool callers_take(const struct granted *granted, const struct ms_ports *ports);
  * is lifted. */
 void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata);
 
-/* ends.c: the resolvers of the sender's environment, where a fence is lifted for @lifted. */
+/* ends.c: the resolvers of the sender's environment, where a fence is lifted for @lifted.
+ * @audit_end: of whom they are lent to, where that ends. */
 void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct granted *lifted,
-		       const struct family *family);
+		       const struct family *family, time_t audit_end);
+/* The resolvers of an environment, as its end chain of this way grants them. */
+void resolvers_compile_own(struct compiler *c, struct ms_chain *chain, const char *way,
+			   const char *env);
 
 /* ends.c: where packets go that no grant took. @way is "to", "into", "from" or "host". */
-const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode);
-const char *end_link_name(struct compiler *c, const char *env, enum ms_mode mode);
+const char *end_name(struct compiler *c, const char *way, const char *env, time_t audit_end);
+const char *end_link_name(struct compiler *c, const char *env, time_t audit_end);
 
 /* Ends @chain for interfaces by name: skipped ones pass, those of a managed pattern go to @target.
  */
@@ -215,10 +243,35 @@ bool has_ranges(const struct ms_peer *peer, const struct family *family);
 void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family,
 	       enum ms_field field, const struct ms_peer *peer);
 
+/* clocks.c */
+/* Finds what runs: to be called first. */
+void clocks_find(struct compiler *c);
+void clocks_declare(struct compiler *c);
+/* Where established connections go instead of being accepted, while anything has an end. */
+void clocks_compile_watch(struct compiler *c);
+/* Of a service (NULL: its environment) whose document says @mode. */
+time_t audit_end_of(const struct compiler *c, const char *env, const char *service,
+		    enum ms_mode mode);
+const char *clock_name(struct compiler *c, time_t until);
+/* Before @until; @over: from then on. */
+void clock_match(struct compiler *c, struct ms_rule *rule, time_t until, bool over);
+/* Writes down that the connection is over at @until; AUDITED: never. */
+void clock_lend(struct compiler *c, struct ms_rule *rule, time_t until);
+
+/* quarantine.c */
+bool quarantine_holds(const struct compiler *c, const struct ms_endpoint *endpoint);
+/* First rules of a chain that sees packets @from and @to endpoints. */
+void quarantine_compile(struct compiler *c, struct ms_chain *chain, bool from, bool to);
+void quarantine_compile_port(struct compiler *c);
+void quarantine_compile_egress(struct compiler *c, struct ms_chain *chain);
+
 /* refuse.c */
 /* The chain that refuses, or in audit lets pass, for @reason. Marks it as needed. */
 const char *refusal(struct compiler *c, const struct ms_table *table, enum ms_reason reason,
 		    enum ms_direction direction, enum ms_mode mode);
+/* The same in inet for what is audited until @audit_end, and refused from then on. */
+const char *refusal_after(struct compiler *c, enum ms_reason reason, enum ms_direction direction,
+			  time_t audit_end);
 void refuse_compile(struct compiler *c, struct ms_table *table);
 
 /* Short forms used everywhere. */

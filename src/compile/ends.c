@@ -9,17 +9,22 @@
 #include <netinet/in.h>
 #include <string.h>
 
-const char *end_name(struct compiler *c, const char *way, const char *env, enum ms_mode mode)
+const char *end_name(struct compiler *c, const char *way, const char *env, time_t audit_end)
 {
-	return name_of(c, "end/%s/%s/%s", way, env, ms_mode_name(mode));
+	const char *mode = audit_end == ENFORCED ? ms_mode_name(MS_MODE_ENFORCE)
+			   : audit_end == AUDITED
+				   ? ms_mode_name(MS_MODE_AUDIT)
+				   : name_of(c, "relax-%s", clock_name(c, audit_end));
+
+	return name_of(c, "end/%s/%s/%s", way, env, mode);
 }
 
 /* The same for link-local flows between endpoints, which reach no resolver either. */
-const char *end_link_name(struct compiler *c, const char *env, enum ms_mode mode)
+const char *end_link_name(struct compiler *c, const char *env, time_t audit_end)
 {
 	const struct ms_env *found = ms_policy_env(c->policy, env);
 
-	return end_name(c, found && found->resolvers.n_items > 0 ? "link" : "to", env, mode);
+	return end_name(c, found && found->resolvers.n_items > 0 ? "link" : "to", env, audit_end);
 }
 
 static void goto_by_source(struct compiler *c, struct ms_chain *chain, const char *set,
@@ -68,7 +73,7 @@ static bool covers_dns(const ms_ports_vec *ports, uint8_t proto)
 }
 
 void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct granted *lifted,
-		       const struct family *family)
+		       const struct family *family, time_t audit_end)
 {
 	static const struct {
 		uint8_t proto;
@@ -87,6 +92,11 @@ void resolvers_compile(struct compiler *c, struct ms_chain *chain, const struct 
 			ms_rule_match(c->ruleset, rule, family->daddr, false,
 				      env->resolvers.items[i].bytes, family->size);
 			ms_rule_match_u16(c->ruleset, rule, dns[j].port, 53);
+			if (lifted->until) {
+				clock_match(c, rule, lifted->until, false);
+				clock_lend(c, rule,
+					   audit_end > lifted->until ? audit_end : lifted->until);
+			}
 			ms_rule_counter(c->ruleset, rule);
 			rule_accept(c, rule);
 		}
@@ -109,10 +119,27 @@ static void compile_gateway(struct compiler *c, struct ms_chain *chain, const st
 		}
 }
 
-static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direction direction,
-			enum ms_mode mode)
+void resolvers_compile_own(struct compiler *c, struct ms_chain *chain, const char *way,
+			   const char *env)
 {
-	return refusal(c, c->inet, reason, direction, mode);
+	const struct ms_env *found = ms_policy_env(c->policy, env);
+
+	if (strcmp(way, "host") == 0 && found->gateway_resolver)
+		compile_gateway(c, chain, found);
+	compile_resolvers(c, chain, found, strcmp(way, "to") == 0);
+}
+
+/* At a fence towards what is audited until @audit_end: senders that are in audit themselves. */
+static void goto_audited_fence(struct compiler *c, struct ms_chain *chain, const char *foreign,
+			       time_t audit_end)
+{
+	ms_vec_each (time_t, end, &c->relax_ends)
+		goto_by_source(
+			c, chain, foreign, name_of(c, "relaxed/%s", clock_name(c, *end)),
+			refusal_after(c, MS_REASON_FENCE, MS_EAST_WEST, stricter(*end, audit_end)));
+	if (c->audits_for_good)
+		goto_by_source(c, chain, foreign, "audited",
+			       refusal_after(c, MS_REASON_FENCE, MS_EAST_WEST, audit_end));
 }
 
 /*
@@ -120,75 +147,87 @@ static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direc
  * the way: at a fence the stricter of both ends', with an unidentified sender the stricter of
  * `unidentified` and ours.
  */
-static void compile_end_to(struct compiler *c, const struct ms_env *env, enum ms_mode mode)
+static void compile_end_to(struct compiler *c, const struct ms_env *env, time_t audit_end)
 {
-	const char *link = end_link_name(c, env->name, mode);
+	time_t unidentified = c->policy->unidentified == MS_MODE_AUDIT ? AUDITED : ENFORCED;
+	const char *link = end_link_name(c, env->name, audit_end);
 	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, link);
 	const char *own = name_of(c, "any/%s", env->name);
 	struct ms_rule *outside = rule_add(c, chain);
 
 	rule_in_managed(c, outside, MS_FIELD_IIFNAME, true);
-	rule_goto(c, outside, deny(c, MS_REASON_NO_GRANT, MS_INGRESS, mode));
+	rule_goto(c, outside, refusal_after(c, MS_REASON_NO_GRANT, MS_INGRESS, audit_end));
 	if (env->resolvers.n_items > 0) {
 		struct ms_chain *to = ms_ruleset_add_chain(c->ruleset, c->inet,
-							   end_name(c, "to", env->name, mode));
+							   end_name(c, "to", env->name, audit_end));
 
 		compile_resolvers(c, to, env, true);
 		rule_goto(c, rule_add(c, to), link);
 	}
-	goto_by_source(c, chain, own, NULL, deny(c, MS_REASON_NO_GRANT, MS_EAST_WEST, mode));
+	goto_by_source(c, chain, own, NULL,
+		       refusal_after(c, MS_REASON_NO_GRANT, MS_EAST_WEST, audit_end));
 	ms_vec_each (struct ms_env, other, &c->policy->envs) {
 		const char *foreign = name_of(c, "any/%s", other->name);
 
 		if (other == env)
 			continue;
-		if (mode == MS_MODE_AUDIT)
-			goto_by_source(c, chain, foreign, "audited",
-				       deny(c, MS_REASON_FENCE, MS_EAST_WEST, MS_MODE_AUDIT));
+		if (audit_end > ENFORCED)
+			goto_audited_fence(c, chain, foreign, audit_end);
 		goto_by_source(c, chain, foreign, NULL,
-			       deny(c, MS_REASON_FENCE, MS_EAST_WEST, MS_MODE_ENFORCE));
+			       refusal_after(c, MS_REASON_FENCE, MS_EAST_WEST, ENFORCED));
 	}
 	rule_goto(c, rule_add(c, chain),
-		  deny(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST,
-		       stricter(mode, c->policy->unidentified)));
+		  refusal_after(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST,
+				stricter(audit_end, unidentified)));
 }
 
-static void compile_ends(struct compiler *c, const struct ms_env *env, enum ms_mode mode)
+static void compile_ends(struct compiler *c, const struct ms_env *env, time_t audit_end)
 {
-	compile_end_to(c, env, mode);
+	compile_end_to(c, env, audit_end);
 
-	struct ms_chain *into =
-		ms_ruleset_add_chain(c->ruleset, c->inet, end_name(c, "into", env->name, mode));
-	rule_goto(c, rule_add(c, into), deny(c, MS_REASON_NO_GRANT, MS_INGRESS, mode));
+	struct ms_chain *into = ms_ruleset_add_chain(c->ruleset, c->inet,
+						     end_name(c, "into", env->name, audit_end));
+	rule_goto(c, rule_add(c, into),
+		  refusal_after(c, MS_REASON_NO_GRANT, MS_INGRESS, audit_end));
 
-	struct ms_chain *from =
-		ms_ruleset_add_chain(c->ruleset, c->inet, end_name(c, "from", env->name, mode));
+	struct ms_chain *from = ms_ruleset_add_chain(c->ruleset, c->inet,
+						     end_name(c, "from", env->name, audit_end));
 	compile_resolvers(c, from, env, false);
-	rule_goto(c, rule_add(c, from), deny(c, MS_REASON_NO_GRANT, MS_EGRESS, mode));
+	rule_goto(c, rule_add(c, from), refusal_after(c, MS_REASON_NO_GRANT, MS_EGRESS, audit_end));
 
-	struct ms_chain *host =
-		ms_ruleset_add_chain(c->ruleset, c->inet, end_name(c, "host", env->name, mode));
+	struct ms_chain *host = ms_ruleset_add_chain(c->ruleset, c->inet,
+						     end_name(c, "host", env->name, audit_end));
 	if (env->gateway_resolver)
 		compile_gateway(c, host, env);
 	compile_resolvers(c, host, env, false);
-	rule_goto(c, rule_add(c, host), deny(c, MS_REASON_NO_GRANT, MS_EGRESS, mode));
+	rule_goto(c, rule_add(c, host), refusal_after(c, MS_REASON_NO_GRANT, MS_EGRESS, audit_end));
 }
 
-/* Is @mode that of the environment or of one of its services? */
-static bool mode_is_used(const struct compiler *c, const struct ms_env *env, enum ms_mode mode)
+/* Is it that of the environment, or of one of its services? A service may be relaxed that has no
+ * document. */
+static bool is_used(const struct compiler *c, const struct ms_env *env, time_t audit_end)
 {
-	if (env->mode == mode)
+	if (audit_end_of(c, env->name, NULL, env->mode) == audit_end)
 		return true;
 	ms_vec_each (struct ms_service, service, &c->policy->services)
-		if (service->mode == mode && strcmp(service->env, env->name) == 0)
+		if (strcmp(service->env, env->name) == 0 &&
+		    audit_end_of(c, env->name, service->name, service->mode) == audit_end)
+			return true;
+	ms_vec_each (struct ms_relax, relax, &c->policy->relaxes)
+		if (relax->until == audit_end && strcmp(relax->env, env->name) == 0)
 			return true;
 	return false;
 }
 
 void ends_compile(struct compiler *c)
 {
-	ms_vec_each (struct ms_env, env, &c->policy->envs)
-		for (int mode = 0; mode < 2; mode++)
-			if (mode_is_used(c, env, (enum ms_mode)mode))
-				compile_ends(c, env, (enum ms_mode)mode);
+	ms_vec_each (struct ms_env, env, &c->policy->envs) {
+		if (is_used(c, env, ENFORCED))
+			compile_ends(c, env, ENFORCED);
+		if (is_used(c, env, AUDITED))
+			compile_ends(c, env, AUDITED);
+		ms_vec_each (time_t, end, &c->relax_ends)
+			if (is_used(c, env, *end))
+				compile_ends(c, env, *end);
+	}
 }

@@ -43,7 +43,14 @@ static bool peer_covers(const struct ms_peer *peer, const struct ms_service *own
 	       (!peer->service || !strcmp(peer->service, service));
 }
 
-/* What is left of @ports behind the fence between @env/@service and the provider. */
+static bool lifts(const struct ms_crossing *crossing, const struct subject *provider,
+		  const char *env, const char *service)
+{
+	return peer_covers(&crossing->from, NULL, env, service) &&
+	       peer_covers(&crossing->to, NULL, provider->env, provider->name);
+}
+
+/* What is left of @ports behind the fence between @env/@service and the provider, for good. */
 static ms_ports_vec through_fence(struct compiler *c, const struct subject *provider,
 				  const char *env, const char *service, const ms_ports_vec *ports)
 {
@@ -51,11 +58,9 @@ static ms_ports_vec through_fence(struct compiler *c, const struct subject *prov
 
 	if (strcmp(env, provider->env) == 0)
 		return *ports;
-	ms_vec_each (struct ms_crossing, crossing, &c->policy->crossings)
-		if ((!crossing->until || c->options->now < crossing->until) &&
-		    peer_covers(&crossing->from, NULL, env, service) &&
-		    peer_covers(&crossing->to, NULL, provider->env, provider->name))
-			append(c, &crossing->ports, &lifted);
+	ms_vec_each (const struct ms_crossing *, crossing, &c->crossings)
+		if (!(*crossing)->until && lifts(*crossing, provider, env, service))
+			append(c, &(*crossing)->ports, &lifted);
 	ms_ports_normalize(&lifted);
 	intersect(c, ports, &lifted, &left);
 	return left;
@@ -69,6 +74,7 @@ static void lift(const struct subject *provider, const struct ms_crossing *cross
 		.service = crossing->from.service,
 		.ports = crossing->ports,
 		.at = &crossing->at,
+		.until = crossing->until,
 	};
 
 	if (strcmp(env, provider->env) != 0)
@@ -77,9 +83,10 @@ static void lift(const struct subject *provider, const struct ms_crossing *cross
 
 void grants_lifted(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata)
 {
-	ms_vec_each (struct ms_crossing, crossing, &c->policy->crossings) {
-		if ((crossing->until && c->options->now >= crossing->until) ||
-		    !peer_covers(&crossing->to, NULL, provider->env, provider->name))
+	ms_vec_each (const struct ms_crossing *, item, &c->crossings) {
+		const struct ms_crossing *crossing = *item;
+
+		if (!peer_covers(&crossing->to, NULL, provider->env, provider->name))
 			continue;
 		if (crossing->from.env) {
 			lift(provider, crossing, crossing->from.env, fn, userdata);
@@ -126,15 +133,45 @@ static void emit(const struct emitter *e, struct granted granted)
 		e->fn(&granted, e->userdata);
 }
 
-/* @any_key: an exception counts as both keys. */
-static void from_service(const struct emitter *e, const char *env, const char *service,
-			 const ms_ports_vec *ports, const struct ms_origin *at, bool any_key)
+/* After the second key; an exception counts as both. */
+static void emit_service(const struct emitter *e, struct granted granted)
 {
-	ms_ports_vec left = through_fence(e->c, e->provider, env, service, ports);
+	if (!granted.exception &&
+	    (asks_two_keys(e->c, e->provider->env) || asks_two_keys(e->c, granted.env)))
+		granted.ports = with_second_key(e->c, e->provider, granted.env, granted.service,
+						&granted.ports);
+	emit(e, granted);
+}
 
-	if (!any_key && (asks_two_keys(e->c, e->provider->env) || asks_two_keys(e->c, env)))
-		left = with_second_key(e->c, e->provider, env, service, &left);
-	emit(e, (struct granted){.env = env, .service = service, .ports = left, .at = at});
+/* @granted with all its ports: it is worth what the fence leaves, and each crossing with an end
+ * leaves it until then. */
+static void from_service(const struct emitter *e, struct granted granted)
+{
+	const ms_ports_vec ports = granted.ports;
+	time_t until = granted.until;
+
+	granted.ports = through_fence(e->c, e->provider, granted.env, granted.service, &ports);
+	emit_service(e, granted);
+	for (size_t i = 0;
+	     strcmp(granted.env, e->provider->env) != 0 && i < e->c->crossings.n_items; i++) {
+		const struct ms_crossing *crossing = e->c->crossings.items[i];
+
+		if (!crossing->until || !lifts(crossing, e->provider, granted.env, granted.service))
+			continue;
+		granted.ports = (ms_ports_vec){0};
+		granted.until = until && until < crossing->until ? until : crossing->until;
+		intersect(e->c, &ports, &crossing->ports, &granted.ports);
+		emit_service(e, granted);
+	}
+}
+
+static void from_named(const struct emitter *e, const char *env, const char *service,
+		       const struct ms_grant *grant)
+{
+	from_service(e, (struct granted){.env = env,
+					 .service = service,
+					 .ports = grant->ports,
+					 .at = &grant->at});
 }
 
 /* Every service of the provider's own environment: as one, unless each must show its own key. */
@@ -148,7 +185,7 @@ static void from_environment(const struct emitter *e, const struct ms_grant *gra
 	}
 	ms_vec_each (struct ms_service, consumer, &e->c->policy->services)
 		if (strcmp(consumer->env, env) == 0)
-			from_service(e, env, consumer->name, &grant->ports, &grant->at, false);
+			from_named(e, env, consumer->name, grant);
 }
 
 static void east_west(const struct emitter *e, const struct ms_grant *grant)
@@ -156,10 +193,9 @@ static void east_west(const struct emitter *e, const struct ms_grant *grant)
 	const struct ms_peer *peer = &grant->peer;
 
 	if (peer->kind == MS_PEER_SELF)
-		from_service(e, e->provider->env, e->provider->name, &grant->ports, &grant->at,
-			     false);
+		from_named(e, e->provider->env, e->provider->name, grant);
 	else if (peer->env && peer->service)
-		from_service(e, peer->env, peer->service, &grant->ports, &grant->at, false);
+		from_named(e, peer->env, peer->service, grant);
 	else
 		from_environment(e, grant);
 }
@@ -169,9 +205,22 @@ static bool is_endpoint_peer(const struct ms_peer *peer)
 	return peer->kind == MS_PEER_SERVICE || peer->kind == MS_PEER_SELF;
 }
 
-static bool runs(const struct compiler *c, const struct ms_exception *exception)
+static struct granted excepted(const struct ms_exception *exception, const struct ms_peer *peer)
 {
-	return c->options->now < exception->until;
+	struct granted granted = {
+		.ports = exception->ports,
+		.at = &exception->at,
+		.until = exception->until,
+		.exception = true,
+	};
+
+	if (is_endpoint_peer(peer)) {
+		granted.env = peer->env;
+		granted.service = peer->service;
+	} else {
+		granted.peer = peer;
+	}
+	return granted;
 }
 
 void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn fn, void *userdata)
@@ -189,17 +238,15 @@ void grants_inbound(struct compiler *c, const struct subject *provider, grant_fn
 						  .at = &grant->at,
 						  .published = grant->published});
 	}
-	ms_vec_each (struct ms_exception, exception, &c->policy->exceptions) {
-		if (!runs(c, exception) ||
-		    !peer_covers(&exception->to, NULL, provider->env, provider->name))
+	ms_vec_each (const struct ms_exception *, exception, &c->exceptions) {
+		const struct ms_peer *from = &(*exception)->from, *to = &(*exception)->to;
+
+		if (!peer_covers(to, NULL, provider->env, provider->name))
 			continue;
-		if (is_endpoint_peer(&exception->from))
-			from_service(&e, exception->from.env, exception->from.service,
-				     &exception->ports, &exception->at, true);
+		if (is_endpoint_peer(from))
+			from_service(&e, excepted(*exception, from));
 		else
-			emit(&e, (struct granted){.peer = &exception->from,
-						  .ports = exception->ports,
-						  .at = &exception->at});
+			emit(&e, excepted(*exception, from));
 	}
 }
 
@@ -216,10 +263,8 @@ void grants_outbound(struct compiler *c, const struct subject *consumer, grant_f
 						  .ports = need->ports,
 						  .at = &need->at});
 	}
-	ms_vec_each (struct ms_exception, exception, &c->policy->exceptions)
-		if (runs(c, exception) && !is_endpoint_peer(&exception->to) &&
-		    peer_covers(&exception->from, NULL, consumer->env, consumer->name))
-			emit(&e, (struct granted){.peer = &exception->to,
-						  .ports = exception->ports,
-						  .at = &exception->at});
+	ms_vec_each (const struct ms_exception *, exception, &c->exceptions)
+		if (!is_endpoint_peer(&(*exception)->to) &&
+		    peer_covers(&(*exception)->from, NULL, consumer->env, consumer->name))
+			emit(&e, excepted(*exception, &(*exception)->to));
 }

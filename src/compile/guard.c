@@ -398,6 +398,7 @@ static void compile_egress(struct compiler *c, const char *name, enum ms_hook ho
 		ms_ruleset_add_base_chain(c->ruleset, c->bridge, name, hook, priority);
 	static const enum ms_field ends[] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
 
+	quarantine_compile_egress(c, chain);
 	for (size_t i = hook == MS_HOOK_FORWARD ? 0 : 1; i < 2; i++) {
 		struct ms_rule *known = rule_add(c, chain);
 

@@ -32,12 +32,6 @@ static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direc
 	return refusal(c, c->inet, reason, direction, mode);
 }
 
-/* The mode where nobody can say whose it is: refused, unless the whole policy is in audit. */
-static enum ms_mode node_mode(const struct compiler *c)
-{
-	return c->enforces ? MS_MODE_ENFORCE : MS_MODE_AUDIT;
-}
-
 static void match_udp(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
 {
 	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_SPORT, sport);
@@ -112,7 +106,14 @@ static void accept_state(struct compiler *c, struct ms_chain *chain, uint32_t st
  */
 static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_host)
 {
-	accept_state(c, chain, MS_CT_ESTABLISHED, 0);
+	if (c->ends.n_items > 0) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		ms_rule_match_u32(c->ruleset, rule, MS_FIELD_CT_STATE, false, MS_CT_ESTABLISHED);
+		ms_rule_verdict(c->ruleset, rule, MS_VERDICT_JUMP, "watch");
+	} else {
+		accept_state(c, chain, MS_CT_ESTABLISHED, 0);
+	}
 	if (from_host) {
 		accept_state(c, chain, MS_CT_RELATED, 0);
 	} else {
@@ -200,6 +201,7 @@ static void compile_judge(struct compiler *c)
 	struct ms_ruleset *rs = c->ruleset;
 	struct ms_chain *chain = ms_ruleset_add_chain(rs, c->inet, "judge");
 
+	quarantine_compile(c, chain, true, true);
 	compile_known(c, chain, false);
 	compile_baseline(c, chain, false);
 	never_jump_forwarded(c, chain);
@@ -245,6 +247,14 @@ static void compile_to_unidentified(struct compiler *c)
 	rule_goto(c, outside, deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, mode));
 
 	/* The stricter of `unidentified` and the sender's own mode. */
+	for (size_t i = 0; mode == MS_MODE_AUDIT && i < 2 * c->relax_ends.n_items; i++) {
+		time_t end = c->relax_ends.items[i / 2];
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_set(c, rule, families[i % 2].saddr, false,
+			 name_of(c, "relaxed/%s/%d", clock_name(c, end), families[i % 2].ip));
+		rule_goto(c, rule, refusal_after(c, MS_REASON_UNIDENTIFIED, MS_EAST_WEST, end));
+	}
 	ms_vec_each (struct ms_env, env, &c->policy->envs)
 		for (size_t i = 0; mode == MS_MODE_AUDIT && i < 2; i++) {
 			struct ms_rule *rule = rule_add(c, chain);
@@ -266,7 +276,8 @@ static void compile_from_unidentified(struct compiler *c)
 
 	/* Multicast routed in from outside. */
 	rule_in_managed(c, outside, MS_FIELD_IIFNAME, true);
-	rule_goto(c, outside, deny(c, MS_REASON_NO_GRANT, MS_INGRESS, node_mode(c)));
+	/* Nobody can say whose it is: refused, unless all of the policy is in audit. */
+	rule_goto(c, outside, refusal_after(c, MS_REASON_NO_GRANT, MS_INGRESS, c->strictest));
 	rule_goto(c, rule_add(c, chain),
 		  deny(c, MS_REASON_UNIDENTIFIED, MS_EGRESS, c->policy->unidentified));
 }
@@ -305,6 +316,7 @@ static void compile_input(struct compiler *c)
 	rule_goto(c, rule, "host-in");
 
 	struct ms_chain *in = ms_ruleset_add_chain(rs, c->inet, "host-in");
+	quarantine_compile(c, in, true, false);
 	compile_known(c, in, false);
 	compile_baseline(c, in, false);
 	never_jump_to_host(c, in);
@@ -342,6 +354,7 @@ static void compile_output(struct compiler *c)
 		  deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
 
 	struct ms_chain *out = ms_ruleset_add_chain(rs, c->inet, "host-out");
+	quarantine_compile(c, out, false, true);
 	compile_known(c, out, true);
 	compile_baseline(c, out, true);
 	never_jump_from_host(c, out);
@@ -367,4 +380,5 @@ void judge_compile(struct compiler *c)
 	compile_from_unidentified(c);
 	if (c->audits)
 		compile_invalid(c);
+	clocks_compile_watch(c);
 }

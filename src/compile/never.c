@@ -47,7 +47,7 @@ struct never_rule {
 	const struct ms_ports *ports; /* NULL: any */
 	const char *from_env;	      /* or NULL */
 	const char *to_env;
-	bool audited; /* the milder rule before the strict one, where there is audit */
+	time_t audit_end; /* milder rules before the strict one, where there is audit */
 };
 
 static void match_end(struct compiler *c, struct ms_rule *rule, const struct family *family,
@@ -77,6 +77,14 @@ static void match_end(struct compiler *c, struct ms_rule *rule, const struct fam
 	}
 }
 
+/* Of those whose refusals are only logged until then. */
+static const char *audited_set(struct compiler *c, const struct never_rule *n)
+{
+	if (n->audit_end == AUDITED)
+		return name_of(c, "audited/%d", n->family->ip);
+	return name_of(c, "relaxed/%s/%d", clock_name(c, n->audit_end), n->family->ip);
+}
+
 static void compile_rule(struct compiler *c, struct ms_chain *chain, const struct never_rule *n)
 {
 	const struct ms_never *never = n->never;
@@ -92,14 +100,12 @@ static void compile_rule(struct compiler *c, struct ms_chain *chain, const struc
 	else
 		match_end(c, rule, n->family, &never->from, NULL, true);
 	match_end(c, rule, n->family, &never->to, n->to_env, false);
-	if (n->audited)
+	if (n->audit_end != ENFORCED)
 		rule_set(c, rule, direction == MS_EGRESS ? n->family->saddr : n->family->daddr,
-			 false, name_of(c, "audited/%d", n->family->ip));
+			 false, audited_set(c, n));
 	if (n->ports)
 		match_ports(c, rule, n->family, n->ports);
-	rule_goto(c, rule,
-		  refusal(c, c->inet, MS_REASON_NEVER, direction,
-			  n->audited ? MS_MODE_AUDIT : MS_MODE_ENFORCE));
+	rule_goto(c, rule, refusal_after(c, MS_REASON_NEVER, direction, n->audit_end));
 }
 
 static bool applies(const struct never_rule *n)
@@ -171,9 +177,14 @@ static void compile_never(struct compiler *c, struct ms_chain *chain, const stru
 		bool spread = never->any_source && direction_of(never) == MS_EAST_WEST &&
 			      c->policy->unidentified == MS_MODE_ENFORCE;
 
-		n.audited = true;
-		each_source(c, chain, n, spread);
-		n.audited = false;
+		ms_vec_each (time_t, end, &c->relax_ends) {
+			n.audit_end = *end;
+			each_source(c, chain, n, spread);
+		}
+		n.audit_end = AUDITED;
+		if (c->audits_for_good)
+			each_source(c, chain, n, spread);
+		n.audit_end = ENFORCED;
 	}
 	each_source(c, chain, n, false);
 }

@@ -35,6 +35,45 @@ const char *refusal(struct compiler *c, const struct ms_table *table, enum ms_re
 		       ms_direction_name(direction));
 }
 
+const char *refusal_after(struct compiler *c, enum ms_reason reason, enum ms_direction direction,
+			  time_t audit_end)
+{
+	const struct relaxed wanted = {reason, direction, audit_end};
+	bool known = false;
+
+	if (audit_end == ENFORCED || audit_end == AUDITED)
+		return refusal(c, c->inet, reason, direction,
+			       audit_end == AUDITED ? MS_MODE_AUDIT : MS_MODE_ENFORCE);
+	ms_vec_each (struct relaxed, item, &c->relaxed)
+		known = known || (item->reason == reason && item->direction == direction &&
+				  item->until == audit_end);
+	if (!known && ms_avec_push(c->ruleset->arena, &c->relaxed, wanted) < 0)
+		c->ruleset->failed = true;
+	return name_of(c, "relax/%s/%s/%s", clock_name(c, audit_end), ms_reason_name(reason),
+		       ms_direction_name(direction));
+}
+
+/* What passes now is lent: it is cut when the relax is over. A packet of no connection is judged by
+ * itself then. */
+static void compile_relaxed(struct compiler *c, const struct relaxed *relaxed)
+{
+	const char *audit = refusal(c, c->inet, relaxed->reason, relaxed->direction, MS_MODE_AUDIT);
+	struct ms_chain *chain = ms_ruleset_add_chain(
+		c->ruleset, c->inet,
+		refusal_after(c, relaxed->reason, relaxed->direction, relaxed->until));
+	struct ms_rule *lent = rule_add(c, chain);
+
+	clock_match(c, lent, relaxed->until, false);
+	clock_lend(c, lent, relaxed->until);
+	rule_goto(c, lent, audit);
+	struct ms_rule *untracked = rule_add(c, chain);
+	ms_rule_match_u32(c->ruleset, untracked, MS_FIELD_CT_STATE, false, MS_CT_UNTRACKED);
+	clock_match(c, untracked, relaxed->until, false);
+	rule_goto(c, untracked, audit);
+	rule_goto(c, rule_add(c, chain),
+		  refusal(c, c->inet, relaxed->reason, relaxed->direction, MS_MODE_ENFORCE));
+}
+
 /*
  * How a refused sender is told. A translated TCP flow gets ICMP: a reset for a frame that came
  * through a bridge port skips NAT and its sender would not understand it. TCP that is not a bare
@@ -88,6 +127,8 @@ void refuse_compile(struct compiler *c, struct ms_table *table)
 {
 	bool reject = false;
 
+	for (size_t i = 0; table == c->inet && i < c->relaxed.n_items; i++)
+		compile_relaxed(c, &c->relaxed.items[i]);
 	for (int reason = 0; reason < MS_N_REASONS; reason++)
 		for (int direction = 0; direction < MS_N_DIRECTIONS; direction++)
 			for (int mode = 0; mode < 2; mode++)

@@ -18,8 +18,17 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#define DNS_PORT 53
+
 /* The four ways a packet meets a service; also the names of the verdict maps. */
 enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
+
+/* What has no end comes first: a flow is lent to nobody who has it anyway. */
+enum stage {
+	LASTING,
+	CROSSING, /* a grant behind a fence that is lifted for a time */
+	EXCEPTION,
+};
 
 static const char *const way_names[N_WAYS] = {"to", "into", "from", "host"};
 
@@ -32,12 +41,19 @@ struct way_chain {
 	bool outside;	 /* this pass: grants for net and nodes; otherwise all others */
 	bool translated; /* this pass: only what an engine's DNAT brought */
 	bool elements;	 /* what callers_take() takes has become elements */
+	enum stage stage; /* this pass: grants of this kind */
+	bool resolved;	  /* resolvers had to be asked before what is granted for a time */
 };
 
 static bool is_outside(const struct granted *granted)
 {
 	return granted->peer &&
 	       (granted->peer->kind == MS_PEER_NET || granted->peer->kind == MS_PEER_NODE);
+}
+
+static enum stage stage_of(const struct granted *granted)
+{
+	return granted->exception ? EXCEPTION : granted->until ? CROSSING : LASTING;
 }
 
 static bool concerns(const struct granted *granted, enum way way)
@@ -71,6 +87,31 @@ static void match_peer(struct way_chain *w, struct ms_rule *rule, const struct g
 		rule_set(c, rule, field, true, sets_node(c, family, NULL));
 }
 
+/* When refusals of what was granted to a peer behind a fence would no longer be only logged: the
+ * stricter of both ends. */
+static time_t audit_end_behind(const struct way_chain *w, const struct granted *granted)
+{
+	const struct ms_env *env = granted->env ? ms_policy_env(w->c->policy, granted->env) : NULL;
+	const struct ms_service *service =
+		granted->env && granted->service
+			? ms_policy_service(w->c->policy, granted->env, granted->service)
+			: NULL;
+
+	if (!env || strcmp(granted->env, w->subject->env) == 0)
+		return w->subject->audit_end;
+	return stricter(w->subject->audit_end, audit_end_of(w->c, granted->env, granted->service,
+							    service ? service->mode : env->mode));
+}
+
+/* A connection outlives the grant for as long as audit would let it pass. */
+static void compile_end(struct way_chain *w, struct ms_rule *rule, const struct granted *granted)
+{
+	time_t audit_end = audit_end_behind(w, granted);
+
+	clock_match(w->c, rule, granted->until, false);
+	clock_lend(w->c, rule, audit_end > granted->until ? audit_end : granted->until);
+}
+
 static void compile_rule(struct way_chain *w, const struct granted *granted,
 			 const struct family *family, const struct ms_ports *ports)
 {
@@ -80,6 +121,8 @@ static void compile_rule(struct way_chain *w, const struct granted *granted,
 	if (w->translated)
 		ms_rule_match_present(w->c->ruleset, rule, MS_FIELD_CT_STATUS_DNAT, false);
 	match_ports(w->c, rule, family, ports);
+	if (granted->until)
+		compile_end(w, rule, granted);
 	ms_rule_counter(w->c->ruleset, rule);
 	rule_accept(w->c, rule);
 }
@@ -102,8 +145,8 @@ static void compile_granted(const struct granted *granted, void *userdata)
 {
 	struct way_chain *w = userdata;
 
-	if (!concerns(granted, w->way) || is_outside(granted) != w->outside ||
-	    (w->translated && !granted->published))
+	if (stage_of(granted) != w->stage || !concerns(granted, w->way) ||
+	    is_outside(granted) != w->outside || (w->translated && !granted->published))
 		return;
 	ms_vec_each (struct ms_ports, ports, &granted->ports)
 		for (size_t i = 0; i < 2; i++)
@@ -120,10 +163,11 @@ static void each_granted(struct way_chain *w, grant_fn fn, void *userdata)
 		grants_outbound(w->c, w->subject, fn, userdata);
 }
 
-static void compile_pass(struct way_chain *w, bool outside, bool translated)
+static void compile_pass(struct way_chain *w, bool outside, bool translated, enum stage stage)
 {
 	w->outside = outside;
 	w->translated = translated;
+	w->stage = stage;
 	each_granted(w, compile_granted, w);
 }
 
@@ -131,7 +175,17 @@ struct census {
 	enum way way;
 	size_t n_outside;
 	size_t n_others;
+	bool lends_dns; /* some grant with an end covers what a resolver may be asked */
 };
+
+static bool covers_dns(const ms_ports_vec *ports)
+{
+	ms_vec_each (struct ms_ports, entry, ports)
+		if (ms_ports_cover(entry, IPPROTO_UDP, DNS_PORT) ||
+		    ms_ports_cover(entry, IPPROTO_TCP, DNS_PORT))
+			return true;
+	return false;
+}
 
 static void count_granted(const struct granted *granted, void *userdata)
 {
@@ -139,6 +193,7 @@ static void count_granted(const struct granted *granted, void *userdata)
 
 	if (!concerns(granted, census->way))
 		return;
+	census->lends_dns = census->lends_dns || (granted->until && covers_dns(&granted->ports));
 	if (is_outside(granted))
 		census->n_outside++;
 	else
@@ -149,16 +204,61 @@ static void count_granted(const struct granted *granted, void *userdata)
  * Translated flows from outside reach a service only through grants that say so; those stand first,
  * and what they do not take is refused before the grants for untranslated traffic are asked.
  */
-static void compile_outside(struct way_chain *w, const char *end)
+static void compile_outside(struct way_chain *w, const char *end, bool lends_dns)
 {
 	if (w->way == TO) {
-		compile_pass(w, true, true);
+		compile_pass(w, true, true, LASTING);
 		struct ms_rule *rest = rule_add(w->c, w->chain);
 		rule_in_managed(w->c, rest, MS_FIELD_IIFNAME, true);
 		ms_rule_match_present(w->c->ruleset, rest, MS_FIELD_CT_STATUS_DNAT, false);
 		rule_goto(w->c, rest, end);
 	}
-	compile_pass(w, true, false);
+	compile_pass(w, true, false, LASTING);
+	if (w->way == FROM && lends_dns)
+		resolvers_compile_own(w->c, w->chain, way_names[FROM], w->subject->env);
+	compile_pass(w, true, false, EXCEPTION);
+}
+
+static void compile_resolvers_behind(struct way_chain *w, const struct granted *lifted,
+				     const struct family *family)
+{
+	resolvers_compile(w->c, w->chain, lifted, family, audit_end_behind(w, lifted));
+}
+
+static void compile_lifted_resolvers(const struct granted *lifted, void *userdata)
+{
+	struct way_chain *w = userdata;
+
+	for (size_t i = 0; stage_of(lifted) == w->stage && i < 2; i++)
+		compile_resolvers_behind(w, lifted, &families[i]);
+}
+
+/*
+ * What is granted for a time, less that from outside. Resolvers that may be asked without an end,
+ * and then those behind a fence that is lifted for a time, come before an exception.
+ */
+static void compile_lent(struct way_chain *w, bool lends_dns)
+{
+	w->resolved = w->way == TO && lends_dns;
+	w->stage = LASTING;
+	if (lends_dns && w->way != FROM && w->way != INTO)
+		resolvers_compile_own(w->c, w->chain, way_names[w->way], w->subject->env);
+	if (w->resolved)
+		grants_lifted(w->c, w->subject, compile_lifted_resolvers, w);
+	compile_pass(w, false, false, CROSSING);
+	if (w->resolved)
+		grants_lifted(w->c, w->subject, compile_lifted_resolvers, w);
+	compile_pass(w, false, false, EXCEPTION);
+}
+
+/* What audit lets pass behind the fence it may have to refuse when the fence is back. */
+static void compile_lifted_end(struct way_chain *w, struct ms_rule *rule,
+			       const struct granted *lifted)
+{
+	if (w->subject->audit_end == ENFORCED)
+		clock_match(w->c, rule, lifted->until, false);
+	else
+		compile_end(w, rule, lifted);
 }
 
 /*
@@ -169,11 +269,11 @@ static void compile_lifted(const struct granted *lifted, void *userdata)
 {
 	struct way_chain *w = userdata;
 	const char *refused =
-		refusal(w->c, w->c->inet, MS_REASON_NO_GRANT, MS_EAST_WEST, w->subject->mode);
+		refusal_after(w->c, MS_REASON_NO_GRANT, MS_EAST_WEST, w->subject->audit_end);
 
 	for (size_t i = 0; i < 2; i++) {
-		if (w->way == TO)
-			resolvers_compile(w->c, w->chain, lifted, &families[i]);
+		if (w->way == TO && !w->resolved)
+			compile_resolvers_behind(w, lifted, &families[i]);
 		ms_vec_each (struct ms_ports, ports, &lifted->ports) {
 			if (!ports_apply(ports, &families[i]))
 				continue;
@@ -182,6 +282,8 @@ static void compile_lifted(const struct granted *lifted, void *userdata)
 			rule_set(w->c, rule, families[i].saddr, false,
 				 sets_peer(w->c, &families[i], lifted->env, lifted->service));
 			match_ports(w->c, rule, &families[i], ports);
+			if (lifted->until)
+				compile_lifted_end(w, rule, lifted);
 			rule_goto(w->c, rule, refused);
 		}
 	}
@@ -199,7 +301,7 @@ static void count_lifted(const struct granted *lifted, void *userdata)
 static const char *compile_way(struct compiler *c, const struct subject *subject, enum way way)
 {
 	static const uint32_t rtn_local = 2;
-	const char *end = end_name(c, way_names[way], subject->env, subject->mode);
+	const char *end = end_name(c, way_names[way], subject->env, subject->audit_end);
 	struct way_chain w = {.c = c, .subject = subject, .way = way};
 	struct census census = {.way = way};
 
@@ -220,11 +322,12 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 	}
 	if (way == TO)
 		w.elements = callers_compile(c, subject, w.chain);
-	compile_pass(&w, false, false);
+	compile_pass(&w, false, false, LASTING);
+	compile_lent(&w, census.lends_dns);
 	if (way == TO)
 		grants_lifted(c, subject, compile_lifted, &w);
 	if (census.n_outside > 0)
-		compile_outside(&w, end);
+		compile_outside(&w, end, census.lends_dns);
 	rule_goto(c, rule_add(c, w.chain), end);
 	return name;
 }
@@ -240,7 +343,7 @@ static void dispatch(struct compiler *c, enum way way, const struct ms_addr *add
  * that are lifted. */
 static const char *compile_link(struct compiler *c, const struct subject *subject)
 {
-	const char *end = end_link_name(c, subject->env, subject->mode);
+	const char *end = end_link_name(c, subject->env, subject->audit_end);
 	struct way_chain w = {.c = c, .subject = subject, .way = LINK};
 	struct census census = {.way = LINK};
 
@@ -273,7 +376,7 @@ static void compile_identity(struct compiler *c, const struct ms_endpoint *any,
 		.name = any->service,
 		.identity = any->identity,
 		.service = ms_policy_service(c->policy, any->env, any->service),
-		.mode = endpoint_mode(c->policy, any),
+		.audit_end = endpoint_audit_end(c, any),
 	};
 
 	const char *link = compile_link(c, &subject);

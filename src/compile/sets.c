@@ -78,6 +78,13 @@ static void make_room(struct ms_table *table)
 		(*set)->size = sets_room((*set)->size, (*set)->elems.n_items);
 }
 
+/* A relax ends in the kernel. */
+static void declare_audited(struct compiler *c, struct ms_table *table, const char *name,
+			    enum ms_field field)
+{
+	declare(c, table, name, 1, &field, NODE_SET)->timed = c->relax_ends.n_items > 0;
+}
+
 void sets_declare_bridge(struct compiler *c)
 {
 	static const enum ms_field port = MS_FIELD_IIFNAME;
@@ -102,9 +109,11 @@ void sets_declare_bridge(struct compiler *c)
 	declare(c, c->bridge, "nd-mac", 2, lladdr, NODE_SET);
 	declare(c, c->bridge, "rs-mac", 2, rs_lladdr, NODE_SET);
 	declare(c, c->bridge, "owned-nd-target", 1, &nd_target, NODE_SET);
+	if (c->policy->quarantines.n_items > 0)
+		declare(c, c->bridge, "quarantined", 1, &port, SMALL_SET);
 	if (!c->audits)
 		return;
-	declare(c, c->bridge, "audited", 1, &port, NODE_SET);
+	declare_audited(c, c->bridge, "audited", port);
 	declare(c, c->bridge, "owned-mac", 1, &ether, NODE_SET);
 	declare(c, c->bridge, "owned-nd-mac", 1, &lladdr[1], NODE_SET);
 	declare(c, c->bridge, "owned-rs-mac", 1, &rs_lladdr[1], NODE_SET);
@@ -133,9 +142,9 @@ static void declare_routed(struct compiler *c)
 	declare(c, c->arp, "source/4", 3, arp, NODE_SET);
 	if (!c->audits)
 		return;
-	declare(c, c->inet, "routed-audited", 1, &link, NODE_SET);
+	declare_audited(c, c->inet, "routed-audited", link);
 	declare_family_sets(c, c->inet, "owned", false);
-	declare(c, c->arp, "routed-audited", 1, &link, NODE_SET);
+	declare_audited(c, c->arp, "routed-audited", link);
 	declare(c, c->arp, "owned/4", 1, &arp[2], NODE_SET);
 }
 
@@ -153,8 +162,17 @@ void sets_declare_inet(struct compiler *c)
 		declare(c, c->inet, name_of(c, "gateway/%d", families[i].ip), 2, gateway, NODE_SET);
 	}
 	declare_family_sets(c, c->inet, "local", false);
-	if (c->audits)
-		declare_family_sets(c, c->inet, "audited", false);
+	for (size_t i = 0; c->audits && i < 2; i++)
+		declare_audited(c, c->inet, name_of(c, "audited/%d", families[i].ip),
+				families[i].saddr);
+	ms_vec_each (time_t, end, &c->relax_ends)
+		declare_family_sets(c, c->inet, name_of(c, "relaxed/%s", clock_name(c, *end)),
+				    false);
+	if (c->policy->quarantines.n_items > 0) {
+		declare_family_sets(c, c->inet, "quarantined", false);
+		if (c->arp)
+			declare(c, c->inet, "quarantined", 1, &link, SMALL_SET);
+	}
 	if (c->arp)
 		declare_routed(c);
 	ms_vec_each (struct ms_env, env, &c->policy->envs)
@@ -366,6 +384,17 @@ const char *sets_net(struct compiler *c, const struct family *family, const stru
 	return name;
 }
 
+/* An element that ends with the audit. */
+static void end_with_audit(struct ms_elem *elem, time_t audit_end)
+{
+	elem->until = audit_end == AUDITED ? 0 : audit_end;
+}
+
+static void add_audited(struct compiler *c, struct ms_set *set, const struct ms_endpoint *endpoint)
+{
+	end_with_audit(add_text(c, set, endpoint->interface), endpoint_audit_end(c, endpoint));
+}
+
 static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	static const char *const macs[] = {"mac", "nd-mac", "rs-mac"};
@@ -374,6 +403,8 @@ static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
 		return;
 	add_text(c, find(c, c->bridge, "ports"), endpoint->interface);
+	if (quarantine_holds(c, endpoint))
+		add_text(c, find(c, c->bridge, "quarantined"), endpoint->interface);
 	if (claims_mac_is_disputed(c, endpoint))
 		return;
 	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++) {
@@ -406,10 +437,12 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 	if (!c->arp || !endpoint->interface[0] || endpoint->bridge[0])
 		return;
 	add_text(c, find(c, c->inet, "routed"), endpoint->interface);
+	if (quarantine_holds(c, endpoint))
+		add_text(c, find(c, c->inet, "quarantined"), endpoint->interface);
 	add_text(c, find(c, c->arp, "routed"), endpoint->interface);
-	if (c->audits && endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT) {
-		add_text(c, find(c, c->inet, "routed-audited"), endpoint->interface);
-		add_text(c, find(c, c->arp, "routed-audited"), endpoint->interface);
+	if (c->audits && endpoint_audit_end(c, endpoint) > ENFORCED) {
+		add_audited(c, find(c, c->inet, "routed-audited"), endpoint);
+		add_audited(c, find(c, c->arp, "routed-audited"), endpoint);
 	}
 	elem = add_text(c, find(c, c->arp, "mac"), endpoint->interface);
 	ms_elem_key(find(c, c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
@@ -470,9 +503,9 @@ static void fill_owned(struct compiler *c)
 			continue;
 		if (!ms_mac_is_zero(&endpoint->mac))
 			own_mac(c, &endpoint->mac);
-		if (endpoint_mode(c->policy, endpoint) == MS_MODE_AUDIT && endpoint->interface[0] &&
+		if (endpoint_audit_end(c, endpoint) > ENFORCED && endpoint->interface[0] &&
 		    endpoint->bridge[0])
-			add_text(c, find(c, c->bridge, "audited"), endpoint->interface);
+			add_audited(c, find(c, c->bridge, "audited"), endpoint);
 	}
 	ms_vec_each (struct ms_mac, mac, &c->inventory->host_macs)
 		own_mac(c, mac);
@@ -489,11 +522,20 @@ static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 		if (!claims_addr_is_own(c, endpoint, addr))
 			continue;
 		/* An address that names nobody has nobody's mode. */
-		enum ms_mode mode = addr_identifies(c, addr) ? endpoint_mode(c->policy, endpoint)
-							     : c->policy->unidentified;
+		time_t audit_end = addr_identifies(c, addr) ? endpoint_audit_end(c, endpoint)
+				   : c->policy->unidentified == MS_MODE_AUDIT ? AUDITED
+									      : ENFORCED;
 
-		if (mode == MS_MODE_AUDIT)
-			add_member(c, c->inet, "audited", addr);
+		if (audit_end > ENFORCED)
+			end_with_audit(add_addr(c,
+						find_family(c, c->inet, "audited", family_of(addr)),
+						addr),
+				       audit_end);
+		if (audit_end > ENFORCED && audit_end < AUDITED)
+			add_member(c, c->inet, name_of(c, "relaxed/%s", clock_name(c, audit_end)),
+				   addr);
+		if (addr_identifies(c, addr) && quarantine_holds(c, endpoint))
+			add_member(c, c->inet, "quarantined", addr);
 		if (!ms_addr_is_link_local(addr))
 			add_member(c, c->inet, "local", addr);
 		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && addr_identifies(c, addr))

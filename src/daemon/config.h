@@ -47,12 +47,13 @@ struct ms_config {
 int ms_config_init(struct ms_config *config);
 void ms_config_fini(struct ms_config *config);
 
-/** What of it goes into the compiled ruleset; the time is the caller's to add. */
+/** What of it goes into the compiled ruleset, at this moment. */
 static inline struct ms_compile_options ms_config_compile_options(const struct ms_config *config)
 {
 	return (struct ms_compile_options){
 		.nflog_group = config->nflog_group,
 		.max_connections = config->max_connections,
+		.now = time(NULL),
 	};
 }
 

@@ -43,8 +43,7 @@ static void wait_until(uint64_t end_ms)
 static int load_before(const struct ms_config *config, struct ms_state *state,
 		       struct ms_kernel *kernel, struct ms_str *error)
 {
-	const struct ms_compile_options options = {.nflog_group = config->nflog_group,
-						   .now = time(NULL)};
+	const struct ms_compile_options options = ms_config_compile_options(config);
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = NULL;

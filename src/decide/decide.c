@@ -3,8 +3,9 @@
  * Decide: one flow against a policy, line by line of SPEC section 3.
  *
  * This is the second road from policy to verdict. It must stay a plain reading of the contract: no
- * tables made in advance, no sharing with the compiler, no cleverness. Lines 1, 2 and 4 are about
- * frames, quarantine and tracked connections; a flow here is one that got past them and is new.
+ * tables made in advance, no sharing with the compiler, no cleverness. Lines 1 and 4 are about
+ * frames and tracked connections, and so is the limit of line 2; a flow here is one that got past
+ * them and is new.
  *
  * What it never does: look at a clock, a kernel or the environment.
  */
@@ -146,6 +147,16 @@ static struct answer line_baseline(const struct question *q)
 	return undecided();
 }
 
+/* Line 2, of what a flow can know. */
+static struct answer line_quarantine(const struct question *q)
+{
+	const struct ms_quarantine *quarantine = ms_find_quarantine(q->policy, &q->flow->src);
+
+	if (!quarantine)
+		quarantine = ms_find_quarantine(q->policy, &q->flow->dst);
+	return quarantine ? refused(MS_REASON_QUARANTINE, &quarantine->at) : undecided();
+}
+
 /* Line 3. What ARP does for IPv4 no rule refuses, and the two families are equals: nor does a never
  * refuse it for IPv6. */
 static struct answer line_never(const struct question *q)
@@ -214,7 +225,7 @@ static struct answer granted(const struct question *q)
 	return grant ? allowed(&grant->at) : undecided();
 }
 
-/* Line 8. Any of the three suffices; of several the one somebody wrote for this flow is named. */
+/* Line 8. Any of the three suffices; of several the one that lasts is named. */
 static struct answer line_granted(const struct question *q)
 {
 	if (beyond_grants(q->flow))
@@ -224,12 +235,12 @@ static struct answer line_granted(const struct question *q)
 	if (answer.decided)
 		return answer;
 
-	const struct ms_exception *exception = ms_find_exception(q->policy, q->flow, q->now);
-	if (exception)
-		return allowed(&exception->at);
-
 	const struct ms_env *env = ms_find_resolver(q->policy, q->inventory, q->flow);
-	return env ? allowed(&env->at) : undecided();
+	if (env)
+		return allowed(&env->at);
+
+	const struct ms_exception *exception = ms_find_exception(q->policy, q->flow, q->now);
+	return exception ? allowed(&exception->at) : undecided();
 }
 
 /* Line 9. */
@@ -242,8 +253,8 @@ static struct answer line_no_grant(const struct question *q)
 static struct answer ask(const struct question *q)
 {
 	static struct answer (*const lines[])(const struct question *) = {
-		not_ours,   line_never,	  line_baseline, line_unidentified,
-		line_fence, line_granted, line_no_grant,
+		not_ours,	   line_quarantine, line_never,	  line_baseline,
+		line_unidentified, line_fence,	    line_granted, line_no_grant,
 	};
 	struct answer answer = undecided();
 
@@ -257,11 +268,14 @@ static enum ms_mode stricter(enum ms_mode a, enum ms_mode b)
 	return a == MS_MODE_ENFORCE || b == MS_MODE_ENFORCE ? MS_MODE_ENFORCE : MS_MODE_AUDIT;
 }
 
-/* A service's own mode, else its environment's. */
-static enum ms_mode mode_of(const struct ms_policy *policy, const struct ms_party *party)
+/* A service's own mode, else its environment's; audit while either is relaxed. */
+static enum ms_mode mode_of(const struct ms_policy *policy, const struct ms_party *party,
+			    time_t now)
 {
 	if (party->kind == MS_PARTY_UNIDENTIFIED)
 		return policy->unidentified;
+	if (ms_is_relaxed(policy, party, now))
+		return MS_MODE_AUDIT;
 
 	const struct ms_service *service = ms_party_document(policy, party);
 	const struct ms_env *env = ms_policy_env(policy, party->env);
@@ -272,21 +286,23 @@ static enum ms_mode mode_of(const struct ms_policy *policy, const struct ms_part
 
 /*
  * Whose mode counts: the endpoint's own where only one end is one; the stricter one at a fence and
- * with an unidentified end (whose mode is `unidentified`); else the provider's.
+ * with an unidentified end (whose mode is `unidentified`); else the provider's. A quarantine knows
+ * no audit.
  */
-static enum ms_mode mode_for(const struct ms_policy *policy, const struct ms_flow *flow,
-			     enum ms_reason reason)
+static enum ms_mode mode_for(const struct question *q, enum ms_reason reason)
 {
-	const struct ms_party *src = &flow->src, *dst = &flow->dst;
+	const struct ms_party *src = &q->flow->src, *dst = &q->flow->dst;
 
+	if (reason == MS_REASON_QUARANTINE)
+		return MS_MODE_ENFORCE;
 	if (!ms_party_is_endpoint(dst))
-		return mode_of(policy, src);
+		return mode_of(q->policy, src, q->now);
 	if (!ms_party_is_endpoint(src))
-		return mode_of(policy, dst);
+		return mode_of(q->policy, dst, q->now);
 	if (reason == MS_REASON_FENCE || src->kind == MS_PARTY_UNIDENTIFIED ||
 	    dst->kind == MS_PARTY_UNIDENTIFIED)
-		return stricter(mode_of(policy, src), mode_of(policy, dst));
-	return mode_of(policy, dst);
+		return stricter(mode_of(q->policy, src, q->now), mode_of(q->policy, dst, q->now));
+	return mode_of(q->policy, dst, q->now);
 }
 
 static enum ms_direction direction_of(const struct ms_flow *flow)
@@ -315,8 +331,7 @@ struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inv
 
 	if (answer.reason == MS_REASON_NONE)
 		return decision;
-	decision.verdict =
-		mode_for(policy, flow, answer.reason) == MS_MODE_AUDIT ? MS_AUDIT : MS_DENY;
+	decision.verdict = mode_for(&q, answer.reason) == MS_MODE_AUDIT ? MS_AUDIT : MS_DENY;
 	if (arena)
 		decision.nearest = ms_nearest_miss(policy, flow, answer.reason, answer.by, arena);
 	return decision;

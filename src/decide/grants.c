@@ -143,14 +143,51 @@ const struct ms_grant *ms_find_need(const struct ms_policy *policy, const struct
 const struct ms_exception *ms_find_exception(const struct ms_policy *policy,
 					     const struct ms_flow *flow, time_t now)
 {
+	const struct ms_exception *last = NULL;
+
 	if (asks_published(flow))
 		return NULL;
 	ms_vec_each (const struct ms_exception, exception, &policy->exceptions)
-		if (now < exception->until && ms_peer_covers(&exception->from, NULL, &flow->src) &&
+		if (now < exception->until && (!last || exception->until > last->until) &&
+		    ms_peer_covers(&exception->from, NULL, &flow->src) &&
 		    ms_peer_covers(&exception->to, NULL, &flow->dst) &&
 		    ms_ports_vec_cover(&exception->ports, flow->proto, flow->port))
-			return exception;
+			last = exception;
+	return last;
+}
+
+static bool is_called(const struct ms_endpoint *endpoint, const char *name)
+{
+	if (texts_equal(endpoint->name, name))
+		return true;
+	ms_vec_each (const struct ms_workload, workload, &endpoint->workloads)
+		if (texts_equal(workload->name, name))
+			return true;
+	return false;
+}
+
+const struct ms_quarantine *ms_find_quarantine(const struct ms_policy *policy,
+					       const struct ms_party *party)
+{
+	ms_vec_each (const struct ms_quarantine, quarantine, &policy->quarantines) {
+		bool of_service = quarantine->env && party->kind == MS_PARTY_SERVICE &&
+				  texts_equal(quarantine->env, party->env) &&
+				  texts_equal(quarantine->service, party->service);
+
+		if (of_service || (quarantine->endpoint && party->endpoint &&
+				   is_called(party->endpoint, quarantine->endpoint)))
+			return quarantine;
+	}
 	return NULL;
+}
+
+bool ms_is_relaxed(const struct ms_policy *policy, const struct ms_party *party, time_t now)
+{
+	ms_vec_each (const struct ms_relax, relax, &policy->relaxes)
+		if (now < relax->until && texts_equal(relax->env, party->env) &&
+		    (!relax->service || texts_equal(relax->service, party->service)))
+			return true;
+	return false;
 }
 
 static bool addrs_hold(const ms_addr_vec *addrs, const struct ms_addr *addr)

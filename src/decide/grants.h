@@ -36,11 +36,17 @@ const struct ms_crossing *ms_find_crossing(const struct ms_policy *policy,
 const struct ms_grant *ms_find_allow(const struct ms_policy *policy, const struct ms_flow *flow);
 /** The consumer's key: a `needs` of the source. */
 const struct ms_grant *ms_find_need(const struct ms_policy *policy, const struct ms_flow *flow);
+/** The one that ends last of those that run at @now. */
 const struct ms_exception *ms_find_exception(const struct ms_policy *policy,
 					     const struct ms_flow *flow, time_t now);
 /** The environment of the source when the flow is a question to one of its resolvers. */
 const struct ms_env *ms_find_resolver(const struct ms_policy *policy,
 				      const struct ms_inventory *inventory,
 				      const struct ms_flow *flow);
+/** What cuts @party off, or NULL. An endpoint's name is known only where the endpoint is. */
+const struct ms_quarantine *ms_find_quarantine(const struct ms_policy *policy,
+					       const struct ms_party *party);
+/** Is there a relax that runs at @now for this identified party? */
+bool ms_is_relaxed(const struct ms_policy *policy, const struct ms_party *party, time_t now);
 /** The environment of either end that asks for two keys, or NULL. */
 const struct ms_env *ms_find_two_key(const struct ms_policy *policy, const struct ms_flow *flow);

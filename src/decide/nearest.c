@@ -444,6 +444,29 @@ static void miss_unidentified(const struct miss *miss)
 	}
 }
 
+static void miss_quarantine(const struct miss *miss)
+{
+	const struct ms_quarantine *quarantine = ms_find_quarantine(miss->policy, &miss->flow->src);
+	_cleanup_(ms_str_fini) struct ms_str who = {0};
+
+	if (!quarantine)
+		quarantine = ms_find_quarantine(miss->policy, &miss->flow->dst);
+	if (!quarantine)
+		return;
+	if (quarantine->env)
+		ms_str_addf(&who, "%s/%s", quarantine->env, quarantine->service);
+	else
+		ms_str_add_safe(&who, quarantine->endpoint);
+	const char *name = who.text ? who.text : "";
+	ms_str_addf(miss->out, "%s is in quarantine", name);
+	if (quarantine->reason) {
+		ms_str_add(miss->out, " (");
+		ms_str_add_safe(miss->out, quarantine->reason);
+		ms_str_add_char(miss->out, ')');
+	}
+	ms_str_addf(miss->out, ": nothing passes until microseg quarantine remove %s", name);
+}
+
 static void miss_never(const struct miss *miss, const struct ms_origin *by)
 {
 	const struct ms_never *never = ms_find_never(miss->policy, miss->flow);
@@ -492,6 +515,9 @@ const char *ms_nearest_miss(const struct ms_policy *policy, const struct ms_flow
 	};
 
 	switch (reason) {
+	case MS_REASON_QUARANTINE:
+		miss_quarantine(&miss);
+		break;
 	case MS_REASON_NEVER:
 		miss_never(&miss, by);
 		break;

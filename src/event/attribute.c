@@ -220,8 +220,9 @@ static struct ms_decision ask_oracle(const struct attribution *a, struct ms_aren
 /* The reasons that the oracle can speak about; the others are told from the packet. */
 static bool is_policy_reason(enum ms_reason reason)
 {
-	return reason == MS_REASON_NEVER || reason == MS_REASON_UNIDENTIFIED ||
-	       reason == MS_REASON_FENCE || reason == MS_REASON_NO_GRANT;
+	return reason == MS_REASON_QUARANTINE || reason == MS_REASON_NEVER ||
+	       reason == MS_REASON_UNIDENTIFIED || reason == MS_REASON_FENCE ||
+	       reason == MS_REASON_NO_GRANT;
 }
 
 /* The kernel refused what the oracle, asked now, would let pass. */
@@ -252,7 +253,8 @@ static void explain(const struct attribution *a, struct ms_event *event)
 		copy_text(event->policy_file, sizeof(event->policy_file), decision.policy->file);
 		event->policy_line = decision.policy->line;
 	}
-	if (decision.nearest)
+	bool lifted = a->tag.reason == MS_REASON_QUARANTINE && decision.reason != a->tag.reason;
+	if (decision.nearest && !lifted)
 		ms_str_add(&sentence, decision.nearest);
 	else if (judged && decision.verdict == MS_ALLOW)
 		ms_str_add(&sentence, explain_allowed(a, &decision));

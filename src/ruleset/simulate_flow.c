@@ -25,6 +25,7 @@
 
 #define BR_NF_FORWARD_PRIORITY (-1) /* NF_BR_PRI_BRNF - 1 */
 #define TCP_SYN 0x02
+#define TCP_ACK 0x10
 #define EPHEMERAL_PORT 40000
 #define HOP_LIMIT 64
 #define ND_HOP_LIMIT 255
@@ -222,22 +223,69 @@ static struct ms_sim_packet first_packet(const struct ms_sim_flow *flow,
 	return packet;
 }
 
+/* The answer has another type than the request; what has none stays as it is. */
+static uint8_t reply_type(uint8_t type)
+{
+	static const uint8_t pairs[][2] = {{8, 0}, {13, 14}, {15, 16}, {17, 18}, {128, 129}};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
+		if (pairs[i][0] == type)
+			return pairs[i][1];
+	return type;
+}
+
+/* The flow that a reply is a packet of, seen by itself: the ends change places. */
+static struct ms_sim_flow turn(const struct ms_sim_flow *flow)
+{
+	struct ms_sim_flow turned = *flow;
+
+	turned.src = flow->dst;
+	turned.dst = flow->src;
+	turned.src_is_host = flow->dst_is_host;
+	turned.dst_is_host = flow->src_is_host;
+	turned.saddr = flow->daddr;
+	turned.daddr = flow->saddr;
+	return turned;
+}
+
+static struct ms_sim_packet make_packet(const struct ms_sim_flow *flow,
+					const struct ms_inventory *inventory)
+{
+	struct ms_sim_packet packet = first_packet(flow, inventory);
+
+	packet.now = flow->now;
+	packet.listed = flow->listed;
+	if (flow->state == MS_SIM_NEW)
+		return packet;
+	packet.ct_state = MS_CT_ESTABLISHED;
+	packet.tcp_flags = flow->proto == IPPROTO_TCP ? TCP_ACK : 0;
+	if (flow->state != MS_SIM_REPLY)
+		return packet;
+	packet.icmp_type = reply_type(packet.icmp_type);
+	uint16_t sport = packet.sport;
+	packet.sport = packet.dport;
+	packet.dport = sport;
+	return packet;
+}
+
 int ms_simulate_flow(const struct ms_ruleset *ruleset, const struct ms_inventory *inventory,
 		     const struct ms_sim_flow *flow, struct ms_arena *arena,
 		     struct ms_sim_result *result)
 {
+	struct ms_sim_flow sent = flow->state == MS_SIM_REPLY ? turn(flow) : *flow;
 	struct way way = {
 		.ruleset = ruleset,
-		.flow = flow,
-		.packet = first_packet(flow, inventory),
+		.flow = &sent,
+		.packet = make_packet(&sent, inventory),
 		.arena = arena,
 		.result = result,
 	};
+	bool same = sent.src && sent.dst && is_port(sent.src) &&
+		    strcmp(sent.src->bridge, sent.dst->bridge) == 0;
 
-	if (!flow->src && !flow->dst)
+	if (!sent.src && !sent.dst)
 		return -EINVAL;
-	if (flow->src && flow->dst && is_port(flow->src) &&
-	    strcmp(flow->src->bridge, flow->dst->bridge) == 0)
-		return same_bridge(&way);
-	return routed(&way, inventory);
+	int r = same ? same_bridge(&way) : routed(&way, inventory);
+	result->listed = way.packet.listed;
+	return r;
 }

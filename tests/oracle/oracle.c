@@ -13,6 +13,10 @@
  * Link-local addresses name nobody on a node (every link may have the same ones), so the ruleset
  * refuses what uses them between endpoints without finding out who they are. Of those flows only
  * this is demanded: the baseline passes, and nothing is more open than the contract says.
+ *
+ * Where something ends, the ruleset that was compiled before must give the verdict of each moment,
+ * and so must one compiled at that moment. A connection that was let in at first goes on for as
+ * long as decide() does not deny it, in both directions, and not a moment longer.
  */
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -35,9 +39,10 @@ struct trial {
 	struct ms_ruleset *ruleset;
 	struct ms_arena *arena;
 	bool verbose;
+	time_t now;
 };
 
-static uint64_t n_policies, n_cases, n_allowed, n_failed;
+static uint64_t n_policies, n_cases, n_allowed, n_failed, n_ended;
 
 /* What either road says. */
 struct opinion {
@@ -123,13 +128,14 @@ static struct opinion ask_decide(const struct trial *trial, const struct ms_sim_
 		.published = sim->published,
 	};
 	struct ms_decision decision =
-		ms_decide(trial->policy, trial->inventory, &flow, UNIVERSE_NOW, NULL);
+		ms_decide(trial->policy, trial->inventory, &flow, trial->now, NULL);
 
 	return (struct opinion){
 		.verdict = decision.verdict,
 		.reason = decision.reason,
 		.line = decision.policy ? decision.policy->line : 0,
 		.rejected = decision.verdict == MS_DENY &&
+			    decision.reason != MS_REASON_QUARANTINE &&
 			    trial->policy->refuse[decision.direction] == MS_REFUSE_REJECT,
 	};
 }
@@ -174,8 +180,9 @@ static void show(const struct trial *trial, const char *what, const struct opini
 	if (n_failed > MAX_SHOWN && !trial->verbose)
 		return;
 	fprintf(stderr,
-		"policy %" PRIu32 ": %s: decide %s %s line %u%s, simulate %s %s line %u%s\n",
-		trial->features, what, ms_verdict_name(decided->verdict),
+		"policy %" PRIu32
+		": %s at %lld: decide %s %s line %u%s, simulate %s %s line %u%s\n",
+		trial->features, what, (long long)trial->now, ms_verdict_name(decided->verdict),
 		ms_reason_name(decided->reason) ?: "-", decided->line,
 		decided->rejected ? " reject" : "", ms_verdict_name(simulated->verdict),
 		ms_reason_name(simulated->reason) ?: "-", simulated->line,
@@ -221,7 +228,9 @@ static bool exists(const struct ms_sim_flow *flow, enum kind kind)
 	return !nd || is_same_bridge(flow) || flow->src_is_host || flow->dst_is_host;
 }
 
-static void compare(const struct trial *trial, const struct ms_sim_flow *flow, const char *what)
+/* Returns what the simulated packet left. */
+static struct ms_sim_result compare(const struct trial *trial, const struct ms_sim_flow *flow,
+				    const char *what)
 {
 	struct ms_sim_result result;
 	struct opinion decided = ask_decide(trial, flow);
@@ -230,13 +239,82 @@ static void compare(const struct trial *trial, const struct ms_sim_flow *flow, c
 	n_cases++;
 	n_allowed += decided.verdict == MS_ALLOW;
 	if (agree(&decided, &simulated))
-		return;
+		return result;
 	n_failed++;
 	show(trial, what, &decided, &simulated, &result);
+	return result;
 }
 
-static void try_flow(const struct trial *trial, const char *src, const char *dst, const char *port,
-		     enum kind kind, bool published)
+/* Messages that no connection stands for, ends that answer nobody, and answers that no endpoint may
+ * give. */
+static bool is_tracked(const struct ms_sim_flow *flow)
+{
+	if (flow->proto == IPPROTO_UDP && flow->port == 67)
+		return false;
+	if (flow->proto == IPPROTO_ICMPV6 && flow->port != 128)
+		return false;
+	if (flow->proto == IPPROTO_ICMP && flow->port != 8 && flow->port != 13)
+		return false;
+	return !ms_addr_is_multicast(&flow->daddr) && !ms_addr_is_link_local(&flow->daddr) &&
+	       !ms_addr_is_link_local(&flow->saddr);
+}
+
+/* A later packet of a connection that was let in. An answer may pass as a new flow of its own. */
+static void compare_later(const struct trial *trial, struct ms_sim_flow flow, const char *what)
+{
+	static const char *const names[] = {
+		[MS_SIM_ESTABLISHED] = "established ", [MS_SIM_REPLY] = "reply "};
+	struct opinion decided = ask_decide(trial, &flow);
+	struct ms_sim_flow turned = flow;
+
+	turned.saddr = flow.daddr;
+	turned.daddr = flow.saddr;
+	for (flow.state = MS_SIM_ESTABLISHED; flow.state <= MS_SIM_REPLY; flow.state++) {
+		struct ms_sim_result result;
+		struct opinion simulated = ask_simulate(trial, &flow, &result);
+		bool denied = decided.verdict == MS_DENY;
+		char text[160];
+
+		n_cases++;
+		n_ended += denied;
+		if (denied == result.dropped)
+			continue;
+		if (denied && flow.state == MS_SIM_REPLY &&
+		    ask_decide(trial, &turned).verdict != MS_DENY)
+			continue;
+		n_failed++;
+		snprintf(text, sizeof(text), "%s%s", names[flow.state], what);
+		show(trial, text, &decided, &simulated, &result);
+	}
+}
+
+/* @trial compiled at UNIVERSE_NOW; @later: at each of the times. */
+static void compare_times(const struct trial *trial, struct ms_ruleset *const *later,
+			  struct ms_sim_flow flow, const char *what)
+{
+	struct trial then = *trial;
+
+	flow.now = UNIVERSE_NOW;
+	struct ms_sim_result first = compare(trial, &flow, what);
+	if (!later)
+		return;
+	for (size_t i = 1; universe_times[i]; i++) {
+		then.ruleset = trial->ruleset;
+		then.now = flow.now = universe_times[i];
+		flow.state = MS_SIM_NEW;
+		flow.listed = NULL;
+		compare(&then, &flow, what);
+		then.ruleset = later[i];
+		compare(&then, &flow, what);
+		then.ruleset = trial->ruleset;
+		flow.listed = first.listed;
+		if (!first.dropped && is_tracked(&flow))
+			compare_later(&then, flow, what);
+	}
+}
+
+static void try_flow(const struct trial *trial, struct ms_ruleset *const *later, const char *src,
+		     const char *dst, const char *port, enum kind kind, bool published)
 {
 	struct ms_sim_flow flow = {
 		.src = endpoint_named(trial->inventory, src),
@@ -259,10 +337,11 @@ static void try_flow(const struct trial *trial, const char *src, const char *dst
 	flow.daddr = flow.dst ? endpoint_addr(flow.dst, kind) : address_of(dst, kind);
 	snprintf(what, sizeof(what), "%s -> %s %s %s%s", src, dst, port, kind_names[kind],
 		 published ? " published" : "");
-	compare(trial, &flow, what);
+	compare_times(trial, later, flow, what);
 }
 
-static void try_pair(const struct trial *trial, const char *src, const char *dst)
+static void try_pair(const struct trial *trial, struct ms_ruleset *const *later, const char *src,
+		     const char *dst)
 {
 	bool managed =
 		endpoint_named(trial->inventory, src) || endpoint_named(trial->inventory, dst);
@@ -272,32 +351,50 @@ static void try_pair(const struct trial *trial, const char *src, const char *dst
 		return;
 	for (const char *const *port = universe_ports; *port; port++)
 		for (int kind = 0; kind < N_KINDS; kind++) {
-			try_flow(trial, src, dst, *port, kind, false);
+			try_flow(trial, later, src, dst, *port, kind, false);
 			if (outside)
-				try_flow(trial, src, dst, *port, kind, true);
+				try_flow(trial, later, src, dst, *port, kind, true);
 		}
+}
+
+static struct ms_ruleset *compile(const struct trial *trial, time_t now)
+{
+	const struct ms_compile_options options = {
+		.nflog_group = MS_NFLOG_GROUP_DEFAULT,
+		.now = now,
+		.grant_rules = __builtin_parity(trial->features),
+		.max_connections = 100,
+	};
+	struct ms_ruleset *ruleset;
+
+	if (ms_compile(trial->policy, trial->inventory, &options, &ruleset) < 0)
+		abort();
+	return ruleset;
 }
 
 static void try_policy(uint32_t features, bool verbose)
 {
-	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
-						   .now = UNIVERSE_NOW,
-						   .grant_rules = __builtin_parity(features),
-						   .max_connections = 100};
+	struct ms_ruleset *later[8] = {NULL};
 	struct trial trial = {
 		.features = features,
 		.policy = universe_policy(features),
 		.arena = ms_arena_new(),
 		.verbose = verbose,
+		.now = UNIVERSE_NOW,
 	};
 
 	trial.inventory = universe_inventory(trial.policy);
-	if (!trial.arena || ms_compile(trial.policy, trial.inventory, &options, &trial.ruleset) < 0)
+	if (!trial.arena)
 		abort();
+	trial.ruleset = compile(&trial, UNIVERSE_NOW);
+	for (size_t i = 1; features & CLOCKS && universe_times[i]; i++)
+		later[i] = compile(&trial, universe_times[i]);
 	n_policies++;
 	for (const char *const *src = universe_sources; *src; src++)
 		for (const char *const *dst = universe_destinations; *dst; dst++)
-			try_pair(&trial, *src, *dst);
+			try_pair(&trial, features & CLOCKS ? later : NULL, *src, *dst);
+	for (size_t i = 1; i < sizeof(later) / sizeof(*later); i++)
+		ms_ruleset_free(later[i]);
 	ms_ruleset_free(trial.ruleset);
 	ms_inventory_free(trial.inventory);
 	ms_policy_free(trial.policy);
@@ -336,8 +433,8 @@ int main(int argc, char **argv)
 	} else {
 		try_all();
 	}
-	printf("%" PRIu64 " policies, %" PRIu64 " flows: %" PRIu64 " allowed, %" PRIu64
-	       " disagreements\n",
-	       n_policies, n_cases, n_allowed, n_failed);
+	printf("%" PRIu64 " policies, %" PRIu64 " packets: %" PRIu64 " allowed, %" PRIu64
+	       " of connections that ended, %" PRIu64 " disagreements\n",
+	       n_policies, n_cases, n_allowed, n_ended, n_failed);
 	return n_failed == 0 ? 0 : 1;
 }

@@ -50,27 +50,50 @@ static const struct {
 	{DROP, "refuse: {east_west: drop, egress: drop, ingress: reject}\n"},
 	{NODES, "nodes: {n1: [203.0.113.1, \"2001:db8:2::1\"], n2: [198.51.100.2]}\n"},
 	{CROSSINGS,
-	 "crossings:\n"
 	 "  - {from: b/s, to: a/t, ports: [tcp/80-90, icmp/8], reason: one}\n"
 	 "  - {from: b/*, to: a/s, ports: [tcp/80, udp/53], reason: two}\n"
 	 "  - {from: a/t, to: b/*, ports: [udp/53, tcp/53, sctp/80], reason: three}\n"
 	 "  - {from: a/s, to: b/s, ports: any, until: 1970-01-01T00:00:01Z, reason: over}\n"},
+	{LENT_CROSSINGS,
+	 "  - {from: b/s, to: a/t, ports: [tcp/85-95, udp/53], until: 1970-01-01T00:33:20Z}\n"
+	 "  - {from: b/*, to: a/*, ports: [tcp/80, tcp/91, icmp/8], until: 1970-01-01T00:50:00Z}\n"
+	 "  - {from: a/t, to: b/*, ports: [tcp/53, udp/53], until: 1970-01-01T00:50:00Z}\n"
+	 "  - {from: a/*, to: b/s, ports: any, until: 1970-01-01T00:33:20Z}\n"},
 	{NEVER, "never:\n"
 		"  - {to: {net: 198.51.100.1/32}, reason: one}\n"
 		"  - {from: a/t, to: a/s, ports: [tcp/80], reason: two}\n"
 		"  - {from: host, to: a/t, ports: [udp/91], reason: three}\n"},
 };
 
+#define AT_2000 "1970-01-01T00:33:20Z"
+#define AT_3000 "1970-01-01T00:50:00Z"
+
+const time_t universe_times[] = {UNIVERSE_NOW, 1999, 2000, 2999, 3000, 0};
+
 static const struct {
-	const char *from, *to;
+	const char *from, *to, *ports, *until;
 } exceptions[] = {
-	{"a/t", "a/s"},
-	{"b/s", "a/s"}, /* lifts no fence */
-	{"a/s", "host"},
-	{"host", "a/s"},
-	{"{net: 198.51.100.0/24}", "a/t"},
-	{"a/t", "{net: 198.51.100.0/24}"},
+	{"a/t", "a/s", "tcp/91", AT_2000},
+	{"a/t", "a/s", "tcp/90-91", AT_3000},
+	{"b/s", "a/s", "tcp/91", AT_3000}, /* lifts no fence */
+	{"b/s", "a/t", "udp/53", AT_3000},
+	{"a/s", "host", "tcp/91, udp/53", AT_2000},
+	{"host", "a/s", "tcp/91, icmp/8, icmp6/128", AT_3000},
+	{"{net: 198.51.100.0/24}", "a/t", "tcp/91", AT_2000},
+	{"a/t", "{net: [198.51.100.0/24, 203.0.113.0/24]}", "tcp/91, udp/53", AT_3000},
 };
+
+/* What commands add; the endpoints are one with an identity and one without. */
+static const char relaxes[] =
+	"apiVersion: microseg/v1\nkind: Relax\nid: r1\nof: a\nuntil: " AT_2000 "\n---\n"
+	"apiVersion: microseg/v1\nkind: Relax\nid: r2\nof: a/s\nuntil: " AT_3000 "\n---\n"
+	"apiVersion: microseg/v1\nkind: Relax\nid: r3\nof: b/u\nuntil: " AT_3000 "\n---\n"
+	"apiVersion: microseg/v1\nkind: Relax\nid: r4\nof: b\nuntil: 1970-01-01T00:10:00Z\n---\n";
+static const char quarantines[] =
+	"apiVersion: microseg/v1\nkind: Quarantine\nid: q1\nof: a/t\n---\n"
+	"apiVersion: microseg/v1\nkind: Quarantine\nid: q2\nof: bs1\n---\n"
+	"apiVersion: microseg/v1\nkind: Quarantine\nid: q3\nof: x1\n---\n"
+	"apiVersion: microseg/v1\nkind: Quarantine\nid: q4\nof: nobody\n---\n";
 
 const char *const universe_sources[] = {
 	"s1", "s2",   "t1",	      "t2",	      "bs1",	     "bu1",	 "x1",
@@ -118,9 +141,16 @@ static void add_environments(uint32_t features, struct ms_str *out)
 	if (features & BIT(TWO_KEY))
 		ms_str_add(out, "    two_key: true\n");
 	ms_str_addf(out, "  b: {mode: %s}\n", mode(features, B_AUDITS));
-	for (size_t i = 0; i < sizeof(environments_keys) / sizeof(*environments_keys); i++)
-		if (features & BIT(environments_keys[i].feature))
-			ms_str_add(out, environments_keys[i].text);
+	for (size_t i = 0; i < sizeof(environments_keys) / sizeof(*environments_keys); i++) {
+		enum universe_feature feature = environments_keys[i].feature;
+
+		if (!(features & BIT(feature)))
+			continue;
+		if (feature == CROSSINGS ||
+		    (feature == LENT_CROSSINGS && !(features & BIT(CROSSINGS))))
+			ms_str_add(out, "crossings:\n");
+		ms_str_add(out, environments_keys[i].text);
+	}
 }
 
 static void add_exceptions(struct ms_str *out)
@@ -129,8 +159,9 @@ static void add_exceptions(struct ms_str *out)
 		ms_str_addf(
 			out,
 			"---\napiVersion: microseg/v1\nkind: Exception\nid: e%zu\nfrom: %s\nto: %s\n"
-			"ports: [tcp/91]\nuntil: 1970-01-02T00:00:00Z\nreason: test\n",
-			i, exceptions[i].from, exceptions[i].to);
+			"ports: [%s]\nuntil: %s\nreason: test\n",
+			i, exceptions[i].from, exceptions[i].to, exceptions[i].ports,
+			exceptions[i].until);
 }
 
 static void add_list(uint32_t features, size_t document, const char *list, struct ms_str *out)
@@ -204,17 +235,23 @@ static void give_up(const char *text, struct ms_diags *diags)
 struct ms_policy *universe_policy(uint32_t features)
 {
 	struct ms_policy *policy = NULL;
-	struct ms_str text = {0};
+	struct ms_str text = {0}, runtime = {0};
 	struct ms_diags diags;
 
 	universe_policy_text(features, &text);
-	if (ms_diags_init(&diags) < 0 || text.failed)
+	ms_str_addf(&runtime, "%s%s", features & BIT(RELAXES) ? relaxes : "",
+		    features & BIT(QUARANTINES) ? quarantines : "");
+	if (ms_diags_init(&diags) < 0 || text.failed || runtime.failed)
 		abort();
-	const struct ms_policy_file file = {"policy.yaml", text.text, text.len};
-	if (ms_policy_load_ungated(&file, 1, UNIVERSE_NOW, &diags, &policy) < 0)
+	const struct ms_policy_file files[] = {
+		{.name = "policy.yaml", .bytes = text.text, .size = text.len},
+		{.name = "runtime", .bytes = runtime.text, .size = runtime.len, .runtime = true},
+	};
+	if (ms_policy_load_ungated(files, 2, UNIVERSE_NOW, &diags, &policy) < 0)
 		give_up(text.text, &diags);
 	ms_diags_fini(&diags);
 	ms_str_fini(&text);
+	ms_str_fini(&runtime);
 	return policy;
 }
 

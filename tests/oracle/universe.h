@@ -10,7 +10,9 @@
 #include "microseg/inventory.h"
 #include "microseg/policy.h"
 
+/* Times, in UNIX seconds: of compiling, and on both sides of each end. */
 #define UNIVERSE_NOW 1000
+extern const time_t universe_times[]; /* ascending, from UNIVERSE_NOW on, ended by 0 */
 
 enum universe_feature {
 	/* modes */
@@ -32,7 +34,6 @@ enum universe_feature {
 	NEEDS_HOST,
 	RESOLVERS,
 	GATEWAY,
-	/* the rest of the language, not let through by `check` yet */
 	TWO_KEY,
 	NEEDS_SERVICE,
 	NODES,
@@ -40,11 +41,15 @@ enum universe_feature {
 	NEVER,
 	EXCEPTIONS,
 	CROSSINGS,
+	LENT_CROSSINGS, /* that end */
+	RELAXES,
+	QUARANTINES,
 	N_FEATURES,
 };
 
 #define BIT(feature) (1u << (feature))
 #define N_MODES (DROP + 1) /* the features that are modes come first */
+#define CLOCKS (BIT(EXCEPTIONS) | BIT(LENT_CROSSINGS) | BIT(RELAXES))
 
 /** Appends the text of the policy with these @features. */
 void universe_policy_text(uint32_t features, struct ms_str *out);
