@@ -21,7 +21,7 @@
 
 #include <string.h>
 
-#define LENT_ROOM 131072 /* connections that one end may hold */
+#define LENT_ROOM 65536 /* connections that one end may hold */
 
 static int compare_times(const void *left, const void *right)
 {

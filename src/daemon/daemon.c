@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/clock.h"
 #include "daemon/containers.h"
 #include "daemon/control.h"
 #include "daemon/log.h"
@@ -342,18 +343,33 @@ static int start_discover(struct ms_daemon *daemon)
 	return r;
 }
 
+/* Something ended, or other moments are near than it seemed. */
+static void on_clock(bool set, void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+
+	if (set)
+		ms_log(MS_LOG_NOTICE, "the clock was set: ends are counted anew");
+	daemon->clock_was_set = daemon->clock_was_set || set;
+	daemon->patchable = false;
+	ms_loop_defer(daemon->loop);
+}
+
 static int make_timers(struct ms_daemon *daemon)
 {
 	daemon->settle = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->retry = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
 	daemon->containers = ms_loop_timer(daemon->loop, ms_containers_now, daemon);
+	daemon->lend = ms_loop_timer(daemon->loop, ms_revoke, daemon);
+	daemon->clock = ms_clock_new(daemon->loop, on_clock, daemon);
 	daemon->back_on = ms_loop_timer(daemon->loop, on_back_on, daemon);
 	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
 	daemon->remember = ms_loop_timer(daemon->loop, ms_takeover_remember, daemon);
 	int r = ms_trial_init(daemon);
-	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->back_on &&
-			       daemon->reload && daemon->remember && daemon->containers
+	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->lend && daemon->clock &&
+			       daemon->back_on && daemon->reload && daemon->remember &&
+			       daemon->containers
 		       ? 0
 		       : -ENOMEM;
 }
@@ -453,6 +469,8 @@ static void finish(struct ms_daemon *daemon)
 	ms_timer_free(daemon->retry);
 	ms_timer_free(daemon->revoke);
 	ms_timer_free(daemon->containers);
+	ms_timer_free(daemon->lend);
+	ms_clock_free(daemon->clock);
 	ms_timer_free(daemon->back_on);
 	ms_timer_free(daemon->reload);
 	ms_trial_fini(daemon);

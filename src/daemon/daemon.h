@@ -75,9 +75,11 @@ struct ms_daemon {
 	struct ms_timer *settle;      /* while starting: looks again */
 	struct ms_timer *retry;	      /* back-off after a failure */
 	struct ms_timer *revoke;      /* soon after a commit */
+	struct ms_timer *lend;	      /* looks at connections again while anything has an end */
 	struct ms_timer *remember;    /* a while after a commit: see takeover.c */
 	struct ms_timer *containers;  /* see containers.h */
 	uint64_t containers_hash;     /* of what was written down last */
+	struct ms_clock *clock;	      /* at the next end of anything */
 	struct ms_timer *reload;      /* looks at files again that somebody was writing */
 	struct ms_watchdog *watchdog; /* NULL: nobody watches */
 	struct ms_exporter *exporter; /* NULL: no metrics on TCP */
@@ -108,6 +110,8 @@ struct ms_daemon {
 		*installed; /* as we know the kernel has it; NULL: nothing, or not looked at yet */
 	bool patchable;	    /* it is what the policy in force and `inventory` compile to */
 	unsigned int n_patches; /* since the whole was compiled */
+	time_t compiled_at;	/* the moment that was for */
+	bool clock_was_set;	/* what the kernel counts down to is another moment now */
 	bool standing;		/* tables of an earlier process stand and were not compared yet */
 	bool suspect;		/* somebody else touched our tables */
 	bool cleared;		/* off was carried out */

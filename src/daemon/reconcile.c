@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/clock.h"
 #include "daemon/daemon.h"
 #include "daemon/flags.h"
 #include "daemon/log.h"
@@ -95,6 +96,7 @@ static int compile(struct ms_daemon *daemon, const struct ms_policy *policy,
 {
 	struct ms_compile_options options = ms_config_compile_options(daemon->config);
 
+	daemon->compiled_at = options.now;
 	return ms_compile(policy, inventory, &options, ret_ruleset);
 }
 
@@ -155,7 +157,7 @@ static int replace(struct ms_daemon *daemon, const struct ms_ruleset *wanted, st
 	int r = ms_kernel_replace(daemon->kernel, wanted, error);
 
 	if (r == 0)
-		daemon->suspect = daemon->standing = false;
+		daemon->suspect = daemon->standing = daemon->clock_was_set = false;
 	return r;
 }
 
@@ -223,6 +225,20 @@ static void take_over(struct ms_daemon *daemon)
 	set_view(daemon);
 }
 
+/* Gives the kernel, which has @wanted, its ends again. */
+static int retime(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+{
+	_cleanup_(plan_finip) struct ms_plan plan = {0};
+	int r = ms_plan_retime(wanted, &plan);
+
+	if (r == 0 && plan.changes.n_items > 0)
+		r = ms_kernel_apply(daemon->kernel, &plan, error);
+	if (r < 0)
+		return r;
+	daemon->clock_was_set = false;
+	return 1;
+}
+
 /* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it,
  * -errno. */
 static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
@@ -236,7 +252,8 @@ static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, st
 		if (r != 0)
 			return r;
 	}
-	return apply_plan(daemon, wanted, error);
+	int r = apply_plan(daemon, wanted, error);
+	return r < 0 || !daemon->clock_was_set ? r : retime(daemon, wanted, error);
 }
 
 void ms_reconcile_back_off(struct ms_daemon *daemon, const char *problem)
@@ -290,6 +307,8 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 	ms_loaded_free(before);
 	ms_daemon_set_text(&daemon->problem, NULL);
 	daemon->backoff_ms = 0;
+	ms_clock_set(daemon->clock,
+		     ms_compile_next_end(daemon->loaded->policy, daemon->compiled_at));
 	ms_candidate_answer(daemon, 0, NULL);
 }
 

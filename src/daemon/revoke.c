@@ -12,6 +12,9 @@
  *
  * The kernel shows all connections or none, and on a host with many that takes a while in which the
  * daemon does nothing else. Changes that come close together share one look.
+ *
+ * While anything has an end, the connections that stay are compared with the kernel's records of
+ * what ends (lend.c): then, and again from time to time.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,8 +22,10 @@
 #include <time.h>
 
 #include "daemon/daemon.h"
+#include "daemon/lend.h"
 #include "daemon/log.h"
 #include "kernel/conntrack.h"
+#include "microseg/cleanup.h"
 #include "microseg/decide.h"
 
 #define SOON_MS 20
@@ -35,7 +40,10 @@ struct judge {
 	time_t now;
 	ms_revoke_fn fn; /* is told, and nothing is cut; or NULL */
 	void *userdata;
+	struct ms_lending *lending; /* NULL: nothing ends */
 };
+
+#define LEND_AGAIN_MS 30000
 
 static int compare_addrs(const void *a, const void *b)
 {
@@ -92,8 +100,11 @@ static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 	const struct judge *judge = userdata;
 	struct ms_flow flow = {0};
 
-	if (!is_refused(judge, entry, &flow))
+	if (!is_refused(judge, entry, &flow)) {
+		if (judge->lending && flow.proto) /* it was judged at all */
+			ms_lending_note(judge->lending, entry, &flow);
 		return false;
+	}
 	if (judge->fn)
 		judge->fn(entry, &flow, judge->userdata);
 	return !judge->fn;
@@ -141,6 +152,9 @@ void ms_revoke(void *userdata)
 	if (!daemon->loaded || !daemon->installed || !daemon->inventory)
 		return;
 	judge.policy = daemon->loaded->policy;
+	_cleanup_(ms_lending_freep) struct ms_lending *lending = ms_lending_new(
+		daemon->kernel, daemon->installed, judge.policy, judge.inventory, judge.now);
+	judge.lending = lending;
 	ms_vec_sort(&daemon->stale, compare_addrs);
 	uint64_t since_ms = ms_monotonic_ms();
 	int r = cut(&judge);
@@ -154,6 +168,13 @@ void ms_revoke(void *userdata)
 		ms_loop_defer(daemon->loop);
 	daemon->holding = false;
 	daemon->counters.revoked += (uint64_t)r;
+	if (!lending)
+		return;
+	r = ms_lending_finish(lending);
+	if (r < 0)
+		ms_log(MS_LOG_WARNING, "records of connections that end could not be kept: %s",
+		       strerror(-r));
+	ms_timer_set(daemon->lend, LEND_AGAIN_MS);
 }
 
 void ms_revoke_soon(struct ms_daemon *daemon)

@@ -49,6 +49,7 @@ int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory)
 	if (!daemon->patchable || !daemon->installed || daemon->candidate || daemon->suspect ||
 	    daemon->n_patches >= MAX_PATCHES)
 		return MS_SHORTWAY_NONE;
+	options.now = daemon->compiled_at; /* or what has ended since would seem to be gone already */
 	int r = ms_compile_delta(daemon->loaded->policy, daemon->inventory, inventory, &options,
 				 daemon->installed, &delta);
 	if (r != 0)

@@ -129,6 +129,8 @@ static bool read_entry(const struct nf_conntrack *ct, struct ms_conntrack_entry 
 		.answered = status & IPS_SEEN_REPLY,
 	};
 	read_tuples(ct, family == AF_INET, ret_entry);
+	uint32_t id_be = htonl(nfct_get_attr_u32(ct, ATTR_ID));
+	memcpy(ret_entry->id, &id_be, sizeof(ret_entry->id));
 	if (nfct_attr_is_set(ct, ATTR_ICMP_TYPE) > 0) {
 		ret_entry->has_icmp_type = true;
 		ret_entry->icmp_type = nfct_get_attr_u8(ct, ATTR_ICMP_TYPE);

@@ -29,6 +29,7 @@ struct ms_conntrack_entry {
 	bool dnat;	   /* the destination was translated (IPS_DST_NAT) */
 	bool snat;	   /* the source was */
 	bool answered;	   /* packets were seen in both directions */
+	uint8_t id[4];	   /* as the kernel's `ct id` has it */
 };
 
 /** Returns true when the entry must go. @entry lives during the call. */

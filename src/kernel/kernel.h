@@ -69,6 +69,11 @@ int ms_kernel_present(struct ms_kernel *kernel);
  * -errno. */
 int ms_kernel_generation(struct ms_kernel *kernel, uint32_t *ret_generation);
 
+typedef void (*ms_kernel_key_fn)(const void *key, size_t size, void *userdata);
+/** Calls @fn for every element of @set, as the kernel has it now. Returns 0 or -errno. */
+int ms_kernel_elements(struct ms_kernel *kernel, const struct ms_table *table,
+		       const struct ms_set *set, ms_kernel_key_fn fn, void *userdata);
+
 /**
  * A descriptor that turns readable when anybody commits something. ms_kernel_monitor_read() drains
  * it: returns 1 when somebody else changed a table of ours (or events were lost), 0 when not,

@@ -14,8 +14,6 @@ static const struct {
 	const char *key;
 	const char *what;
 } gates[] = {
-	{MS_SECTION_EXCEPTION, "kind", "exceptions"},
-	{MS_SECTION_CROSSING, "until", "crossings with an end"},
 	{MS_SECTION_SERVICE, "carries", "carries"},
 	{MS_SECTION_PEER, "fqdn", "peers by DNS name"},
 };

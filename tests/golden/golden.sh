@@ -33,7 +33,15 @@ fi
 expect "the preview is the reviewed one" diff -u "$golden" "$out/shop.nft"
 expect "nft takes the preview" unshare -rn nft -c -f "$out/shop.nft"
 
+# An example with a clock means something only before its end.
+tomorrow=$(date -u -d tomorrow +%Y-%m-%dT%H:%M:%SZ)
+mkdir "$out/examples"
 for example in policies/examples/*.yaml; do
+	if grep -q "until:" "$example"; then
+		expect "$example is over, and says so" sh -c '"$0" check -p "$1" 2>&1 | grep -q expired' "$microseg" "$example"
+		sed "s/until: [^,}]*/until: $tomorrow/" "$example" >"$out/examples/${example##*/}"
+		example=$out/examples/${example##*/}
+	fi
 	expect "$example is valid, also strictly" "$microseg" check --strict -p "$example"
 	expect "$example passes its own tests" "$microseg" test -p "$example"
 	"$microseg" preview -p "$example" -i tests/golden/shop.yaml >"$out/example.nft"

@@ -23,6 +23,7 @@ UNSEEN = {
     "keys that disagree": "two keys that are right each by itself",
     "bits behind a prefix": "arithmetic",
     "order of a range": "arithmetic",
+    "clocks": "how far away a time is",
     "addresses in full": "IPv6 beyond its alphabet, and addresses of no single machine",
 }
 EVERYTHING = "tests/golden/right/everything.yaml"

@@ -19,6 +19,8 @@ import sys
 import threading
 import time
 
+from ticker import op_follow, op_ticked, op_ticks  # noqa: F401: found by their names
+
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 ECHO_REQUEST = {4: 8, 6: 128}
 ETH_P_ALL = 3

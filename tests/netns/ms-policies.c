@@ -32,6 +32,16 @@ static uint32_t features_of(uint32_t number)
 
 #define N_POLICIES (N_FEATURES + 2 + N_MIXES)
 
+/* The universe lives in 1970: its ends are moved to where the kernel keeps them for a while. */
+static void put_off(struct ms_ruleset *ruleset, time_t seconds)
+{
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets)
+			ms_vec_each (struct ms_elem, elem, &(*set)->elems)
+				if (elem->until)
+					elem->until += seconds;
+}
+
 static struct ms_ruleset *compile(uint32_t number)
 {
 	const struct ms_compile_options options = {.nflog_group = MS_NFLOG_GROUP_DEFAULT,
@@ -50,6 +60,7 @@ static struct ms_ruleset *compile(uint32_t number)
 			strerror(-r));
 		exit(1);
 	}
+	put_off(ruleset, time(NULL));
 	return ruleset;
 }
 

@@ -31,6 +31,7 @@
 
 #define MAX_SHOWN 12
 #define ROUTER_ADVERT 134
+#define SAMPLE 16
 
 struct trial {
 	uint32_t features;
@@ -288,7 +289,24 @@ static void compare_later(const struct trial *trial, struct ms_sim_flow flow, co
 	}
 }
 
-/* @trial compiled at UNIVERSE_NOW; @later: at each of the times. */
+/* Does the contract ever say anything else of it than now? */
+static bool changes(const struct trial *trial, const struct ms_sim_flow *flow)
+{
+	struct trial then = *trial;
+	struct opinion now = ask_decide(trial, flow);
+
+	for (size_t i = 1; universe_times[i]; i++) {
+		then.now = universe_times[i];
+		struct opinion later = ask_decide(&then, flow);
+
+		if (!agree(&now, &later))
+			return true;
+	}
+	return false;
+}
+
+/* @trial compiled at UNIVERSE_NOW; @later: at each of the times. Of flows that no clock seems to
+ * concern, some are looked at nevertheless. */
 static void compare_times(const struct trial *trial, struct ms_ruleset *const *later,
 			  struct ms_sim_flow flow, const char *what)
 {
@@ -296,7 +314,7 @@ static void compare_times(const struct trial *trial, struct ms_ruleset *const *l
 
 	flow.now = UNIVERSE_NOW;
 	struct ms_sim_result first = compare(trial, &flow, what);
-	if (!later)
+	if (!later || (n_cases % SAMPLE && !first.listed && !changes(trial, &flow)))
 		return;
 	for (size_t i = 1; universe_times[i]; i++) {
 		then.ruleset = trial->ruleset;
