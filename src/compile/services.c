@@ -87,20 +87,31 @@ static void match_peer(struct way_chain *w, struct ms_rule *rule, const struct g
 		rule_set(c, rule, field, true, sets_node(c, family, NULL));
 }
 
+/* The audit of a peer ends then: of a service, or of the strictest of an environment. */
+static time_t peer_audit_end(const struct compiler *c, const struct granted *peer)
+{
+	const struct ms_env *env = ms_policy_env(c->policy, peer->env);
+	time_t end = AUDITED;
+
+	if (peer->service && !ms_policy_service(c->policy, peer->env, peer->service))
+		return audit_end_of(c, peer->env, peer->service, env->mode);
+	if (!peer->service)
+		end = audit_end_of(c, peer->env, NULL, env->mode);
+	ms_vec_each (struct ms_service, service, &c->policy->services)
+		if (strcmp(service->env, peer->env) == 0 &&
+		    (!peer->service || strcmp(service->name, peer->service) == 0))
+			end = stricter(end,
+				       audit_end_of(c, service->env, service->name, service->mode));
+	return end;
+}
+
 /* When refusals of what was granted to a peer behind a fence would no longer be only logged: the
  * stricter of both ends. */
 static time_t audit_end_behind(const struct way_chain *w, const struct granted *granted)
 {
-	const struct ms_env *env = granted->env ? ms_policy_env(w->c->policy, granted->env) : NULL;
-	const struct ms_service *service =
-		granted->env && granted->service
-			? ms_policy_service(w->c->policy, granted->env, granted->service)
-			: NULL;
-
-	if (!env || strcmp(granted->env, w->subject->env) == 0)
+	if (!granted->env || strcmp(granted->env, w->subject->env) == 0)
 		return w->subject->audit_end;
-	return stricter(w->subject->audit_end, audit_end_of(w->c, granted->env, granted->service,
-							    service ? service->mode : env->mode));
+	return stricter(w->subject->audit_end, peer_audit_end(w->c, granted));
 }
 
 /* A connection outlives the grant for as long as audit would let it pass. */
@@ -251,14 +262,58 @@ static void compile_lent(struct way_chain *w, bool lends_dns)
 	compile_pass(w, false, false, EXCEPTION);
 }
 
+/* Senders behind a fence. Refusals to those in @audited (NULL: all) are logged until @audit_end. */
+struct senders {
+	const struct granted *lifted;
+	const struct ms_ports *ports;
+	const char *audited;
+	time_t audit_end;
+};
+
 /* What audit lets pass behind the fence it may have to refuse when the fence is back. */
-static void compile_lifted_end(struct way_chain *w, struct ms_rule *rule,
-			       const struct granted *lifted)
+static void refuse_lifted(struct way_chain *w, const struct family *family,
+			  const struct senders *senders)
 {
-	if (w->subject->audit_end == ENFORCED)
+	const struct granted *lifted = senders->lifted;
+	time_t mine = w->subject->audit_end, end = stricter(mine, senders->audit_end);
+	struct ms_rule *rule = rule_add(w->c, w->chain);
+
+	rule_set(w->c, rule, family->saddr, false,
+		 sets_peer(w->c, family, lifted->env, lifted->service));
+	if (senders->audited)
+		rule_set(w->c, rule, family->saddr, false,
+			 name_of(w->c, "%s/%d", senders->audited, family->ip));
+	match_ports(w->c, rule, family, senders->ports);
+	if (lifted->until)
 		clock_match(w->c, rule, lifted->until, false);
-	else
-		compile_end(w, rule, lifted);
+	if (lifted->until && mine != ENFORCED)
+		clock_lend(w->c, rule, end > lifted->until ? end : lifted->until);
+	rule_goto(w->c, rule, refusal_after(w->c, MS_REASON_NO_GRANT, MS_EAST_WEST, mine));
+}
+
+/* Of a whole environment each sender may have a mode of its own. */
+static void refuse_each_lifted(struct way_chain *w, const struct family *family,
+			       const struct granted *lifted, const struct ms_ports *ports)
+{
+	struct senders senders = {.lifted = lifted, .ports = ports};
+
+	if (lifted->service || !lifted->until || w->subject->audit_end == ENFORCED) {
+		senders.audit_end = peer_audit_end(w->c, lifted);
+		refuse_lifted(w, family, &senders);
+		return;
+	}
+	ms_vec_each (time_t, end, &w->c->relax_ends) {
+		senders.audited = name_of(w->c, "relaxed/%s", clock_name(w->c, *end));
+		senders.audit_end = *end;
+		refuse_lifted(w, family, &senders);
+	}
+	senders.audited = "audited";
+	senders.audit_end = AUDITED;
+	if (w->c->audits_for_good)
+		refuse_lifted(w, family, &senders);
+	senders.audited = NULL;
+	senders.audit_end = ENFORCED;
+	refuse_lifted(w, family, &senders);
 }
 
 /*
@@ -268,23 +323,13 @@ static void compile_lifted_end(struct way_chain *w, struct ms_rule *rule,
 static void compile_lifted(const struct granted *lifted, void *userdata)
 {
 	struct way_chain *w = userdata;
-	const char *refused =
-		refusal_after(w->c, MS_REASON_NO_GRANT, MS_EAST_WEST, w->subject->audit_end);
 
 	for (size_t i = 0; i < 2; i++) {
 		if (w->way == TO && !w->resolved)
 			compile_resolvers_behind(w, lifted, &families[i]);
 		ms_vec_each (struct ms_ports, ports, &lifted->ports) {
-			if (!ports_apply(ports, &families[i]))
-				continue;
-			struct ms_rule *rule = rule_add(w->c, w->chain);
-
-			rule_set(w->c, rule, families[i].saddr, false,
-				 sets_peer(w->c, &families[i], lifted->env, lifted->service));
-			match_ports(w->c, rule, &families[i], ports);
-			if (lifted->until)
-				compile_lifted_end(w, rule, lifted);
-			rule_goto(w->c, rule, refused);
+			if (ports_apply(ports, &families[i]))
+				refuse_each_lifted(w, &families[i], lifted, ports);
 		}
 	}
 }

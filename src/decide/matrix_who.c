@@ -65,7 +65,10 @@ static void describe(const struct matrix_work *work, struct matrix_identity *ide
 	for (size_t i = 0; i < work->n_sides; i++)
 		identity->docs[i] =
 			ms_policy_service(work->sides[i].policy, identity->env, identity->service);
-	identity->mode = identity->docs[0] ? identity->docs[0]->mode : env->mode;
+	const struct ms_party party = matrix_party(identity);
+	identity->mode = ms_is_relaxed(work->sides[0].policy, &party, work->now) ? MS_MODE_AUDIT
+			 : identity->docs[0] ? identity->docs[0]->mode
+					     : env->mode;
 	identity->two_key = env->two_key;
 }
 

@@ -33,7 +33,7 @@ CONTAINERS = (
     ("cache-2", "br-two", "prod", "cache"),
     ("loadtest", "br-one", "dev", "loadtest"),
 )
-TCP, UDP = range(7001, 7009), (7001, 7002, 7003, 7004)
+TCP, UDP = range(7001, 7011), (7001, 7002, 7003, 7004)
 
 POLICY = """\
 apiVersion: microseg/v1
@@ -52,8 +52,11 @@ env: prod
 allow:
   - {from: api, ports: [tcp/7001]}
   - {from: dev/loadtest, ports: [tcp/7002, udp/7002], ping: true}
+  - {from: shell, ports: [{LASTING}]}
 ---
 {apiVersion: microseg/v1, kind: Service, service: cache, env: prod}
+---
+{apiVersion: microseg/v1, kind: Exception, id: e0, from: prod/shell, to: prod/db, ports: [{LENT}], until: "{END}"}
 ---
 {apiVersion: microseg/v1, kind: Exception, id: e1, from: prod/shell, to: prod/db,
  ports: [tcp/7001, udp/7001, icmp/8, icmp6/128], until: "{END}"}
@@ -95,10 +98,14 @@ def iso(moment):
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write_policy(lab, end):
+def write_policy(lab, end, lasting=7009, lent=7010):
+    words = {"{END}": iso(end), "{FAR}": iso(end + 3600), "{LASTING}": "tcp/%d" % lasting, "{LENT}": "tcp/%d" % lent}
+    text = POLICY
+    for word, meaning in words.items():
+        text = text.replace(word, meaning)
     path = os.path.join(lab.dir, "clocks.yaml")
     with open(path, "w") as file:
-        file.write(POLICY.replace("{END}", iso(end)).replace("{FAR}", iso(end + 3600)))
+        file.write(text)
     return path
 
 
@@ -213,6 +220,36 @@ def until_the_end(report, node, parties, state):
     report.equal(node.status().get("state"), "enforcing", "%s: and enforces on" % state)
 
 
+def changed_meanwhile(report, node, parties):
+    """What allows an open connection changes: from a grant to an exception, and the other way. Our tables are replaced.
+
+    The kernel has written down which connections end when it let them in, so the daemon has to put that right.
+    """
+    end = int(time.time()) + LEAD
+    shell, databases = parties["shell"], [parties["db-1"], parties["db-2"]]
+    report.equal(node.cli("apply", "--yes", "-p", write_policy(node.lab, end)).returncode, 0, "the policy applies")
+    ends = [Ticking(shell, server, "tcp", 7009, family, "the exception") for server in databases for family in (4, 6)]
+    stays = [Ticking(shell, server, "tcp", 7010, family, None) for server in databases for family in (4, 6)]
+    numbers = [(ticking, ticking.open()) for ticking in ends + stays]
+    report.equal([ticking.key for ticking, number in numbers if ticking.client.agent.wait(number)["result"] != "ok"], [],
+                 "all connections open")
+    node.stop(signal.SIGKILL)
+    node.lab.host.run("nft", "flush", "ruleset")
+    node.start()
+    policy = write_policy(node.lab, end, lasting=7010, lent=7009)
+    report.equal(node.cli("apply", "--yes", "-p", policy).returncode, 0, "the two change places")
+    time.sleep(1)  # within which SPEC section 3 has connections cut, and their ends known
+    report.check(time.time() < end - 1, "in time", "%.1f s late" % (time.time() - end + 1))
+    node.stop(signal.SIGKILL)
+    time.sleep(max(0, end + AFTER - time.time()))
+    moment = wall_to_monotonic(end)
+    lasts = {what: [round(seen["last"] - moment, 2) for ticking in table for seen in ticking.arrivals().values()]
+             for what, table in (("ends", ends), ("stays", stays))}
+    report.check(-1 < min(lasts["ends"]) and max(lasts["ends"]) < GRACE, "what came to rest on an exception ends with it", lasts)
+    report.check(min(lasts["stays"]) > GRACE, "what came to have a lasting grant goes on", lasts)
+    node.start()
+
+
 def quarantine(report, node, parties):
     """A service cut off: nothing passes either way, of what is open and what is new; others notice nothing."""
     policy = write_policy(node.lab, int(time.time()) + 3000)
@@ -272,6 +309,7 @@ def main():
         states = sys.argv[1:] or ["alive", "stopped", "killed"]
         for state in states:
             report.section(until_the_end, report, node, parties, state)
+        report.section(changed_meanwhile, report, node, parties)
         report.section(quarantine, report, node, parties)
     return report.finish()
 

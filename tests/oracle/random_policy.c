@@ -225,7 +225,7 @@ static void add_crossings(struct world *w, struct ms_str *out)
 		add_ports(w, named, out);
 		if (random_chance(&w->random, 15))
 			ms_str_addf(out, ", until: 1970-01-0%uT00:00:01Z",
-				    1 + random_below(&w->random, 2));
+				    1 + random_below(&w->random, 4));
 		ms_str_add(out, ", reason: x}\n");
 	}
 }
@@ -408,7 +408,7 @@ static void add_exception(struct world *w, uint32_t id, struct ms_str *out)
 	ms_str_addf(out,
 		    "---\napiVersion: microseg/v1\nkind: Exception\nid: e%u\nreason: x\n"
 		    "until: 1970-01-0%uT00:00:01Z\nfrom: ",
-		    id, random_chance(&w->random, 20) ? 1 : 2);
+		    id, random_chance(&w->random, 20) ? 1 : 2 + random_below(&w->random, 3));
 	add_exception_end(w, outward, out);
 	ms_str_add(out, "\nto: ");
 	add_exception_end(w, !outward, out);

@@ -188,7 +188,7 @@ static struct ms_party party_of(const struct trial *trial, const struct flow *fl
 	return ms_party_of_addr(trial->policy, trial->inventory, addr, managed);
 }
 
-static struct opinion ask_decide(const struct trial *trial, const struct flow *flow)
+static struct opinion ask_decide(const struct trial *trial, const struct flow *flow, time_t now)
 {
 	const struct ms_flow asked = {
 		.src = party_of(trial, flow, flow->src, &flow->saddr),
@@ -197,8 +197,7 @@ static struct opinion ask_decide(const struct trial *trial, const struct flow *f
 		.port = flow->port,
 		.published = flow->published,
 	};
-	struct ms_decision decision =
-		ms_decide(trial->policy, trial->inventory, &asked, RANDOM_NOW, NULL);
+	struct ms_decision decision = ms_decide(trial->policy, trial->inventory, &asked, now, NULL);
 
 	return (struct opinion){
 		.verdict = decision.verdict,
@@ -226,14 +225,13 @@ static uint32_t last_line(const struct ms_sim_result *result)
  * verdict. */
 static const struct opinion broken = {.verdict = MS_DENY, .reason = MS_REASON_NONE};
 
-static struct opinion ask_simulate(const struct trial *trial, const struct flow *flow,
+static struct opinion ask_simulate(const struct trial *trial, const struct ms_sim_flow *sim,
 				   struct ms_arena *arena, struct ms_sim_result *result)
 {
-	const struct ms_sim_flow sim = sim_flow(trial, flow);
 	struct ms_log_tag tag = {.verdict = MS_ALLOW};
 
 	if (!trial->ruleset ||
-	    ms_simulate_flow(trial->ruleset, trial->inventory, &sim, arena, result) < 0)
+	    ms_simulate_flow(trial->ruleset, trial->inventory, sim, arena, result) < 0)
 		return broken;
 	if (result->prefix && ms_log_tag_parse(result->prefix, &tag) < 0)
 		return broken;
@@ -270,24 +268,78 @@ static bool agree(const struct opinion *decided, const struct opinion *simulated
 					    : decided->rejected == simulated->rejected;
 }
 
-bool trial_agrees(const struct trial *trial, const struct flow *flow, struct opinion *ret_decided,
-		  struct ms_str *out)
+/* Before and at each end that there may be. */
+static const time_t times[] = {RANDOM_NOW, 86400, 86401, 172801, 259201};
+
+/* Is it one of which an open connection can be asked for at all? */
+static bool is_tracked(const struct flow *flow)
+{
+	if (flow->proto == IPPROTO_ICMP || flow->proto == IPPROTO_ICMPV6)
+		return flow->port == 8 || flow->port == 128;
+	return !ms_addr_is_multicast(&flow->daddr) && !ms_addr_is_link_local(&flow->daddr) &&
+	       !ms_addr_is_link_local(&flow->saddr);
+}
+
+/* Does a connection that is in the set @listed go on for as long as @decided does not deny it? */
+static bool lives_as_long(const struct trial *trial, const struct flow *flow, time_t now,
+			  const char *listed, const struct opinion *decided, struct ms_str *out)
+{
+	struct ms_sim_flow sim = sim_flow(trial, flow);
+	struct ms_sim_result result = {0};
+
+	sim.now = now;
+	sim.state = MS_SIM_ESTABLISHED;
+	sim.listed = listed;
+	struct opinion simulated = ask_simulate(trial, &sim, NULL, &result);
+	if ((decided->verdict == MS_DENY) == result.dropped)
+		return true;
+	if (out)
+		tell("simulate an open connection", &simulated, out);
+	return false;
+}
+
+static bool agrees_at(const struct trial *trial, const struct flow *flow, time_t now,
+		      const char **listed, struct opinion *ret_decided, struct ms_str *out)
 {
 	struct ms_arena *arena = ms_arena_new();
+	struct ms_sim_flow sim = sim_flow(trial, flow);
 	struct ms_sim_result result = {0};
 
 	if (!arena)
 		abort();
-	struct opinion decided = ask_decide(trial, flow);
-	struct opinion simulated = ask_simulate(trial, flow, arena, &result);
+	sim.now = now;
+	*ret_decided = ask_decide(trial, flow, now);
+	struct opinion simulated = ask_simulate(trial, &sim, arena, &result);
 
 	if (out) {
-		tell("decide", &decided, out);
+		ms_str_addf(out, "  at %lld\n", (long long)now);
+		tell("decide", ret_decided, out);
 		tell("simulate", &simulated, out);
 		tell_way(&result, out);
 	}
 	ms_arena_free(arena);
+	if (now == RANDOM_NOW)
+		*listed = result.listed;
+	return agree(ret_decided, &simulated);
+}
+
+bool trial_agrees(const struct trial *trial, const struct flow *flow, struct opinion *ret_decided,
+		  struct ms_str *out)
+{
+	struct opinion first = {0};
+	const char *listed = NULL;
+	bool good = true;
+
+	for (size_t i = 0; good && i < sizeof(times) / sizeof(*times); i++) {
+		struct opinion decided;
+
+		good = agrees_at(trial, flow, times[i], &listed, &decided, out);
+		if (i == 0)
+			first = decided;
+		else if (good && first.verdict != MS_DENY && is_tracked(flow))
+			good = lives_as_long(trial, flow, times[i], listed, &decided, out);
+	}
 	if (ret_decided)
-		*ret_decided = decided;
-	return agree(&decided, &simulated);
+		*ret_decided = first;
+	return good;
 }
