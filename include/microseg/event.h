@@ -39,6 +39,8 @@ struct ms_packet {
 	uint8_t proto; /* upper protocol, extension headers skipped; 0 when unknown or not IP */
 	bool has_ports;
 	uint16_t sport, dport;
+	bool has_tcp_flags;
+	uint8_t tcp_flags; /* TH_* */
 	bool has_icmp_type;
 	uint8_t icmp_type;
 	uint16_t ether_type;
@@ -67,6 +69,7 @@ struct ms_event {
 	uint64_t time_ms;	 /* of its last packet */
 	enum ms_verdict verdict; /* MS_DENY, MS_AUDIT */
 	enum ms_reason reason;
+	bool tracked; /* a connection that was open when the node was armed, not a packet */
 	uint64_t count;
 	uint8_t proto;
 	bool has_dport;

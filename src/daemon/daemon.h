@@ -131,6 +131,9 @@ struct ms_daemon {
 	bool waiting;	   /* for our bridge flags to show, before the first tables */
 	ms_addr_vec stale; /* addresses whose holder changed since the last revocation */
 	bool holding;	   /* one of them waits for it to be given to its new holder */
+	bool arming;	   /* tables were loaded where none stood: open connections are told of */
+	uint64_t adopt_since_ms; /* when that was; 0: never */
+	unsigned int n_adopted;	 /* connections since */
 	struct ms_counters counters;
 };
 
@@ -236,6 +239,18 @@ int ms_takeover(struct ms_daemon *daemon, struct ms_str *why);
 void ms_takeover_note(struct ms_daemon *daemon);
 /** Remembers what the tables were compiled for. */
 void ms_takeover_remember(void *userdata);
+
+/* adopt.c */
+
+/** The node was armed: from now on, for some time, connections older than that are adopted. */
+void ms_adopt_begin(struct ms_daemon *daemon);
+/** For the packet log: whether @record belongs to such a connection, of which the kernel now
+ * knows. */
+bool ms_adopt_packet(const struct ms_packet_record *record, void *userdata);
+/** Does the policy allow the connection of which @tuple would be the server's direction? */
+bool ms_adopt_is_answer(const struct ms_policy *policy, const struct ms_inventory *inventory,
+			const struct ms_conntrack_tuple *tuple, uint8_t proto,
+			struct ms_conntrack_tuple *ret_client);
 
 /* revoke.c */
 

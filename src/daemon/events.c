@@ -15,6 +15,9 @@
 #include "kernel/nflog.h"
 #include "microseg/cleanup.h"
 
+#define ADOPTED                                                                                         \
+	"it belongs to a connection older than our tables, which the policy allows and which goes on: " \
+	"only this packet of its server was refused"
 #define READ_MAX 1024 /* records a turn: some 4 ms */
 #define READ_PAUSE_MS                                                                              \
 	1 /* between two reads: a flood of refusals must not keep the loop from reconciling */
@@ -38,6 +41,8 @@ struct ms_events {
 
 	struct ms_events_line *ring; /* MS_EVENTS_RING slots; json owns all texts of its line */
 	size_t ring_next, ring_len;
+	ms_events_adopt_fn adopt;
+	void *adopt_userdata;
 	ms_events_fn sink;
 	void *sink_userdata;
 
@@ -185,7 +190,22 @@ static void on_record(const struct ms_packet_record *record, void *userdata)
 	if (ms_event_attribute(record, events->view.policy, events->view.inventory,
 			       events->view.generation, &event) < 0)
 		return;
+	if (events->adopt && events->adopt(record, events->adopt_userdata))
+		snprintf(event.nearest, sizeof(event.nearest), "%s", ADOPTED);
 	ms_fold_add(events->fold, &event, ms_monotonic_ms(), on_folded, events);
+}
+
+void ms_events_tracked(struct ms_events *events, const struct ms_packet_record *record)
+{
+	struct ms_event event;
+
+	if (!events->view.inventory ||
+	    ms_event_attribute(record, events->view.policy, events->view.inventory,
+			       events->view.generation, &event) < 0)
+		return;
+	event.tracked = true;
+	ms_fold_add(events->fold, &event, ms_monotonic_ms(), on_folded, events);
+	ms_timer_set(events->flush_timer, MS_FOLD_WINDOW_MS);
 }
 
 static void on_readable(int fd, void *userdata)
@@ -346,6 +366,12 @@ void ms_events_set_view(struct ms_events *events, const struct ms_events_view *v
 const char *ms_events_problem(const struct ms_events *events)
 {
 	return events->problem;
+}
+
+void ms_events_set_adopt(struct ms_events *events, ms_events_adopt_fn adopt, void *userdata)
+{
+	events->adopt = adopt;
+	events->adopt_userdata = userdata;
 }
 
 void ms_events_set_sink(struct ms_events *events, ms_events_fn fn, void *userdata)

@@ -52,6 +52,11 @@ int ms_events_new(struct ms_loop *loop, const struct ms_config *config,
 		  struct ms_events **ret_events);
 struct ms_events *ms_events_free(struct ms_events *events);
 void ms_events_set_view(struct ms_events *events, const struct ms_events_view *view);
+/** Asks @adopt about every record: true when the connection it belongs to goes on all the same. */
+typedef bool (*ms_events_adopt_fn)(const struct ms_packet_record *record, void *userdata);
+void ms_events_set_adopt(struct ms_events *events, ms_events_adopt_fn adopt, void *userdata);
+/** Adds a tracked connection that the policy would refuse, as if @record were a packet of it. */
+void ms_events_tracked(struct ms_events *events, const struct ms_packet_record *record);
 /** Opens the log file anew, for rotation. */
 void ms_events_reopen(struct ms_events *events);
 

@@ -334,11 +334,13 @@ static int enforce(struct ms_daemon *daemon)
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	uint64_t since_us = now_us();
 	bool held = false;
+	bool arming;
 	int r;
 
 	ensure_flags(daemon);
 	if (daemon->waiting)
 		return 0;
+	arming = !daemon->installed && !daemon->standing;
 	take_over(daemon);
 	r = take_snapshot(daemon, loaded->policy, &inventory);
 	if (r == 0)
@@ -356,6 +358,8 @@ static int enforce(struct ms_daemon *daemon)
 			ms_reconcile_back_off(daemon, message);
 		return r;
 	}
+	if (arming)
+		ms_adopt_begin(daemon);
 	finish_commit(daemon, ms_steal(&wanted), ms_steal(&inventory), r > 0);
 	if (held)
 		ms_revoke_held(daemon);

@@ -9,6 +9,10 @@
  * loses all its connections: whoever has it now inherits nothing. Until they are out of connection
  * tracking the new holder does not get the address, for not even one packet may pass by them: the
  * commit takes it from the old one, the revocation follows, and the turn after it hands it over.
+ * A connection that the kernel met on its way, by a packet of its server, is tracked anew from its
+ * client if the policy allows that.
+ *
+ * Right after arming those that the policy would refuse are told of, in audit too.
  *
  * The kernel shows all connections or none, and on a host with many that takes a while in which the
  * daemon does nothing else. Changes that come close together share one look.
@@ -24,6 +28,7 @@
 #include "daemon/daemon.h"
 #include "daemon/lend.h"
 #include "daemon/log.h"
+#include "daemon/tracked.h"
 #include "kernel/conntrack.h"
 #include "microseg/cleanup.h"
 #include "microseg/decide.h"
@@ -33,6 +38,11 @@
 #define RETRY_MS 1000 /* after connection tracking could not be read */
 #define LATEST_MS 400 /* SPEC section 3 gives a second */
 
+struct client {
+	struct ms_conntrack_tuple tuple;
+	uint8_t proto;
+};
+
 struct judge {
 	const struct ms_policy *policy;
 	const struct ms_inventory *inventory;
@@ -40,7 +50,9 @@ struct judge {
 	time_t now;
 	ms_revoke_fn fn; /* is told, and nothing is cut; or NULL */
 	void *userdata;
-	struct ms_lending *lending; /* NULL: nothing ends */
+	struct ms_lending *lending;   /* NULL: nothing ends */
+	struct ms_tracked *told;      /* at arming: where what would be refused is told; or NULL */
+	MS_VEC(struct client) turned; /* clients of connections that go to be tracked anew */
 };
 
 #define LEND_AGAIN_MS 30000
@@ -67,11 +79,17 @@ static bool is_pending(const struct ms_party *party)
 	return party->endpoint && party->endpoint->state == MS_ENDPOINT_PENDING;
 }
 
-static bool is_refused(const struct judge *judge, const struct ms_conntrack_entry *entry,
-		       struct ms_flow *ret_flow)
+/* Where it goes to in the end. */
+static const struct ms_addr *destination(const struct ms_conntrack_entry *entry)
 {
-	const struct ms_addr *src = &entry->orig.src,
-			     *dst = entry->dnat ? &entry->reply.src : &entry->orig.dst;
+	return entry->dnat ? &entry->reply.src : &entry->orig.dst;
+}
+
+/* The flow of @entry, or false when it is none that the policy judges. */
+static bool flow_of(const struct judge *judge, const struct ms_conntrack_entry *entry,
+		    struct ms_flow *ret_flow)
+{
+	const struct ms_addr *src = &entry->orig.src, *dst = destination(entry);
 	struct ms_flow flow = {
 		.src = ms_party_of_addr(judge->policy, judge->inventory, src, false),
 		.dst = ms_party_of_addr(judge->policy, judge->inventory, dst, false),
@@ -81,8 +99,6 @@ static bool is_refused(const struct judge *judge, const struct ms_conntrack_entr
 					     : entry->orig.dport,
 	};
 
-	if (is_stale(judge->stale, src) || is_stale(judge->stale, dst))
-		return true;
 	if ((!is_endpoint(&flow.src) && !is_endpoint(&flow.dst)) || is_pending(&flow.src) ||
 	    is_pending(&flow.dst))
 		return false;
@@ -91,23 +107,59 @@ static bool is_refused(const struct judge *judge, const struct ms_conntrack_entr
 	flow.published =
 		entry->dnat && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE);
 	*ret_flow = flow;
-	return ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL).verdict ==
-	       MS_DENY;
+	return true;
+}
+
+/* Is @entry the wrong way round, and allowed the right way? Then its client is taken down. */
+static bool is_turned(struct judge *judge, const struct ms_conntrack_entry *entry)
+{
+	struct client client = {.proto = entry->proto};
+
+	return entry->picked_up && !entry->dnat && !entry->snat &&
+	       ms_adopt_is_answer(judge->policy, judge->inventory, &entry->orig, entry->proto,
+				  &client.tuple) &&
+	       ms_vec_push(&judge->turned, client) == 0;
 }
 
 static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 {
-	const struct judge *judge = userdata;
+	struct judge *judge = userdata;
 	struct ms_flow flow = {0};
+	bool stale = is_stale(judge->stale, &entry->orig.src) ||
+		     is_stale(judge->stale, destination(entry));
 
-	if (!is_refused(judge, entry, &flow)) {
-		if (judge->lending && flow.proto) /* it was judged at all */
-			ms_lending_note(judge->lending, entry, &flow);
+	if (!stale && !flow_of(judge, entry, &flow))
 		return false;
+	if (!stale) {
+		struct ms_decision decision =
+			ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL);
+
+		if (decision.verdict != MS_ALLOW && is_turned(judge, entry))
+			return !judge->fn;
+		if (decision.verdict != MS_ALLOW && judge->told)
+			ms_tracked_tell(judge->told, entry, &flow, decision.reason);
+		if (decision.verdict != MS_DENY && judge->lending)
+			ms_lending_note(judge->lending, entry, &flow);
+		if (decision.verdict != MS_DENY)
+			return false;
 	}
 	if (judge->fn)
 		judge->fn(entry, &flow, judge->userdata);
 	return !judge->fn;
+}
+
+/* Returns how many connections were cut. */
+static int look(struct judge *judge)
+{
+	int r = ms_conntrack_foreach(must_go, judge);
+
+	if (r >= 0 && !judge->fn) {
+		ms_vec_each (struct client, client, &judge->turned)
+			(void)!ms_conntrack_adopt(&client->tuple, client->proto, false);
+		r -= (int)judge->turned.n_items;
+	}
+	ms_vec_fini(&judge->turned);
+	return r;
 }
 
 int ms_revoke_preview(const struct ms_policy *policy, const struct ms_inventory *inventory,
@@ -118,14 +170,14 @@ int ms_revoke_preview(const struct ms_policy *policy, const struct ms_inventory 
 			      .now = time(NULL),
 			      .fn = fn,
 			      .userdata = userdata};
-	int r = ms_conntrack_foreach(must_go, &judge);
+	int r = look(&judge);
 
 	return r < 0 ? r : 0;
 }
 
 static int cut(struct judge *judge)
 {
-	int r = ms_conntrack_foreach(must_go, judge);
+	int r = look(judge);
 
 	if (r < 0)
 		ms_log(MS_LOG_ERROR,
@@ -146,8 +198,13 @@ void ms_revoke_refused(const struct ms_policy *policy, const struct ms_inventory
 void ms_revoke(void *userdata)
 {
 	struct ms_daemon *daemon = userdata;
+	struct ms_tracked told = {.events = daemon->events};
 	struct judge judge = {
-		.inventory = daemon->inventory, .stale = &daemon->stale, .now = time(NULL)};
+		.inventory = daemon->inventory,
+		.stale = &daemon->stale,
+		.now = time(NULL),
+		.told = daemon->arming && daemon->events ? &told : NULL,
+	};
 
 	if (!daemon->loaded || !daemon->installed || !daemon->inventory)
 		return;
@@ -167,6 +224,7 @@ void ms_revoke(void *userdata)
 	if (daemon->holding)
 		ms_loop_defer(daemon->loop);
 	daemon->holding = false;
+	daemon->arming = false;
 	daemon->counters.revoked += (uint64_t)r;
 	if (!lending)
 		return;

@@ -38,7 +38,7 @@ struct fold_key {
 	uint16_t ether_type;
 	uint16_t dport;
 	uint8_t verdict, reason, proto, icmp_type;
-	uint8_t has_dport, has_icmp_type;
+	uint8_t has_dport, has_icmp_type, tracked;
 };
 
 struct fold_entry {
@@ -93,6 +93,7 @@ static void key_make(const struct ms_event *event, struct fold_key *key)
 	key_end(&event->src, &key->src);
 	key_end(&event->dst, &key->dst);
 	key->ether_type = event->ether_type;
+	key->tracked = event->tracked;
 	key->verdict = (uint8_t)event->verdict;
 	key->reason = (uint8_t)event->reason;
 	key->proto = event->proto;

@@ -85,7 +85,7 @@ static json_t *event_json(const struct ms_event *event)
 	char time_text[MS_EVENT_TIME_SIZE];
 	const char *reason = ms_reason_name(event->reason);
 
-	return json_pack("{ss ss ss? so so so so so so so so so so}", "time",
+	return json_pack("{ss ss ss? so so so so so so so so so so so*}", "time",
 			 ms_event_time_format(event->time_ms, time_text), "verdict",
 			 ms_event_verdict_word(event->verdict), "reason", reason, "count",
 			 number(true, event->count), "proto", proto_json(event), "dport",
@@ -93,7 +93,8 @@ static json_t *event_json(const struct ms_event *event)
 			 number(event->has_icmp_type, event->icmp_type), "src",
 			 end_json(&event->src), "dst", end_json(&event->dst), "policy",
 			 policy_json(event), "nearest", safe_text(event->nearest), "node",
-			 safe_text(event->node), "generation", number(true, event->generation));
+			 safe_text(event->node), "generation", number(true, event->generation),
+			 "tracked", event->tracked ? json_true() : NULL);
 }
 
 static int add_bytes(const char *bytes, size_t size, void *userdata)

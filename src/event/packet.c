@@ -66,6 +66,9 @@ static void decode_transport(struct reader *reader, struct ms_packet *packet)
 		packet->has_ports = true;
 		packet->sport = be16(bytes);
 		packet->dport = be16(bytes + 2);
+		bytes = packet->proto == IPPROTO_TCP ? take(reader, 10) : NULL;
+		packet->has_tcp_flags = bytes != NULL;
+		packet->tcp_flags = bytes ? bytes[9] : 0;
 		return;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:

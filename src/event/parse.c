@@ -222,6 +222,7 @@ static int read_what(const json_t *json, struct ms_event *event)
 	event->verdict = strcmp(verdict, "audited") == 0 ? MS_AUDIT : MS_DENY;
 	if (strcmp(verdict, ms_event_verdict_word(event->verdict)) != 0)
 		return -EINVAL;
+	event->tracked = json_is_true(json_object_get(json, "tracked"));
 	event->reason = ms_reason_parse(reason);
 	if (event->reason == MS_REASON_NONE)
 		return -EINVAL;

@@ -127,6 +127,8 @@ void ms_event_text(const struct ms_event *event, bool color, struct ms_str *out)
 	add_if(out, color, BOLD);
 	ms_str_add(out, reason ? reason : "?");
 	add_if(out, color, RESET);
+	if (event->tracked)
+		ms_str_add(out, "  was open before");
 	if (event->count != 1)
 		ms_str_addf(out, "  x%" PRIu64, event->count);
 	ms_str_add_char(out, '\n');

@@ -16,6 +16,7 @@
 #include <libmnl/libmnl.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <stdlib.h>
@@ -131,6 +132,11 @@ static bool read_entry(const struct nf_conntrack *ct, struct ms_conntrack_entry 
 	read_tuples(ct, family == AF_INET, ret_entry);
 	uint32_t id_be = htonl(nfct_get_attr_u32(ct, ATTR_ID));
 	memcpy(ret_entry->id, &id_be, sizeof(ret_entry->id));
+	/* A connection that begins with its SYN is checked for its windows; nothing else sets this
+	 * flag in a packet's path. */
+	ret_entry->picked_up =
+		nfct_attr_is_set(ct, ATTR_TCP_FLAGS_ORIG) > 0 &&
+		(nfct_get_attr_u8(ct, ATTR_TCP_FLAGS_ORIG) & IP_CT_TCP_FLAG_BE_LIBERAL);
 	if (nfct_attr_is_set(ct, ATTR_ICMP_TYPE) > 0) {
 		ret_entry->has_icmp_type = true;
 		ret_entry->icmp_type = nfct_get_attr_u8(ct, ATTR_ICMP_TYPE);

@@ -30,6 +30,7 @@ struct ms_conntrack_entry {
 	bool snat;	   /* the source was */
 	bool answered;	   /* packets were seen in both directions */
 	uint8_t id[4];	   /* as the kernel's `ct id` has it */
+	bool picked_up; /* tcp: the kernel did not see it begin, so that orig may be the server's */
 };
 
 /** Returns true when the entry must go. @entry lives during the call. */
@@ -44,3 +45,13 @@ typedef bool (*ms_conntrack_fn)(const struct ms_conntrack_entry *entry, void *us
  * another -errno. What was already gone is not counted and no error.
  */
 int ms_conntrack_foreach(ms_conntrack_fn fn, void *userdata);
+
+/**
+ * Makes the kernel track a tcp or udp connection that it did not see begin, as one that @client's
+ * sender opened and that was answered. @turn: in place of an entry that there is, which the
+ * server's packets made.
+ *
+ * The entry has half a minute: packets of the connection prolong it. Returns 0; -EEXIST when it is
+ * tracked and not to be turned; -EPERM without CAP_NET_ADMIN; another -errno.
+ */
+int ms_conntrack_adopt(const struct ms_conntrack_tuple *client, uint8_t proto, bool turn);

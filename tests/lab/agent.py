@@ -104,7 +104,8 @@ def probe_socket(request, kind, proto=0):
     # namespaces: the answer to the second SYN, one second later, is the one that counts.
     sock.settimeout(request.get("timeout", 1.4))
     if "src" in request:
-        sock.bind((request["src"], 0))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((request["src"], request.get("sport", 0)))
     return sock
 
 
@@ -165,6 +166,86 @@ def talk(sock):
 def op_talk(request):
     """Sends on the connection kept as {key} and wants the payload back."""
     return talk(held[request["key"]])
+
+
+def op_hold_quiet(request):
+    """Opens a connection as op_hold, to a server that waits to speak itself."""
+    sock = probe_socket(request, socket.SOCK_STREAM)
+    sock.connect((request["dst"], request["port"]))
+    held[request["key"]] = sock
+    return {"result": "ok"}
+
+
+def op_hold_udp(request):
+    """The same with a datagram, which a server of op_serve takes for the beginning."""
+    sock = probe_socket(request, socket.SOCK_DGRAM)
+    sock.connect((request["dst"], request["port"]))
+    sock.send(b"begin")
+    held[request["key"]] = sock
+    return {"result": "ok"}
+
+
+def op_await(request):
+    """Waits for {timeout} seconds for what the server says on the connection kept as {key}."""
+    sock = held[request["key"]]
+    sock.setblocking(False)
+    try:
+        while sock.type == socket.SOCK_DGRAM and sock.recv(64):
+            pass  # what came before does not count
+    except OSError:
+        pass
+    sock.settimeout(request.get("timeout", 5))
+    return {"result": "ok" if sock.recv(64) == b"from the server" else "error garbled"}
+
+
+class Server:
+    """Takes one connection after the other and says nothing until it is told to."""
+
+    def __init__(self, request):
+        self.peers = []
+        self.stream = request["proto"] == "tcp"
+        self.sock = socket.socket(FAMILY[request["family"]], socket.SOCK_STREAM if self.stream else socket.SOCK_DGRAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if request["family"] == 6:
+            self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        self.sock.bind(("", request["port"]))
+        if self.stream:
+            self.sock.listen(16)
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                self.peers.append(self.sock.accept()[0] if self.stream else self.sock.recvfrom(64)[1])
+            except OSError:
+                pass  # an ICMP error for what was said before
+
+    def speak(self):
+        for peer in self.peers:
+            try:
+                if self.stream:
+                    peer.sendall(b"from the server")
+                else:
+                    self.sock.sendto(b"from the server", peer)
+            except OSError:
+                pass
+
+
+servers = {}
+
+
+def op_serve(request):
+    """Listens on {proto, family, port} as {key}."""
+    servers[request["key"]] = Server(request)
+    return {"result": "ok"}
+
+
+def op_speak(request):
+    """The server {key} speaks on all its connections, {times} times, a second between them."""
+    for _ in range(request.get("times", 1)):
+        servers[request["key"]].speak()
+        time.sleep(1)
+    return {"result": "ok", "peers": len(servers[request["key"]].peers)}
 
 
 def op_close(request):

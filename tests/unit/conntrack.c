@@ -204,6 +204,29 @@ static void what_is_already_gone_is_not_counted(void **state)
 	assert_int_equal(ms_conntrack_foreach(forestall, NULL), 0);
 }
 
+static void adopts_a_connection_from_its_client_and_turns_the_servers_entry(void **state)
+{
+	struct ms_conntrack_tuple client = {.sport = 40000, .dport = 9000};
+	struct search search = {.proto = IPPROTO_UDP, .sport = 40000};
+
+	(void)state;
+	assert_int_equal(ms_addr_parse("127.0.0.1", &client.src), 0);
+	client.dst = client.src;
+	send_udp("127.0.0.1", 9000, 40000); /* the server speaks first */
+	assert_int_equal(ms_conntrack_adopt(&client, IPPROTO_UDP, false), -EEXIST);
+	assert_int_equal(ms_conntrack_adopt(&client, IPPROTO_UDP, true), 0);
+	assert_true(ms_conntrack_foreach(look, &search) >= 0);
+	assert_int_equal(search.n_found, 1);
+	assert_int_equal(search.entry.orig.dport, 9000);
+	assert_true(search.entry.answered);
+	assert_int_equal(ms_conntrack_foreach(always, NULL), 1);
+
+	assert_int_equal(ms_conntrack_adopt(&client, IPPROTO_TCP, false), 0);
+	search = (struct search){.proto = IPPROTO_TCP, .sport = 40000};
+	assert_true(ms_conntrack_foreach(look, &search) >= 0);
+	assert_true(search.n_found == 1 && search.entry.picked_up);
+}
+
 static void an_empty_table_is_no_error(void **state)
 {
 	(void)state;
@@ -259,6 +282,9 @@ int main(void)
 		cmocka_unit_test_setup(deletes_those_chosen_and_no_others, forget_all),
 		cmocka_unit_test_setup(deletes_entries_of_any_zone, forget_all),
 		cmocka_unit_test_setup(what_is_already_gone_is_not_counted, forget_all),
+		cmocka_unit_test_setup(
+			adopts_a_connection_from_its_client_and_turns_the_servers_entry,
+			forget_all),
 		cmocka_unit_test_setup(says_that_the_capability_is_missing, forget_all),
 	};
 

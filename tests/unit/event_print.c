@@ -241,6 +241,24 @@ static void reading_back_refuses_what_is_no_event(void **state)
 	}
 }
 
+static void a_connection_open_before_is_told_apart(void **state)
+{
+	_cleanup_(ms_str_fini) struct ms_str json = {0}, text = {0};
+	struct ms_event event = sample(), read;
+
+	(void)state;
+	ms_event_json(&event, &json);
+	assert_null(strstr(json.text, "tracked"));
+	ms_str_fini(&json);
+	event.tracked = true;
+	ms_event_json(&event, &json);
+	assert_non_null(strstr(json.text, "\"tracked\":true"));
+	assert_int_equal(ms_event_parse(json.text, &read), 0);
+	assert_true(read.tracked);
+	ms_event_text(&event, false, &text);
+	assert_non_null(strstr(text.text, "fence  was open before  x3\n"));
+}
+
 static void text_is_a_line_for_strangers(void **state)
 {
 	_cleanup_(ms_str_fini) struct ms_str out = {0};
@@ -334,6 +352,7 @@ int main(void)
 		cmocka_unit_test(an_event_survives_the_way_through_json),
 		cmocka_unit_test(no_name_gets_a_control_byte_into_a_line),
 		cmocka_unit_test(reading_back_refuses_what_is_no_event),
+		cmocka_unit_test(a_connection_open_before_is_told_apart),
 		cmocka_unit_test(text_is_a_line_for_strangers),
 		cmocka_unit_test(text_says_what_is_known_and_no_more),
 		cmocka_unit_test(colour_adds_codes_and_nothing_else),
