@@ -55,6 +55,10 @@ const struct cli_command cli_commands[] = {
 	 "  microseg endpoints\n"
 	 "  microseg endpoints -o json | jq -r '.[] | select(.identity == \"unidentified\") | .name'\n",
 	 cmd_endpoints, 0},
+	{"services",
+	 "Lists the services with their grants: how often each was used, and when last.",
+	 "[--service [ENV/]NAME]", CLI_FLAG(CLI_SERVICE),
+	 "  microseg services --service prod/orders-db\n", cmd_services, 0},
 	{"drops", "Shows denied and audited flows, newest last.",
 	 "[-f] [--since TIME] [--reason REASON] [--service NAME]",
 	 CLI_FLAG(CLI_FOLLOW) | CLI_FLAG(CLI_SINCE) | CLI_FLAG(CLI_REASON) | CLI_FLAG(CLI_SERVICE),
@@ -102,7 +106,6 @@ const struct cli_command cli_commands[] = {
 	 "  microseg off --for 30m    comes back by itself, also after a reboot; a microsegd has to run then\n",
 	 cmd_off, 0},
 	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), "  microseg on\n", cmd_on, 0},
-	LATER("services", "Services with their grants, counters and last hits."),
 	LATER("suggest", "Proposes grants for what was refused."),
 	LATER("graph", "Draws who may reach whom."),
 	LATER("flows", "Shows the connections of now."),

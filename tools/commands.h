@@ -14,6 +14,7 @@ int cmd_diff(struct cli *cli);
 int cmd_test(struct cli *cli);
 int cmd_status(struct cli *cli);
 int cmd_endpoints(struct cli *cli);
+int cmd_services(struct cli *cli);
 int cmd_drops(struct cli *cli);
 int cmd_apply(struct cli *cli);
 int cmd_off(struct cli *cli);

@@ -37,6 +37,11 @@ static void get_endpoints(struct ms_control *control, struct evhttp_request *req
 	ms_reply_json(request, HTTP_OK, ms_report_endpoints(control->daemon));
 }
 
+static void get_services(struct ms_control *control, struct evhttp_request *request)
+{
+	ms_reply_json(request, HTTP_OK, ms_report_services(control->daemon));
+}
+
 static void get_inventory(struct ms_control *control, struct evhttp_request *request)
 {
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
@@ -80,6 +85,9 @@ static const struct route {
 	{EVHTTP_REQ_GET, "/v1", get_routes, false, "", "this list"},
 	{EVHTTP_REQ_GET, "/v1/status", get_status, false, "", "what microseg status shows"},
 	{EVHTTP_REQ_GET, "/v1/endpoints", get_endpoints, false, "", "the endpoints"},
+	{EVHTTP_REQ_GET, "/v1/services", get_services, false, "",
+	 "{since, services: [{service, mode, endpoints, grants: [{kind: allow|needs|exception, text, "
+	 "policy: {file, line}, hits, last_hit}]}]}; hits null: counted elsewhere or not at all"},
 	{EVHTTP_REQ_GET, "/v1/drops", get_drops, false,
 	 "since (ms), reason, service, last (lines), follow=1", "events as JSON lines"},
 	{EVHTTP_REQ_GET, "/v1/inventory", get_inventory, false, "", "the Inventory document"},

@@ -355,6 +355,18 @@ static void on_clock(bool set, void *userdata)
 	ms_loop_defer(daemon->loop);
 }
 
+static void on_sample(void *userdata)
+{
+	struct ms_daemon *daemon = userdata;
+	uint64_t start_ms = ms_monotonic_ms();
+
+	ms_reconcile_sample(daemon);
+	/* On a large node it must not take more than a hundredth of the time. */
+	uint64_t took_ms = ms_monotonic_ms() - start_ms;
+	ms_timer_set(daemon->sample,
+		     took_ms * 100 > MS_HITS_EVERY_MS ? took_ms * 100 : MS_HITS_EVERY_MS);
+}
+
 static int make_timers(struct ms_daemon *daemon)
 {
 	daemon->settle = ms_loop_timer(daemon->loop, on_settle, daemon);
@@ -366,10 +378,15 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->back_on = ms_loop_timer(daemon->loop, on_back_on, daemon);
 	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
 	daemon->remember = ms_loop_timer(daemon->loop, ms_takeover_remember, daemon);
+	daemon->sample = ms_loop_timer(daemon->loop, on_sample, daemon);
+	daemon->hits = ms_hits_new();
 	int r = ms_trial_init(daemon);
-	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->lend && daemon->clock &&
-			       daemon->back_on && daemon->reload && daemon->remember &&
-			       daemon->containers
+	if (daemon->sample)
+		ms_timer_set(daemon->sample, MS_HITS_EVERY_MS);
+	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->lend &&
+			       daemon->clock && daemon->back_on && daemon->reload &&
+			       daemon->remember && daemon->containers && daemon->sample &&
+			       daemon->hits
 		       ? 0
 		       : -ENOMEM;
 }
@@ -474,6 +491,8 @@ static void finish(struct ms_daemon *daemon)
 	ms_timer_free(daemon->lend);
 	ms_clock_free(daemon->clock);
 	ms_timer_free(daemon->back_on);
+	ms_timer_free(daemon->sample);
+	ms_hits_free(daemon->hits);
 	ms_timer_free(daemon->reload);
 	ms_trial_fini(daemon);
 	if (daemon->remember && ms_timer_is_set(daemon->remember))

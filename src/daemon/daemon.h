@@ -12,6 +12,7 @@
 #include "daemon/events.h"
 #include "daemon/exporter.h"
 #include "daemon/history.h"
+#include "daemon/hits.h"
 #include "daemon/loaded.h"
 #include "daemon/overlay.h"
 #include "daemon/trial.h"
@@ -85,7 +86,9 @@ struct ms_daemon {
 	struct ms_exporter *exporter; /* NULL: no metrics on TCP */
 	unsigned int n_reloads;
 	const ms_text_vec *policy_paths; /* -p */
-	struct ms_timer *back_on;	 /* while off has an end: looks at the clock */
+	struct ms_hits *hits;
+	struct ms_timer *sample;  /* looks at the counters */
+	struct ms_timer *back_on; /* while off has an end: looks at the clock */
 	uint64_t start_ms;
 
 	/* What should be. */
@@ -205,6 +208,9 @@ void ms_reload_given(struct ms_daemon *daemon);
 void ms_reload(struct ms_daemon *daemon);
 /** Its timer. */
 void ms_reload_again(void *userdata);
+
+/** Looks at the counters of what stands. */
+void ms_reconcile_sample(struct ms_daemon *daemon);
 
 /* candidate.c */
 

@@ -264,6 +264,11 @@ static int enter(struct ms_state *state, uint64_t generation, enum ms_applied_st
 	return linkat(state->dir_fd, "policy.next", state->dir_fd, name, 0) < 0 ? -errno : 0;
 }
 
+uint64_t ms_state_staged(const struct ms_state *state)
+{
+	return ms_state_read_sum(state, "policy.next");
+}
+
 static int take_staged(struct ms_state *state)
 {
 	if (renameat(state->dir_fd, "policy.next", state->dir_fd, "policy") < 0)

@@ -58,6 +58,8 @@ int ms_state_commit_policy(struct ms_state *state, uint64_t generation, bool tri
 			   int *ret_history);
 /** The trial of @generation is over: from now on it is what a start takes up. */
 int ms_state_confirm(struct ms_state *state, uint64_t generation);
+/** What tells the staged policy from every other one; 0: nothing is staged. */
+uint64_t ms_state_staged(const struct ms_state *state);
 /** No trial goes on any more: those that are marked so are undone. */
 int ms_state_end_trials(struct ms_state *state);
 /** Was the one being applied when the last daemon ended a trial on a node never armed before? */

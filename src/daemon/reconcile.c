@@ -193,6 +193,18 @@ static int apply_whole(struct ms_daemon *daemon, const struct ms_ruleset *wanted
 	return r < 0 ? r : 1;
 }
 
+void ms_reconcile_sample(struct ms_daemon *daemon)
+{
+	int r;
+
+	if (!daemon->loaded || !daemon->installed)
+		return;
+	r = ms_hits_sample(daemon->hits, daemon->kernel, daemon->loaded->policy, time(NULL));
+	if (r < 0)
+		ms_log(MS_LOG_WARNING, "the counters of the grants cannot be read: %s",
+		       strerror(-r));
+}
+
 static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
 		      struct ms_str *error)
 {
@@ -202,10 +214,12 @@ static int apply_plan(struct ms_daemon *daemon, const struct ms_ruleset *wanted,
 
 	if (r < 0 || plan.changes.n_items == 0)
 		return r;
+	ms_plan_count(&plan, &n_elems, &n_others);
+	if (n_others > 0) /* a chain that is filled anew counts from zero */
+		ms_reconcile_sample(daemon);
 	r = ms_kernel_apply(daemon->kernel, &plan, error);
 	if (r < 0)
 		return apply_whole(daemon, wanted, error);
-	ms_plan_count(&plan, &n_elems, &n_others);
 	ms_log(MS_LOG_INFO, "generation %" PRIu64 ": %zu elements and %zu other changes",
 	       daemon->generation + 1, n_elems, n_others);
 	return 1;

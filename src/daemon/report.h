@@ -11,5 +11,9 @@
 
 json_t *ms_report_status(const struct ms_daemon *daemon);
 json_t *ms_report_endpoints(const struct ms_daemon *daemon);
+/** {"since", "services": [{"service", "mode", "endpoints", "grants": […]}]}, with the counters of
+ * now.
+ */
+json_t *ms_report_services(struct ms_daemon *daemon);
 /** Appends the metrics in Prometheus text format. */
 void ms_report_metrics(const struct ms_daemon *daemon, struct ms_str *out);

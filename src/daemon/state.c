@@ -363,6 +363,10 @@ int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *re
 
 int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *records)
 {
+	/* Nothing to put back any more: that must not need room on a full disk. */
+	if (records->n_items == 0)
+		return unlinkat(state->dir_fd, "bridges", 0) < 0 && errno != ENOENT ? -errno : 0;
+
 	_cleanup_(json_decrefp) json_t *list = json_array();
 
 	ms_vec_each (struct ms_bridge_record, record, records) {

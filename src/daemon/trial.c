@@ -41,7 +41,8 @@ int ms_trial_prepare(struct ms_daemon *daemon, uint64_t seconds)
 	trial->was_armed = daemon->armed;
 	trial->end_ms = ms_monotonic_ms() + seconds * 1000;
 	trial->end = time(NULL) + (time_t)seconds;
-	return ms_undo_start(daemon->config, trial->end_ms, &trial->watcher);
+	return ms_undo_start(daemon->config, ms_state_staged(daemon->store), trial->end_ms,
+			     &trial->watcher);
 }
 
 static void end(struct ms_daemon *daemon)

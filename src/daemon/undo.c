@@ -18,8 +18,8 @@
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
 
-#define RETRY_MS 1000
-#define MAX_TRIES 30
+#define RETRY_MS 500
+#define MAX_TRIES 60
 #define MAX_POLL_MS 60000 /* a clock that was suspended with the machine is looked at again */
 
 /* Returns true when it was sent home, false when the daemon is gone. */
@@ -43,12 +43,13 @@ static void wait_until(uint64_t end_ms)
 static int load_before(const struct ms_config *config, struct ms_state *state,
 		       struct ms_kernel *kernel, struct ms_str *error)
 {
-	const struct ms_compile_options options = ms_config_compile_options(config);
+	struct ms_compile_options options = ms_config_compile_options(config);
 	_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = NULL;
 	int r = ms_stored_policy(state, config->state, &loaded);
 
+	options.now = time(NULL);
 	if (r == 0)
 		r = ms_stored_inventory(state, NULL, &inventory);
 	if (r == 0)
@@ -86,13 +87,17 @@ static int undo(const struct ms_config *config, struct ms_state *state, struct m
 	return r;
 }
 
-int ms_undo_now(const struct ms_config *config)
+/* Returns 0 when there is nothing left to do; -EBUSY when a daemon is there; -errno after logging
+ * why. */
+static int undo_now(const struct ms_config *config, uint64_t staged)
 {
 	_cleanup_(ms_state_freep) struct ms_state *state = NULL;
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	pid_t holder;
 	int r = ms_state_open(config->state, &state, &error);
 
+	if (r == 0 && ms_state_staged(state) != staged)
+		return 0; /* a daemon has been here meanwhile, and ended the trial */
 	if (r == 0)
 		r = ms_state_lock(state, &holder);
 	if (r == -EBUSY)
@@ -110,16 +115,17 @@ int ms_undo_now(const struct ms_config *config)
 	return r;
 }
 
-static void watch(const struct ms_config *config, uint64_t end_ms, int fd)
+static void watch(const struct ms_config *config, uint64_t staged, uint64_t end_ms, int fd)
 {
 	int r = -EAGAIN;
 
 	if (wait_for_word(fd))
 		return;
 	wait_until(end_ms);
-	for (int i = 0; i < MAX_TRIES && r < 0 && r != -EBUSY; i++) {
-		r = ms_undo_now(config);
-		if (r < 0 && r != -EBUSY)
+	/* A daemon that holds the directory ends the trial itself, or is dying just now. */
+	for (int i = 0; i < MAX_TRIES && r < 0; i++) {
+		r = undo_now(config, staged);
+		if (r < 0)
 			poll(NULL, 0, RETRY_MS);
 	}
 }
@@ -138,7 +144,7 @@ static void detach(int fd)
 	close_range((unsigned int)fd + 1, ~0u, 0);
 }
 
-int ms_undo_start(const struct ms_config *config, uint64_t end_ms, int *ret_fd)
+int ms_undo_start(const struct ms_config *config, uint64_t staged, uint64_t end_ms, int *ret_fd)
 {
 	int ends[2], status;
 
@@ -150,7 +156,7 @@ int ms_undo_start(const struct ms_config *config, uint64_t end_ms, int *ret_fd)
 
 		if (second == 0) {
 			detach(ends[0]);
-			watch(config, end_ms, ends[0]);
+			watch(config, staged, end_ms, ends[0]);
 		}
 		_exit(second < 0);
 	}

@@ -5,8 +5,8 @@
  * The kernel keeps a policy on trial when the daemon dies, so somebody else has to take it away. It
  * is forked off before the kernel sees the policy and sleeps on a pipe. A byte in it says that the
  * trial is over: it ends without a trace. The end of the pipe says that the daemon is gone: it
- * then waits for the end of the trial and does what a start of the daemon would do, unless a daemon
- * has started meanwhile and holds the state directory. Of the daemon it keeps neither sockets nor
+ * then waits for the end of the trial and does what a start of the daemon would do, unless the trial
+ * was ended meanwhile by a daemon that started, or one is there and holds the state directory. Of the daemon it keeps neither sockets nor
  * locks, and what it needs it reads from the state directory at the time.
  */
 #pragma once
@@ -15,11 +15,8 @@
 
 #include "daemon/config.h"
 
-/** Starts it. @end_ms: monotonic. @ret_fd holds it off. Returns 0 or -errno. */
-int ms_undo_start(const struct ms_config *config, uint64_t end_ms, int *ret_fd);
+/** Starts it for the policy that ms_state_staged() calls @staged. @end_ms: monotonic. @ret_fd holds
+ * it off. Returns 0 or -errno. */
+int ms_undo_start(const struct ms_config *config, uint64_t staged, uint64_t end_ms, int *ret_fd);
 /** Sends it home and sets @fd to -1. */
 void ms_undo_stop(int *fd);
-
-/** Puts the last policy confirmed into the kernel, or on a node never armed takes our tables away.
- * Returns 0; -EBUSY when a daemon is there; -errno after logging why. */
-int ms_undo_now(const struct ms_config *config);

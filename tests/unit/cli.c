@@ -97,7 +97,7 @@ static void refuses_with_a_hint(void **state)
 
 static void says_what_is_not_in_this_version(void **state)
 {
-	static const char *const names[] = {"services", "suggest", "graph",
+	static const char *const names[] = {"suggest", "graph",
 					    "flows",	"verify",  "import"};
 	char line[64], out[MAX_OUTPUT], err[MAX_OUTPUT];
 
