@@ -10,6 +10,8 @@
 #include "flow.h"
 #include "load.h"
 #include "microseg/cleanup.h"
+#include "microseg/compile.h"
+#include "times.h"
 
 MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
 
@@ -37,8 +39,28 @@ static void print_json(json_t *json)
 	json_decref(json);
 }
 
+/* When something ends and the answer becomes another: that moment, and what is said then. */
+static void add_end(const struct flow_context *context, const struct ms_flow *flow, time_t now,
+		    const struct ms_decision *decision, struct ms_str *text)
+{
+	char moment[TIMES_TEXT_SIZE];
+	time_t end = now;
+
+	while ((end = ms_compile_next_end(context->policy, end)) > 0) {
+		struct ms_decision then =
+			ms_decide(context->policy, context->inventory, flow, end, NULL);
+
+		if (then.verdict == decision->verdict && then.reason == decision->reason)
+			continue;
+		ms_str_addf(text, "  until:   %s, then %s%s%s\n", times_format(end, moment),
+			    ms_verdict_name(then.verdict), then.reason ? ": " : "",
+			    then.reason ? ms_reason_name(then.reason) : "");
+		return;
+	}
+}
+
 static void print_text(const struct cli *cli, const struct ms_flow *flow,
-		       const struct ms_decision *decision)
+		       const struct ms_decision *decision, const char *end)
 {
 	static const char *const colors[] = {
 		[MS_ALLOW] = "\033[1;32m", [MS_AUDIT] = "\033[1;33m", [MS_DENY] = "\033[1;31m"};
@@ -53,6 +75,7 @@ static void print_text(const struct cli *cli, const struct ms_flow *flow,
 	if (decision->policy)
 		ms_str_addf(&text, "  policy:  %s:%u\n", decision->policy->file,
 			    decision->policy->line);
+	ms_str_add(&text, end);
 	if (decision->nearest)
 		ms_str_addf(&text, "  nearest: %s\n", decision->nearest);
 	fputs(text.text ? text.text : "", stdout);
@@ -61,8 +84,9 @@ static void print_text(const struct cli *cli, const struct ms_flow *flow,
 static int explain_one(const struct cli *cli, const struct flow_context *context)
 {
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
-	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0}, end = {0};
 	struct ms_flow flow = {.published = cli_has(cli, CLI_PUBLISHED)};
+	time_t now = time(NULL);
 
 	if (cli->words.n_items != 3)
 		return cli_fail(cli, "expected SRC DST PROTO/PORT; see microseg explain --help");
@@ -73,11 +97,12 @@ static int explain_one(const struct cli *cli, const struct flow_context *context
 		return cli_fail(cli, "%s", error.text ? error.text : "out of memory");
 
 	struct ms_decision decision =
-		ms_decide(context->policy, context->inventory, &flow, time(NULL), arena);
+		ms_decide(context->policy, context->inventory, &flow, now, arena);
+	add_end(context, &flow, now, &decision, &end);
 	if (cli->output == CLI_JSON)
 		print_json(decision_json(&decision));
 	else
-		print_text(cli, &flow, &decision);
+		print_text(cli, &flow, &decision, end.text ? end.text : "");
 	return decision.verdict == MS_DENY ? CLI_NO : CLI_OK;
 }
 

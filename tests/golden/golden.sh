@@ -47,4 +47,7 @@ for example in policies/examples/*.yaml; do
 	"$microseg" preview -p "$example" -i tests/golden/shop.yaml >"$out/example.nft"
 	expect "nft takes the preview of $example" unshare -rn nft -c -f "$out/example.nft"
 done
+expect "explain says until when an exception grants, and what then" sh -c \
+	'"$0" explain prod/shell prod/db tcp/5432 -i tests/golden/shop.yaml -p "$1" | grep -q "until: .*, then deny: no-grant"' \
+	"$microseg" "$out/examples/exception.yaml"
 exit "$failed"
