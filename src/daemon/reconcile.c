@@ -24,6 +24,7 @@
 
 #define SETTLE_MS 2000 /* how long sources may keep a start waiting */
 #define SETTLE_POLL_MS 20
+#define LEND_MS 1000 /* until records of what ends are looked at, unless a commit comes first */
 #define FLAGS_WAIT_MS                                                                              \
 	300 /* how long to wait to see our own bridge flags before the first tables                \
 	     */
@@ -298,6 +299,16 @@ static void next_generation(struct ms_daemon *daemon)
 	ms_revoke_soon(daemon);
 }
 
+/* Tables that were taken over may have records that nobody has looked at for long. */
+static void expect_end(struct ms_daemon *daemon)
+{
+	time_t end = ms_compile_next_end(daemon->loaded->policy, daemon->compiled_at);
+
+	ms_clock_set(daemon->clock, end);
+	if (end && !ms_timer_is_set(daemon->lend))
+		ms_timer_set(daemon->lend, LEND_MS);
+}
+
 /* @changed: the kernel, or the policy it stands for, is another than before. @wanted NULL: it was
  * patched. */
 static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
@@ -321,8 +332,7 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 	ms_loaded_free(before);
 	ms_daemon_set_text(&daemon->problem, NULL);
 	daemon->backoff_ms = 0;
-	ms_clock_set(daemon->clock,
-		     ms_compile_next_end(daemon->loaded->policy, daemon->compiled_at));
+	expect_end(daemon);
 	ms_candidate_answer(daemon, 0, NULL);
 }
 

@@ -22,6 +22,7 @@ from tap import Report  # noqa: E402
 
 LEAD = 14  # seconds until the end: all connections are open before
 GRACE = 1.0  # seconds that a connection may outlive its end
+ROOM = 65536  # connections that the records of one end hold
 AFTER = 2.5  # seconds after the end that are watched
 
 CONTAINERS = (
@@ -250,6 +251,36 @@ def changed_meanwhile(report, node, parties):
     node.start()
 
 
+def full(report, node, parties):
+    """The records of an end are full: who is in stays in, nobody else comes in, and the daemon clears what is dead."""
+    end = int(time.time()) + 3000
+    report.equal(node.cli("apply", "--yes", "-p", write_policy(node.lab, end)).returncode, 0, "the policy applies")
+    shell, api, server = parties["shell"], parties["api"], parties["db-1"]
+    held = Ticking(shell, server, "tcp", 7001, 4, None)
+    report.equal(held.client.agent.wait(held.open())["result"], "ok", "one connection is open")
+    node.stop(signal.SIGKILL)
+    name = "lent/" + iso(end).replace(":", ".")
+    path = os.path.join(node.lab.dir, "full.nft")
+    with open(path, "w") as file:
+        file.writelines("add element inet microseg %s { %s }\n" % (name, ", ".join(map(str, range(at, at + 1000))))
+                        for at in range(1, ROOM - 999, 1000))
+        file.writelines("add element inet microseg %s { %d }\n" % (name, at) for at in range(ROOM - ROOM % 1000 + 1, ROOM))
+    node.lab.host.run("nft", "-f", path)
+
+    def enters():
+        return shell.agent.do("tcp", dst=server.addr[4], port=7001)["result"] not in ("refused", "prohibited", "timeout")
+
+    before = held.arrivals()["client"]["count"]
+    report.check(not enters(), "nobody else comes in")
+    connected = api.agent.do("tcp", dst=server.addr[4], port=7001)["result"]
+    report.check(connected not in ("refused", "prohibited", "timeout"), "but by a grant without an end", connected)
+    report.check(held.arrivals()["client"]["count"] > before, "who is in stays in")
+    started = time.monotonic()
+    node.start()
+    wait_for(enters, "the records to be cleared", 20, 0.2)
+    report.note("cleared %.1f s after the daemon's start" % (time.monotonic() - started))
+
+
 def quarantine(report, node, parties):
     """A service cut off: nothing passes either way, of what is open and what is new; others notice nothing."""
     policy = write_policy(node.lab, int(time.time()) + 3000)
@@ -310,6 +341,7 @@ def main():
         for state in states:
             report.section(until_the_end, report, node, parties, state)
         report.section(changed_meanwhile, report, node, parties)
+        report.section(full, report, node, parties)
         report.section(quarantine, report, node, parties)
     return report.finish()
 
