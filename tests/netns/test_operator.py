@@ -339,6 +339,39 @@ def added_at_run_time(report, node, parties):
     report.equal(node.status().get("runtime"), [], "nothing was added by any of these")
 
 
+def ends_and_quarantines(report, node, parties):
+    """A grant and a relax end by themselves; a quarantine cuts at once and does not end."""
+    flow = ("prod-web", "prod-db", 5432)
+    works(report, node, ["grant", "prod/web", "prod/orders-db", "pg", "--for", "4s", "--reason", "short"])
+    report.equal(hold(parties, *flow, "short"), "ok", "granted for four seconds")
+    wait_for(lambda: talk(parties, "prod-web", "short") != "ok", "its connection to end with it", 12)
+    report.equal(call(parties, *flow), "refused", "ended: it is refused")
+    report.equal(node.json("grant", "list"), [], "and no longer listed")
+
+    works(report, node, ["relax", "prod/orders-db", "--for", "1h", "--reason", "INC-3"], "in audit")
+    report.equal(call(parties, *flow), "ok", "relaxed: it passes")
+    works(report, node, ["relax", "remove", "prod/orders-db"])
+    report.equal(call(parties, *flow), "refused", "removed: it is refused")
+
+    report.equal(hold(parties, "prod-web", "prod-api", 8080, "infected"), "ok", "a connection is open")
+    works(report, node, ["quarantine", "add", "prod/orders-api", "--reason", "INC-4"], "cut off")
+    wait_for(lambda: talk(parties, "prod-web", "infected") != "ok", "it to be cut", 5)
+    report.equal(call(parties, "prod-web", "prod-api", 8080), "timeout", "quarantined: silence")
+    refused(report, node, ["explain", "prod/web", "prod/orders-api", "tcp/8080", "-p", POLICY, "-i", "live"], "quarantine", code=1)
+    node.stop(signal.SIGKILL)
+    node.start()
+    report.equal(call(parties, "prod-web", "prod-api", 8080), "timeout", "across a crash")
+    apply(report, node, POLICY)
+    report.equal(call(parties, "prod-web", "prod-api", 8080), "timeout", "and an apply")
+    works(report, node, ["quarantine", "remove", "prod/orders-api"])
+    report.equal(call(parties, "prod-web", "prod-api", 8080), "ok", "removed: it passes")
+
+    name = next(row["name"] for row in node.endpoints() if row["identity"] == "prod/orders-api")
+    works(report, node, ["quarantine", "add", name])
+    report.equal(call(parties, "prod-web", "prod-api", 8080), "timeout", "one container by its name")
+    works(report, node, ["quarantine", "remove", name])
+
+
 def off_for_a_time(report, node, parties, found):
     """off --for: as found, back by itself, across restarts and without a daemon."""
     ruleset = rules(node)
@@ -574,7 +607,7 @@ def main():
         node.start()
         for part in (nothing_to_go_back_to, first_trial):
             report.section(part, report, node, parties, found)
-        for part in (what_apply_shows, trials, rollbacks, counters, added_at_run_time):
+        for part in (what_apply_shows, trials, rollbacks, counters, added_at_run_time, ends_and_quarantines):
             report.section(part, report, node, parties)
         report.section(off_for_a_time, report, node, parties, found)
         for part in (signals, log_rotation, torn_overlay, every_route, machine_readable, without_a_daemon, full_disk):
