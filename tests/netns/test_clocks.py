@@ -16,7 +16,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 
-from lab import Lab, wait_for  # noqa: E402
+from lab import Lab, LabError, wait_for  # noqa: E402
 from node import Node  # noqa: E402
 from tap import Report  # noqa: E402
 
@@ -251,6 +251,22 @@ def changed_meanwhile(report, node, parties):
     node.start()
 
 
+def fill(lab, name):
+    """Fills a set to the last place, beside what connections have there already."""
+    listed = lab.host.run("nft", "list", "set", "inet", "microseg", name).stdout
+    held = listed.count(",") + 1 if "elements" in listed else 0
+    path = os.path.join(lab.dir, "full.nft")
+    with open(path, "w") as file:
+        for first in range(1, ROOM - held - 20, 1000):
+            last = min(first + 1000, ROOM - held - 20)
+            file.write("add element inet microseg %s { %s }\n" % (name, ", ".join(map(str, range(first, last)))))
+    lab.host.run("nft", "-f", path)
+    for number in range(ROOM, ROOM + 100):
+        if lab.host.run("nft", "add", "element", "inet", "microseg", name, "{ %d }" % number, check=False).returncode:
+            return
+    raise LabError("%s does not get full" % name)
+
+
 def full(report, node, parties):
     """The records of an end are full: who is in stays in, nobody else comes in, and the daemon clears what is dead."""
     end = int(time.time()) + 3000
@@ -260,12 +276,7 @@ def full(report, node, parties):
     report.equal(held.client.agent.wait(held.open())["result"], "ok", "one connection is open")
     node.stop(signal.SIGKILL)
     name = "lent/" + iso(end).replace(":", ".")
-    path = os.path.join(node.lab.dir, "full.nft")
-    with open(path, "w") as file:
-        file.writelines("add element inet microseg %s { %s }\n" % (name, ", ".join(map(str, range(at, at + 1000))))
-                        for at in range(1, ROOM - 999, 1000))
-        file.writelines("add element inet microseg %s { %d }\n" % (name, at) for at in range(ROOM - ROOM % 1000 + 1, ROOM))
-    node.lab.host.run("nft", "-f", path)
+    fill(node.lab, name)
 
     def enters():
         return shell.agent.do("tcp", dst=server.addr[4], port=7001)["result"] not in ("refused", "prohibited", "timeout")
