@@ -18,10 +18,22 @@ void ms_id_vec_fini(ms_id_vec *ids)
 	ms_vec_fini(ids);
 }
 
+/* At least as many as the document has: what stands in texts counts too. */
+static size_t count_values(const char *text, size_t len)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < len; i++)
+		n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+	return n;
+}
+
 /* jansson refuses bad UTF-8, NUL in texts, what follows the document, and more than 2048 levels by
  * itself. */
 static json_t *load(const char *text, size_t len)
 {
+	if (count_values(text, len) > MS_MAX_JSON_VALUES)
+		return NULL;
 	return json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 }
 

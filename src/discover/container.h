@@ -11,6 +11,9 @@
 
 #define MS_CONTAINER_ID_SIZE 65 /* 64 hex digits and a NUL */
 #define MS_MAX_NETWORKS 4096
+/* Values of one document; each costs some 100 bytes while it is read. A container of a list has
+ * about 60. */
+#define MS_MAX_JSON_VALUES 1000000
 #define MS_MAX_NETWORK_TEXT 1024 /* bytes of a network's name, or its driver's */
 
 typedef MS_VEC(char *) ms_id_vec;

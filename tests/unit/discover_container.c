@@ -300,6 +300,25 @@ static void depth_is_limited(void **state)
 	free(text);
 }
 
+static void the_number_of_values_is_limited(void **state)
+{
+	const size_t n_most = MS_MAX_JSON_VALUES / 2 - 1;
+	struct ms_str text = {0};
+	bool rootless;
+
+	(void)state;
+	ms_str_add(&text, "{\"a\":[");
+	for (size_t i = 0; i < n_most; i++)
+		ms_str_add(&text, i ? ",[]" : "[]");
+	size_t len = text.len;
+	ms_str_add(&text, "]}");
+	assert_int_equal(ms_engine_info_parse(text.text, text.len, &rootless), 0);
+	text.len = len;
+	ms_str_add(&text, ",[],[],[]]}");
+	assert_int_equal(ms_engine_info_parse(text.text, text.len, &rootless), -EINVAL);
+	ms_str_fini(&text);
+}
+
 static void an_alias_gives_its_key_value_words(void **state)
 {
 	static const struct {
@@ -342,6 +361,7 @@ int main(void)
 		cmocka_unit_test(a_container_has_its_limits),
 		cmocka_unit_test(a_list_has_its_limit_and_only_ids),
 		cmocka_unit_test(depth_is_limited),
+		cmocka_unit_test(the_number_of_values_is_limited),
 		cmocka_unit_test(an_alias_gives_its_key_value_words),
 	};
 
