@@ -16,11 +16,6 @@
 
 #define MAX_CUTS 20 /* lines; more are counted */
 
-static void flow_diff_fini(struct ms_flow_diff *diff)
-{
-	ms_flow_diff_fini(diff);
-}
-
 /* One policy with the inventory of now, as it identifies it. */
 struct side {
 	struct ms_loaded *loaded;
@@ -38,7 +33,6 @@ static int show_flows(const struct cli *cli, const struct side *before,
 {
 	static const struct ms_policy nothing; /* grants nothing, enforces */
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
-	_cleanup_(flow_diff_fini) struct ms_flow_diff unused = {0};
 	_cleanup_(ms_str_fini) struct ms_str text = {0}, lines = {0};
 	const struct ms_policy *was = before->loaded ? before->loaded->policy : &nothing;
 	struct change_report change = {0};

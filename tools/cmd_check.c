@@ -7,10 +7,12 @@
 
 #include "commands.h"
 #include "daemon/files.h"
+#include "daemon/overlay.h"
 #include "load.h"
 #include "microseg/cleanup.h"
 #include "microseg/lint.h"
 #include "policy/schema.h"
+#include "running.h"
 
 static json_t *text_or_null(const char *text)
 {
@@ -77,11 +79,26 @@ static int report(const struct cli *cli, const struct ms_files *files, struct ms
 	return bad ? CLI_NO : CLI_OK;
 }
 
+/* What commands added on the running node says something about these files, too. */
+static int add_runtime(const struct cli *cli, struct ms_files *files, struct ms_str *text)
+{
+	if (!load_is_live(cli))
+		return 0;
+	running_overlay(cli, text);
+	if (!text->len)
+		return 0;
+	const struct ms_policy_file file = {
+		.name = MS_OVERLAY_FILE, .bytes = text->text, .size = text->len, .runtime = true};
+	return ms_avec_push(files->arena, &files->list, file);
+}
+
 /* Loads once more, now that it is known who runs, and adds what the inventory shows. */
 static int check_beside(const struct cli *cli, const struct ms_files *files, time_t now,
 			const struct ms_inventory *inventory, struct ms_diags *diags)
 {
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
+	_cleanup_(ms_str_fini) struct ms_str runtime = {0};
+	struct ms_files all = *files; /* the arena stays its owner's */
 	ms_text_vec identities = {0};
 	int r = ms_inventory_identities(inventory, &identities);
 
@@ -89,10 +106,12 @@ static int check_beside(const struct cli *cli, const struct ms_files *files, tim
 	if (r == 0)
 		r = ms_diags_init(diags);
 	if (r == 0)
-		r = ms_policy_load_beside(files->list.items, files->list.n_items, now, &identities,
-					  diags, &policy);
+		r = add_runtime(cli, &all, &runtime);
 	if (r == 0)
-		ms_lint_inventory(policy, inventory, files->list.items, files->list.n_items, diags);
+		r = ms_policy_load_beside(all.list.items, all.list.n_items, now, &identities, diags,
+					  &policy);
+	if (r == 0)
+		ms_lint_inventory(policy, inventory, all.list.items, all.list.n_items, diags);
 	ms_vec_fini(&identities);
 	return r == 0 ? report(cli, files, diags, policy) : cli_fail(cli, "%s", strerror(-r));
 }

@@ -12,9 +12,32 @@
 #include "daemon/undo.h"
 #include "microseg/cleanup.h"
 
+#define AGAIN_MS 100 /* while something else is on its way into the kernel */
+
 static void on_timer(void *userdata)
 {
-	ms_trial_undo(userdata, "nobody confirmed it in time");
+	struct ms_daemon *daemon = userdata;
+
+	if (ms_trial_undo(daemon, "nobody confirmed it in time") == -EBUSY)
+		ms_timer_set(daemon->trial.timer, AGAIN_MS);
+}
+
+/* What was before, with what commands added meanwhile: a quarantine does not end with a trial. */
+static struct ms_loaded *reload_before(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str diagnostics = {0};
+	struct ms_loaded *loaded = NULL;
+	int r = ms_files_copy(&daemon->trial.before->files, &files);
+
+	if (r == 0)
+		r = ms_daemon_load(daemon, &files, &diagnostics, &loaded);
+	if (r == 0)
+		return loaded;
+	ms_log(MS_LOG_ERROR,
+	       "what commands added meanwhile cannot be joined to the policy before: %s",
+	       diagnostics.len ? diagnostics.text : strerror(-r));
+	return ms_steal(&daemon->trial.before);
 }
 
 int ms_trial_init(struct ms_daemon *daemon)
@@ -100,7 +123,7 @@ int ms_trial_undo(struct ms_daemon *daemon, const char *why)
 	ms_timer_stop(trial->timer);
 	ms_timer_stop(daemon->retry);
 	if (trial->before) {
-		daemon->candidate = ms_steal(&trial->before);
+		daemon->candidate = reload_before(daemon);
 		daemon->candidate_kind = MS_CANDIDATE_UNDO;
 	}
 	trial->bare = !daemon->candidate;

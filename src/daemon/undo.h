@@ -5,9 +5,10 @@
  * The kernel keeps a policy on trial when the daemon dies, so somebody else has to take it away. It
  * is forked off before the kernel sees the policy and sleeps on a pipe. A byte in it says that the
  * trial is over: it ends without a trace. The end of the pipe says that the daemon is gone: it
- * then waits for the end of the trial and does what a start of the daemon would do, unless the trial
- * was ended meanwhile by a daemon that started, or one is there and holds the state directory. Of the daemon it keeps neither sockets nor
- * locks, and what it needs it reads from the state directory at the time.
+ * then waits for the end of the trial and does what a start of the daemon would do, unless the
+ * trial was ended meanwhile by a daemon that started, or one is there and holds the state
+ * directory. Of the daemon it keeps neither sockets nor locks, and what it needs it reads from the
+ * state directory at the time.
  */
 #pragma once
 

@@ -366,6 +366,13 @@ def ends_and_quarantines(report, node, parties):
     works(report, node, ["quarantine", "remove", "prod/orders-api"])
     report.equal(call(parties, "prod-web", "prod-api", 8080), "ok", "removed: it passes")
 
+    wide = variant(node, "wide", GRANT, GRANT + "  - {from: orders-db, ports: [http]}\n")
+    apply(report, node, wide, "--confirm", "4s")
+    works(report, node, ["quarantine", "add", "prod/orders-api"])
+    wait_for(lambda: not node.status().get("trial"), "the end of the trial", 15)
+    report.equal(call(parties, "prod-web", "prod-api", 8080), "timeout", "added during a trial, it outlives the trial")
+    works(report, node, ["quarantine", "remove", "prod/orders-api"])
+
     name = next(row["name"] for row in node.endpoints() if row["identity"] == "prod/orders-api")
     works(report, node, ["quarantine", "add", name])
     report.equal(call(parties, "prod-web", "prod-api", 8080), "timeout", "one container by its name")
