@@ -103,7 +103,7 @@ def connect(parties):
     return wrong
 
 
-def speak(parties, seconds=6):
+def speak(parties, seconds=4):
     """All servers speak, none of the clients does. Returns {key: what the client heard}."""
     waiting = [(key, parties[client].agent, parties[client].agent.send("await", key=key, timeout=seconds))
                for client, _, _, _, _, _, key in all_talk()]
