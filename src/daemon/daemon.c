@@ -155,38 +155,6 @@ void ms_daemon_forget_applied(struct ms_daemon *daemon, void *userdata)
 		daemon->applied = NULL;
 }
 
-#define BACK_ON_MS 1000 /* how often the clock is looked at: it may be set meanwhile */
-
-static void on_back_on(void *userdata)
-{
-	struct ms_daemon *daemon = userdata;
-
-	if (!daemon->off || daemon->off_until == 0)
-		return;
-	if (time(NULL) < daemon->off_until || ms_daemon_set_off(daemon, false, 0) < 0)
-		ms_timer_set(daemon->back_on, BACK_ON_MS);
-}
-
-int ms_daemon_set_off(struct ms_daemon *daemon, bool off, time_t until)
-{
-	int r = ms_state_set_off(daemon->store, off, until);
-
-	if (r < 0)
-		return r;
-	ms_log(MS_LOG_NOTICE, off ? "off: taking our tables and bridge settings away"
-				  : "on: back to what is applied");
-	if (off)
-		ms_trial_undo(daemon, "microseg is switched off");
-	daemon->off = off;
-	daemon->off_until = off ? until : 0;
-	daemon->cleared = false;
-	ms_timer_stop(daemon->retry);
-	ms_timer_stop(daemon->back_on);
-	on_back_on(daemon);
-	ms_loop_defer(daemon->loop);
-	return 0;
-}
-
 void ms_daemon_know_applied(struct ms_daemon *daemon)
 {
 	ms_applied_vec entries = {0};
@@ -293,7 +261,7 @@ static int recall(struct ms_daemon *daemon)
 			if (entry->generation > daemon->generation)
 				daemon->generation = entry->generation;
 	ms_vec_fini(&entries);
-	on_back_on(daemon);
+	ms_off_look(daemon);
 	if (r < 0 && r != -ENOMEM)
 		ms_log(MS_LOG_ERROR,
 		       "what grant, relax and quarantine added, in %s, cannot be read: %s",
@@ -375,7 +343,7 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->containers = ms_loop_timer(daemon->loop, ms_containers_now, daemon);
 	daemon->lend = ms_loop_timer(daemon->loop, ms_revoke, daemon);
 	daemon->clock = ms_clock_new(daemon->loop, on_clock, daemon);
-	daemon->back_on = ms_loop_timer(daemon->loop, on_back_on, daemon);
+	daemon->back_on = ms_loop_timer(daemon->loop, ms_off_look, daemon);
 	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
 	daemon->remember = ms_loop_timer(daemon->loop, ms_takeover_remember, daemon);
 	daemon->sample = ms_loop_timer(daemon->loop, on_sample, daemon);

@@ -181,6 +181,10 @@ void ms_daemon_stop(struct ms_daemon *daemon);
 /** Looks up who applied the policy in force. */
 void ms_daemon_know_applied(struct ms_daemon *daemon);
 
+/* off.c */
+
+/** While off has an end: looks at the clock, now and again, and comes back. A timer's function. */
+void ms_off_look(void *userdata);
 /** Goes off (@until: UNIX seconds, or 0 for good) or comes back. The marker is on disk when it
  * returns 0; the kernel follows within the turn. */
 int ms_daemon_set_off(struct ms_daemon *daemon, bool off, time_t until);
