@@ -107,13 +107,14 @@ class NftWatch:
 
 
 def canonical(listing):
-    """A listing without what is chance in it: the order of chains and sets in a table, and of elements in a set."""
+    """A listing without what is chance in it: the order of chains and sets in a table and of elements in a set, and the
+    elements that the kernel adds itself."""
     blocks, table = [], ""
     for block in re.split(r"^(?=table )|^(?=\t(?:chain|set|map) )", listing, flags=re.MULTILINE):
         if block.startswith("table "):
             table = block.split("{")[0]
         head, _, tail = block.partition("elements = {")
         inside, _, rest = tail.partition("}")
-        words = sorted(" ".join(word.split()) for word in inside.split(","))
+        words = [] if "flags dynamic" in head else sorted(" ".join(word.split()) for word in inside.split(","))
         blocks.append((table, head.strip("}\n\t "), words, rest.strip("}\n\t ")))
     return sorted(blocks)

@@ -141,8 +141,14 @@ def order(node, policy):
                             stderr=subprocess.PIPE, text=True)
 
 
-def finish(process):
-    _, stderr = process.communicate(timeout=30)
+def finish(process, patience=30):
+    """(exit code, what it said to stderr); (None, "") when it has no answer in time."""
+    try:
+        _, stderr = process.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return None, ""
     return process.returncode, stderr
 
 
