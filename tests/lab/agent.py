@@ -85,6 +85,8 @@ def op_listen(request):
     kind = socket.SOCK_STREAM if request["proto"] == "tcp" else socket.SOCK_DGRAM
     sock = socket.socket(FAMILY[request["family"]], kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if kind == socket.SOCK_DGRAM:  # a test may connect a socket of its own to one peer of this port
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if request["family"] == 6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.bind((request.get("addr", ""), request["port"]))
