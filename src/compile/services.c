@@ -38,9 +38,9 @@ struct way_chain {
 	const struct subject *subject;
 	enum way way;
 	struct ms_chain *chain;
-	bool outside;	 /* this pass: grants for net and nodes; otherwise all others */
-	bool translated; /* this pass: only what an engine's DNAT brought */
-	bool elements;	 /* what callers_take() takes has become elements */
+	bool outside;	  /* this pass: grants for net and nodes; otherwise all others */
+	bool translated;  /* this pass: only what an engine's DNAT brought */
+	bool elements;	  /* what callers_take() takes has become elements */
 	enum stage stage; /* this pass: grants of this kind */
 	bool resolved;	  /* resolvers had to be asked before what is granted for a time */
 };
@@ -448,7 +448,8 @@ void services_compile(struct compiler *c)
 		while (end < c->members.n_items &&
 		       strcmp(c->members.items[end]->identity, (*any)->identity) == 0)
 			end++;
-		compile_identity(c, *any, c->members.items + first, end - first);
+		compile_identity(c, *any, end > first ? &c->members.items[first] : NULL,
+				 end - first);
 	}
 	ends_compile(c);
 }

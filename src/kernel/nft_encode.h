@@ -50,7 +50,7 @@ struct nftnl_set *ms_nft_anon_set(const struct ms_table *table, const struct ms_
 
 /**
  * The rule. Its anonymous sets are those of its matches, in order, and have the ids @first_id,
- * @first_id + 1 ... in the same batch.
+ * @first_id + 1 ... in the same batch; with 0 they have no ids and are called "1", "2" and so on.
  */
 struct nftnl_rule *ms_nft_rule(const struct ms_table *table, const struct ms_chain *chain,
 			       const struct ms_rule *rule, uint32_t first_id);

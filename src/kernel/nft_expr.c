@@ -14,6 +14,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "microseg/ruleset_match.h"
@@ -22,7 +23,8 @@
 struct encoder {
 	struct nftnl_rule *rule;
 	enum ms_family family;
-	uint32_t next_id; /* of the next anonymous set */
+	uint32_t next_id; /* of the next anonymous set; 0: they have no ids, and numbers as names */
+	uint32_t n_anon;
 	bool failed;
 	/* What expressions before this one have established. */
 	enum ms_ip ip;
@@ -270,6 +272,19 @@ static void add_lookup(struct encoder *e, const char *set, uint32_t id, bool neg
 	put_u32(expr, NFTNL_EXPR_LOOKUP_FLAGS, negate ? NFT_LOOKUP_F_INV : 0);
 }
 
+static void add_anon_lookup(struct encoder *e, bool negate)
+{
+	char number[16];
+
+	e->n_anon++;
+	if (e->next_id) {
+		add_lookup(e, MS_ANON_SET_NAME, e->next_id++, negate);
+		return;
+	}
+	snprintf(number, sizeof(number), "%u", e->n_anon);
+	add_lookup(e, number, 0, negate);
+}
+
 /* Does it hold when a bit of @mask is set? */
 static void add_bit_test(struct encoder *e, uint32_t mask, bool negate)
 {
@@ -361,7 +376,7 @@ static void add_match(struct encoder *e, const struct ms_match_expr *match)
 		add_range(e, match);
 		break;
 	case MS_MATCH_ANON_SET:
-		add_lookup(e, MS_ANON_SET_NAME, e->next_id++, match->negate);
+		add_anon_lookup(e, match->negate);
 		break;
 	case MS_MATCH_SET:
 		add_lookup(e, match->set, 0, match->negate);

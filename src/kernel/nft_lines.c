@@ -323,12 +323,11 @@ static void add_chain(struct ms_lines *lines, const struct ms_table *table,
 		lines->failed = true;
 }
 
-/* All anonymous sets of ours have one name until the kernel numbers them: they are renamed here by
- * their ids. */
+/* Anonymous sets are called by their place in the rule, as the kernel's are where they are read. */
 static void add_rule(struct ms_lines *lines, const struct ms_table *table,
 		     const struct ms_chain *chain, const struct ms_rule *rule)
 {
-	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = ms_nft_rule(table, chain, rule, 1);
+	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = ms_nft_rule(table, chain, rule, 0);
 	uint32_t id = 1;
 
 	lines->anon_names.n_items = lines->anon_elems.n_items = 0;
@@ -343,24 +342,10 @@ static void add_rule(struct ms_lines *lines, const struct ms_table *table,
 		else
 			keep_anon_set(lines, s);
 	}
-	struct nftnl_expr_iter *iter = r ? nftnl_expr_iter_create(r) : NULL;
-
-	if (!iter) {
+	if (r)
+		ms_lines_rule(lines, table->family, r);
+	else
 		lines->failed = true;
-		return;
-	}
-	id = 1;
-	for (struct nftnl_expr *e; (e = nftnl_expr_iter_next(iter));) {
-		const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
-
-		if (strcmp(name, "lookup") != 0 || !nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_SET_ID))
-			continue;
-		name = ms_arena_printf(lines->arena, "%u", id++);
-		if (!name || nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, name) < 0)
-			lines->failed = true;
-	}
-	nftnl_expr_iter_destroy(iter);
-	ms_lines_rule(lines, table->family, r);
 }
 
 void ms_lines_ruleset(struct ms_lines *lines, const struct ms_ruleset *ruleset)
