@@ -12,6 +12,8 @@
 #include "discover/discover.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +40,7 @@ struct ms_discover {
 	struct ms_timer *touched; /* runs out at the start of the next turn */
 	struct ms_timer *later;	  /* when time alone changes the snapshot */
 	uint64_t revision;
+	char gaps[80]; /* the watch's detail */
 	MS_VEC(struct ms_bridge_state) bridges;
 };
 
@@ -169,14 +172,12 @@ size_t ms_discover_bridges(const struct ms_discover *discover,
 static struct ms_source_health watch_health(const struct ms_discover *discover)
 {
 	const char *error = ms_watch_error(discover->watch);
-	bool gap = ms_watch_n_gaps(discover->watch) > 0;
 
-	return (struct ms_source_health){
-		.name = "netlink",
-		.state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK,
-		.detail = error ? error
-			  : gap ? "events were lost and everything listed anew"
-				: NULL};
+	return (struct ms_source_health){.name = "netlink",
+					 .state = error ? MS_SOURCE_FAILED : MS_SOURCE_OK,
+					 .detail = error	     ? error
+						   : *discover->gaps ? discover->gaps
+								     : NULL};
 }
 
 void ms_discover_remember(const struct ms_discover *discover, struct ms_str *out)
@@ -247,6 +248,9 @@ static void on_gap(void *userdata)
 {
 	struct ms_discover *discover = userdata;
 
+	snprintf(discover->gaps, sizeof(discover->gaps),
+		 "events were lost %" PRIu64 " times, and everything listed anew",
+		 ms_watch_n_gaps(discover->watch));
 	ms_netns_gap(discover->netns);
 	ms_vec_each (struct ms_engine *, engine, &discover->engines)
 		ms_engine_gap(*engine);
@@ -312,7 +316,8 @@ static int start_sources(struct ms_discover *discover, struct ms_loop *loop,
 
 	int r = ms_rtnl_open(&discover->rtnl);
 	if (r == 0)
-		r = ms_watch_new(loop, discover->rtnl, &watch_handler, &discover->watch);
+		r = ms_watch_new(loop, discover->rtnl, &watch_handler, options->relist_ms,
+				 &discover->watch);
 	if (r == 0)
 		r = list_bridges(discover);
 	if (r == 0)

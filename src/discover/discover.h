@@ -30,6 +30,7 @@ struct ms_discover_options {
 	const char *netns_dir;	/* "/run/netns" */
 	const char *node;	/* this node's name */
 	const char *memory;	/* what ms_discover_remember() wrote in an earlier life, or NULL */
+	uint64_t relist_ms;	/* between slow lists of what the kernel has; 0: a minute */
 	ms_discover_fn changed; /* called from the loop when a new snapshot would differ */
 	void *userdata;
 };

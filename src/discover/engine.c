@@ -39,6 +39,7 @@
 #define MIN_BACKOFF_MS 200
 #define MAX_BACKOFF_MS 30000
 #define RELIST_MS 60000
+#define GAP_MS 1000 /* between lists that gaps ask for: they come in storms */
 #define STREAM_START_MS 5000
 #define DETAIL_SIZE 256
 
@@ -52,6 +53,8 @@ struct ms_engine {
 	struct ms_engine_version version;
 	uint64_t backoff_ms;
 	struct ms_timer *timer;	   /* the next try, or the next slow list */
+	struct ms_timer *again;	   /* a list that a gap asked for */
+	uint64_t gap_ms;	   /* when that was last done */
 	struct ms_http_call *call; /* version, or list */
 	struct ms_http_call *events;
 	struct ms_http_call *about; /* info, or networks */
@@ -103,6 +106,7 @@ __attribute__((format(printf, 4, 5))) static void fail(struct ms_engine *engine,
 	engine->events = ms_http_cancel(engine->events);
 	engine->about = ms_http_cancel(engine->about);
 	ms_inspector_stop(engine->inspector);
+	ms_timer_stop(engine->again);
 	ms_timer_set(engine->timer, jitter(retry_ms));
 
 	va_start(args, format);
@@ -410,12 +414,28 @@ void ms_engine_nsid_new(struct ms_engine *engine)
 	ms_vec_fini(&unplaced);
 }
 
-void ms_engine_gap(struct ms_engine *engine)
+/* A list under way is waited for: in a storm of gaps none would ever end. */
+static void on_again(void *userdata)
 {
-	ms_claims_doubt(&engine->claims, seq(engine));
-	engine->look_at_all = true;
+	struct ms_engine *engine = userdata;
+
+	if (engine->call) {
+		ms_timer_set(engine->again, GAP_MS);
+		return;
+	}
+	engine->gap_ms = ms_monotonic_ms();
 	if (engine->events)
 		get_list(engine);
+}
+
+void ms_engine_gap(struct ms_engine *engine)
+{
+	uint64_t next_ms = engine->gap_ms + GAP_MS, now_ms = ms_monotonic_ms();
+
+	ms_claims_doubt(&engine->claims, seq(engine));
+	engine->look_at_all = true;
+	if (engine->events && !ms_timer_is_set(engine->again))
+		ms_timer_set(engine->again, now_ms < next_ms ? next_ms - now_ms : 0);
 }
 
 static char *name_of(const char *path)
@@ -442,6 +462,7 @@ int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rt
 	engine->path = strdup(path);
 	engine->name = name_of(path);
 	engine->timer = ms_loop_timer(loop, on_timer, engine);
+	engine->again = ms_loop_timer(loop, on_again, engine);
 	engine->inspector =
 		ms_inspector_new(&(struct ms_inspector_options){.http = http,
 								.rtnl = rtnl,
@@ -453,7 +474,8 @@ int ms_engine_new(struct ms_loop *loop, struct ms_http *http, struct ms_rtnl *rt
 								.idle = on_inspected,
 								.failed = on_inspect_failed,
 								.userdata = engine});
-	if (!engine->path || !engine->name || !engine->timer || !engine->inspector ||
+	if (!engine->path || !engine->name || !engine->timer || !engine->again ||
+	    !engine->inspector ||
 	    ms_memory_read(memory, path, rtnl, seq(engine), &engine->claims) < 0) {
 		ms_engine_free(engine);
 		return -ENOMEM;
@@ -477,6 +499,7 @@ struct ms_engine *ms_engine_free(struct ms_engine *engine)
 	ms_http_cancel(engine->about);
 	ms_inspector_free(engine->inspector);
 	ms_timer_free(engine->timer);
+	ms_timer_free(engine->again);
 	ms_claims_fini(&engine->claims);
 	free(engine->path);
 	free(engine->name);

@@ -47,6 +47,7 @@ struct ms_watch {
 	struct ms_links links;
 	uint64_t generation;
 	uint64_t n_gaps;
+	uint64_t relist_ms;
 	bool started;
 	bool list_stale, addrs_stale, routes_stale, peers_stale;
 	bool changed;
@@ -148,7 +149,7 @@ static void end_turn(struct ms_watch *watch)
 	if (r < 0)
 		ms_timer_set(watch->timer, r == -EINTR ? REPEAT_MS : RETRY_MS);
 	else if (!ms_timer_is_set(watch->timer))
-		ms_timer_set(watch->timer, RELIST_MS);
+		ms_timer_set(watch->timer, watch->relist_ms);
 	if (watch->changed && watch->started) {
 		watch->changed = false;
 		watch->handler.changed(watch->handler.userdata);
@@ -357,7 +358,7 @@ static int subscribe(struct ms_watch *watch, struct ms_loop *loop)
 }
 
 int ms_watch_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const struct ms_watch_handler *handler,
-		 struct ms_watch **ret_watch)
+		 uint64_t relist_ms, struct ms_watch **ret_watch)
 {
 	struct ms_watch *watch = calloc(1, sizeof(*watch));
 
@@ -365,6 +366,7 @@ int ms_watch_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const struct ms_wat
 		return -ENOMEM;
 	watch->rtnl = rtnl;
 	watch->handler = *handler;
+	watch->relist_ms = relist_ms ? relist_ms : RELIST_MS;
 	watch->list_stale = true;
 	int r = subscribe(watch, loop);
 	if (r < 0) {

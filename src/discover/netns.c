@@ -231,7 +231,7 @@ void ms_netns_nsid_new(struct ms_netns *netns)
 void ms_netns_gap(struct ms_netns *netns)
 {
 	ms_claims_doubt(&netns->claims, seq(netns));
-	scan(netns);
+	ms_timer_set(netns->timer, 0); /* gaps come in storms: one look a turn */
 }
 
 int ms_netns_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const char *dir,

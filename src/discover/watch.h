@@ -20,10 +20,11 @@ struct ms_watch_handler {
 	void *userdata;
 };
 
-/** Subscribes, then lists. Returns 0; -EPERM without CAP_NET_ADMIN and CAP_NET_BROADCAST; -errno.
+/** Subscribes, then lists, and lists again every @relist_ms (0: a minute). Returns 0; -EPERM
+ * without CAP_NET_ADMIN and CAP_NET_BROADCAST; -errno.
  */
 int ms_watch_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const struct ms_watch_handler *handler,
-		 struct ms_watch **ret_watch);
+		 uint64_t relist_ms, struct ms_watch **ret_watch);
 struct ms_watch *ms_watch_free(struct ms_watch *watch);
 
 const struct ms_links *ms_watch_links(const struct ms_watch *watch);

@@ -37,6 +37,7 @@ struct lab {
 	unsigned int n_changed;
 	ms_text_vec patterns, named, ignore, engines;
 	const char *memory; /* of an earlier life */
+	uint64_t relist_ms;
 };
 
 typedef bool (*lab_fn)(const struct lab *lab, const void *userdata);
@@ -146,6 +147,7 @@ static inline void lab_start(struct lab *lab)
 					      .netns_dir = "/run/netns",
 					      .node = "lab",
 					      .memory = lab->memory,
+					      .relist_ms = lab->relist_ms,
 					      .changed = lab_on_changed,
 					      .userdata = lab};
 
