@@ -173,6 +173,7 @@ static void a_container_started_later_is_pending_until_it_is_named(void **state)
 	plug(pid, "veth1", 2);
 	lab_wait(lab, SOON_MS, is_pending, "veth1");
 	struct fake_container *c = fake_add("web-1", pid, LABELS);
+	fake_await_stream();
 	uint64_t start_ms = ms_monotonic_ms();
 	fake_event(c, "start");
 	lab_wait(lab, SOON_MS, is_named, (&(struct named){"veth1", "web-1"}));

@@ -276,9 +276,26 @@ static inline struct fake_container *fake_add(const char *name, int pid, const c
 	return c;
 }
 
+/* A real engine also tells a stream of what happened shortly before it was opened. This one does
+ * not, so an event waits for somebody to hear it. */
+static inline void fake_await_stream(void)
+{
+	bool heard = false;
+
+	for (int i = 0; i < 500 && !heard; i++) {
+		pthread_mutex_lock(&fake.lock);
+		heard = fake.n_streams > 0;
+		pthread_mutex_unlock(&fake.lock);
+		if (!heard)
+			usleep(10000);
+	}
+}
+
 static inline void fake_event(const struct fake_container *c, const char *action)
 {
 	char line[512];
+
+	fake_await_stream();
 
 	snprintf(
 		line, sizeof(line),
