@@ -146,10 +146,10 @@ class Node:
                                                      "\n".join(map(str, self.endpoints())))) from error
 
     def events(self, since=None):
-        """All drop events, oldest first; since: a datetime of events_mark()."""
+        """All drop events, oldest first; since: a datetime of events_mark(). Lines that only say what was lost are none."""
         lines = self.cli("drops", "-o", "json").stdout.splitlines()
         found = [json.loads(line) for line in lines if line.startswith("{")]
-        return [event for event in found if since is None or event_time(event) >= since]
+        return [event for event in found if "verdict" in event and (since is None or event_time(event) >= since)]
 
 
 def is_known(rows, addr, identity):
