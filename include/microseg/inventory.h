@@ -101,6 +101,9 @@ struct ms_inventory {
 	MS_VEC(struct ms_uncovered) uncovered;
 	MS_VEC(struct ms_holder) holders; /* of every endpoint's addresses, sorted by both */
 	bool incomplete; /* no memory for `holders`: ms_inventory_identify() fails */
+	/* Of the canonical one, for lookups: links are sorted, endpoints by their interface. */
+	bool canonical;
+	const struct ms_endpoint **by_interface; /* NULL without memory: then each is looked at */
 };
 
 /** The patterns of SPEC section 4, ended by NULL. */

@@ -205,6 +205,11 @@ struct ms_policy {
 	enum ms_refuse refuse[MS_N_DIRECTIONS];
 	MS_VEC(struct ms_env) envs;	    /* sorted by name */
 	MS_VEC(struct ms_service) services; /* sorted by env, then name */
+	struct {
+		const struct ms_service *of; /* the items that it was made for */
+		uint32_t *slots;	     /* index + 1; 0: free */
+		size_t n_slots;		     /* a power of two */
+	} service_index;
 	MS_VEC(struct ms_node) nodes;
 	MS_VEC(struct ms_crossing) crossings;
 	MS_VEC(struct ms_never) nevers;
@@ -264,7 +269,10 @@ static inline void ms_policy_freep(struct ms_policy **policy)
 
 /** The environment of this name, or NULL. Binary search. */
 const struct ms_env *ms_policy_env(const struct ms_policy *policy, const char *name);
-/** The service's document, or NULL when the policy has none. Binary search. */
+/** Makes the table that ms_policy_service() looks into, once all services are there. Returns 0 or
+ * -ENOMEM. */
+int ms_policy_index_services(struct ms_policy *policy);
+/** The service's document, or NULL when the policy has none. */
 const struct ms_service *ms_policy_service(const struct ms_policy *policy, const char *env,
 					   const char *name);
 

@@ -29,6 +29,17 @@
 int ms_vec_grow(struct ms_arena *arena, void **items, size_t *n_room, size_t n_items,
 		size_t item_size);
 
+/** Makes room for @n more items at once, and no more than that. Returns 0 or -ENOMEM. */
+int ms_vec_reserve(struct ms_arena *arena, void **items, size_t *n_room, size_t n_items, size_t n,
+		   size_t item_size);
+
+#define ms_avec_reserve(arena, vec, n)                                                             \
+	({                                                                                         \
+		__typeof__(vec) reserve_ = (vec);                                                  \
+		ms_vec_reserve(arena, (void **)&reserve_->items, &reserve_->n_room,                \
+			       reserve_->n_items, n, sizeof(*reserve_->items));                    \
+	})
+
 /** Appends @value. Evaluates to 0 or -ENOMEM. */
 #define ms_vec_push(vec, ...) ms_avec_push(NULL, vec, __VA_ARGS__)
 

@@ -30,11 +30,11 @@ struct ms_yaml_entry {
 
 struct ms_yaml_node {
 	enum ms_yaml_kind kind;
-	struct ms_origin at;
-	const char *text; /* scalar: never NULL, may be "" */
-	bool plain;	  /* scalar written without quotes */
+	bool plain;  /* scalar written without quotes */
 	bool broken; /* an error was reported for it or inside it: it is incomplete, so judge no
 			absence by it */
+	struct ms_origin at;
+	const char *text; /* scalar: never NULL, may be "" */
 	MS_VEC(struct ms_yaml_node *) items;  /* sequence */
 	MS_VEC(struct ms_yaml_entry) entries; /* mapping, in the order written */
 };

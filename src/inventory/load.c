@@ -10,6 +10,7 @@
 #include "microseg/inventory.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "microseg/cleanup.h"
@@ -522,15 +523,57 @@ static const struct key document_keys[] = {
 	{"host_macs", false, document_host_macs},
 };
 
-/* What discovery would have seen and the file only implies: links for bridges and routed veths. */
-static void add_implied_link(struct load *load, const struct ms_endpoint *endpoint)
+static int compare_links(const void *left, const void *right)
 {
-	bool port = *endpoint->bridge;
-	const char *name = port ? endpoint->bridge : endpoint->interface;
+	const struct ms_managed_link *a = left, *b = right;
+	int r = strcmp(a->name, b->name);
 
-	if (*name && !ms_inventory_link(load->inventory, name))
-		push(load, &load->inventory->links,
-		     (struct ms_managed_link){.name = name, .bridge = port});
+	return r ? r : b->bridge - a->bridge;
+}
+
+static bool is_given(const struct ms_managed_link *given, size_t n_given, const char *name)
+{
+	size_t low = 0, high = n_given;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int r = strcmp(given[middle].name, name);
+
+		if (r == 0)
+			return true;
+		if (r < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* What discovery would have seen and the file only implies: links for bridges and routed veths. */
+static void add_implied_links(struct load *load)
+{
+	size_t n_given = load->inventory->links.n_items, n;
+
+	ms_vec_sort(&load->inventory->links, compare_links);
+	ms_vec_each (const struct ms_endpoint, endpoint, &load->inventory->endpoints) {
+		bool port = *endpoint->bridge;
+		const char *name = port ? endpoint->bridge : endpoint->interface;
+
+		if (*name && !is_given(load->inventory->links.items, n_given, name))
+			push(load, &load->inventory->links,
+			     (struct ms_managed_link){.name = name, .bridge = port});
+	}
+	/* Many endpoints imply the same bridge. */
+	struct ms_managed_link *links = load->inventory->links.items;
+
+	if (load->inventory->links.n_items > n_given)
+		qsort(links + n_given, load->inventory->links.n_items - n_given, sizeof(*links),
+		      compare_links);
+	n = n_given;
+	for (size_t i = n_given; i < load->inventory->links.n_items; i++)
+		if (n == n_given || strcmp(links[n - 1].name, links[i].name) != 0)
+			links[n++] = links[i];
+	load->inventory->links.n_items = n;
 }
 
 static void add_pattern_for(struct load *load, const char *name)
@@ -548,12 +591,9 @@ static void complete(struct load *load)
 
 	for (size_t i = 0; ms_default_patterns[i] && !given; i++)
 		push(load, &load->inventory->patterns, ms_default_patterns[i]);
-	ms_vec_each (const struct ms_endpoint, endpoint, &load->inventory->endpoints) {
-		if (load->out_of_memory)
-			return;
-		add_implied_link(load, endpoint);
+	add_implied_links(load);
+	ms_vec_each (const struct ms_endpoint, endpoint, &load->inventory->endpoints)
 		add_pattern_for(load, endpoint->interface);
-	}
 	ms_vec_each (const struct ms_managed_link, link, &load->inventory->links)
 		add_pattern_for(load, link->name);
 	ms_inventory_canonicalize(load->inventory);

@@ -29,10 +29,9 @@ const char *ms_gate_what(enum ms_section section, const char *key)
 void ms_gate_check(struct ms_load *load, enum ms_section section, const char *key,
 		   const struct ms_origin *at)
 {
-	bool gated = load->gated && !ms_load_is_runtime(load, at);
-	const char *what = gated ? ms_gate_what(section, key) : NULL;
+	const char *what = load->gated ? ms_gate_what(section, key) : NULL;
 
-	if (what)
+	if (what && !ms_load_is_runtime(load, at))
 		ms_load_error(load, at, "not-in-this-version",
 			      "remove it: what is not enforced yet is refused, never ignored",
 			      "not in this version: %s", what);

@@ -40,6 +40,11 @@ static void add_need(struct ms_load *load, struct ms_service *service,
 static void join(struct ms_load *load, const struct ms_service_document *document,
 		 struct ms_service *service)
 {
+	size_t n_allowed = 0;
+
+	ms_vec_each (struct ms_raw_flow, allow, &document->allow)
+		n_allowed += allow->from.n_items;
+	ms_load_reserve(load, &service->allow, n_allowed);
 	ms_vec_each (struct ms_raw_flow, allow, &document->allow)
 		add_allow(load, service, allow);
 	ms_vec_each (struct ms_raw_flow, need, &document->needs)

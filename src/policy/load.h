@@ -86,6 +86,13 @@ struct ms_load {
 			(load)->out_of_memory = true;                                              \
 	} while (0)
 
+/** Makes room for @n more. */
+#define ms_load_reserve(load, vec, n)                                                              \
+	do {                                                                                       \
+		if (ms_avec_reserve((load)->arena, vec, n) < 0)                                    \
+			(load)->out_of_memory = true;                                              \
+	} while (0)
+
 void ms_load_error(struct ms_load *load, const struct ms_origin *at, const char *code,
 		   const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 void ms_load_warn(struct ms_load *load, const struct ms_origin *at, const char *code,

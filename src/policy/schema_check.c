@@ -22,13 +22,15 @@ static void report_type(struct ms_load *load, const struct ms_schema_key *key,
 }
 
 /* `name:` with nothing behind it. Quoted, an empty text is the business of its type. */
-static bool report_nothing(struct ms_load *load, const char *name, const char *hint,
+static bool is_nothing(const struct ms_yaml_node *node)
+{
+	return node->kind == MS_YAML_SCALAR && node->plain && !*node->text && !node->broken;
+}
+
+static void report_nothing(struct ms_load *load, const char *name, const char *hint,
 			   const struct ms_yaml_node *node)
 {
-	if (node->kind != MS_YAML_SCALAR || !node->plain || *node->text || node->broken)
-		return false;
 	ms_load_error(load, &node->at, "empty-value", hint, "nothing stands behind '%s:'", name);
-	return true;
 }
 
 static void check_choice(struct ms_load *load, const struct ms_schema_key *key,
@@ -56,8 +58,10 @@ static void check_scalar(struct ms_load *load, enum ms_value value, const struct
 {
 	const struct ms_value_type *type = &ms_value_types[value];
 	_cleanup_(ms_str_fini) struct ms_str hint = {0};
-	struct ms_complaint complaint = {0};
+	struct ms_complaint complaint; /* a large thing to zero for every value */
 
+	complaint.code = type->name;
+	complaint.message[0] = complaint.hint[0] = '\0';
 	if (type->check(node->text, &complaint))
 		return;
 	if (*complaint.hint)
@@ -126,13 +130,15 @@ static void check_map(struct ms_load *load, const struct ms_schema_key *key,
 		return;
 	}
 	ms_vec_each (struct ms_yaml_entry, entry, &node->entries) {
-		_cleanup_(ms_str_fini) struct ms_str hint = {0};
-
 		check_scalar(load, key->map_key, entry->key);
-		ms_str_addf(&hint, "expected %s, as in %s: %s", ms_value_types[key->value].name,
-			    key->name, key->example);
-		if (report_nothing(load, entry->key->text, hint.text, entry->value))
+		if (is_nothing(entry->value)) {
+			_cleanup_(ms_str_fini) struct ms_str hint = {0};
+
+			ms_str_addf(&hint, "expected %s, as in %s: %s",
+				    ms_value_types[key->value].name, key->name, key->example);
+			report_nothing(load, entry->key->text, hint.text, entry->value);
 			continue;
+		}
 		if (key->shape == MS_MAP_MANY)
 			check_many(load, key, entry->value);
 		else
@@ -143,16 +149,19 @@ static void check_map(struct ms_load *load, const struct ms_schema_key *key,
 static void check_value(struct ms_load *load, const struct ms_schema_key *key,
 			const struct ms_yaml_node *node)
 {
-	_cleanup_(ms_str_fini) struct ms_str hint = {0};
+	bool nothing = is_nothing(node);
 
-	ms_str_addf(&hint, "write %s: %s", key->name, key->example);
-	if (report_nothing(load, key->name, hint.text, node))
-		return;
-	if (key->filled && node->kind == MS_YAML_MAPPING && node->entries.n_items == 0 &&
-	    !node->broken)
-		ms_load_error(load, &node->at, "empty-mapping", hint.text,
-			      "an empty mapping behind '%s'", key->name);
-	else if (key->shape == MS_ONE)
+	if (nothing || (key->filled && node->kind == MS_YAML_MAPPING &&
+			node->entries.n_items == 0 && !node->broken)) {
+		_cleanup_(ms_str_fini) struct ms_str hint = {0};
+
+		ms_str_addf(&hint, "write %s: %s", key->name, key->example);
+		if (nothing)
+			report_nothing(load, key->name, hint.text, node);
+		else
+			ms_load_error(load, &node->at, "empty-mapping", hint.text,
+				      "an empty mapping behind '%s'", key->name);
+	} else if (key->shape == MS_ONE)
 		check_one(load, key, node);
 	else if (key->shape == MS_MANY)
 		check_many(load, key, node);
@@ -179,18 +188,24 @@ static void report_unknown_key(struct ms_load *load, enum ms_section section,
 		      name->text, ms_section_name(section));
 }
 
+static void report_missing_key(struct ms_load *load, const struct ms_yaml_node *node,
+			       const struct ms_schema_key *key)
+{
+	_cleanup_(ms_str_fini) struct ms_str hint = {0};
+
+	ms_str_addf(&hint, "write %s: %s", key->name, key->example);
+	ms_load_error(load, &node->at, "missing-key", hint.text, "'%s' is missing in %s", key->name,
+		      ms_section_name(key->in));
+}
+
 static void report_missing_keys(struct ms_load *load, const struct ms_yaml_node *node,
 				enum ms_section section)
 {
 	for (size_t i = 0; i < ms_n_schema_keys; i++) {
 		const struct ms_schema_key *key = &ms_schema_keys[i];
-		_cleanup_(ms_str_fini) struct ms_str hint = {0};
 
-		if (key->in != section || !key->required || ms_yaml_get(node, key->name))
-			continue;
-		ms_str_addf(&hint, "write %s: %s", key->name, key->example);
-		ms_load_error(load, &node->at, "missing-key", hint.text, "'%s' is missing in %s",
-			      key->name, ms_section_name(section));
+		if (key->in == section && key->required && !ms_yaml_get(node, key->name))
+			report_missing_key(load, node, key);
 	}
 }
 

@@ -75,6 +75,8 @@ static void read_flows(struct ms_load *load, const struct ms_yaml_node *list,
 {
 	const struct ms_yaml_node *item;
 
+	if (list && list->kind == MS_YAML_SEQUENCE)
+		ms_load_reserve(load, flows, list->items.n_items);
 	for (size_t i = 0; (item = ms_load_item(list, i)); i++) {
 		struct ms_raw_flow flow = {0};
 
@@ -196,6 +198,8 @@ static void sort_services(struct ms_load *load)
 			      "%s has two Service documents", next->identity);
 	}
 	policy->services.n_items = n;
+	if (ms_policy_index_services(policy) < 0)
+		load->out_of_memory = true;
 }
 
 static bool share_env(const struct ms_service_document *a, const struct ms_service_document *b)

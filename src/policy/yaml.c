@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Yaml, theory of operation: a file is read in two passes over libyaml's events. The first pass
- * (yaml_scan.c) finds how far libyaml can read, holds the limits, and reports what is not YAML;
- * behind a syntax error it goes on with the next document, so that one slip does not hide the
- * errors of other teams' documents in the same file. The second pass, here, makes a tree of the
- * events that the first one found good. libyaml looks up no alias, joins no merge key, guesses no
- * type and checks no duplicate keys: the first two are errors here, the third is what we want, the
- * fourth is done here.
+ * Yaml, theory of operation: a tree is made of libyaml's events as they come. Most files have
+ * nothing that libyaml complains of and keep the limits, and are done with that. Any other file is
+ * begun anew and read in two passes. The first one (yaml_scan.c) finds how far libyaml can read,
+ * and reports what is not YAML and which limit is passed; behind a syntax error it goes on with the
+ * next document, so that one slip does not hide the errors of other teams' documents in the same
+ * file. The second pass makes a tree of the events that the first one found good. libyaml looks up
+ * no alias, joins no merge key, guesses no type and checks no duplicate keys: the first two are
+ * errors here, the third is what we want, the fourth is done here.
  *
  * A node that is `broken` had an error of its own. Whoever reads the tree says nothing more about
  * it, and does not complain of what it lacks.
@@ -27,6 +28,9 @@ struct build {
 	const struct ms_yaml_segment *segment;
 	yaml_parser_t *parser;
 	size_t n_events; /* left to read */
+	struct ms_yaml_counts
+		*counts; /* of the only pass; NULL: these events were counted before */
+	bool gave_up;	 /* something needs the two passes */
 	bool out_of_memory;
 };
 
@@ -77,14 +81,21 @@ static void node_error(struct build *build, struct ms_yaml_node *node, const cha
 
 static bool next_event(struct build *build, yaml_event_t *ret_event)
 {
-	if (build->n_events == 0 || build->out_of_memory)
+	if (build->n_events == 0 || build->out_of_memory || build->gave_up)
 		return false;
 	build->n_events--;
-	if (yaml_parser_parse(build->parser, ret_event))
-		return true;
-	build->out_of_memory =
-		true; /* these events were read before: nothing else can have gone wrong */
-	return false;
+	bool read = yaml_parser_parse(build->parser, ret_event);
+
+	/* Events that were read before can only go wrong for want of memory. */
+	if (!read && !build->counts)
+		build->out_of_memory = true;
+	if (build->counts)
+		build->gave_up =
+			!read || !ms_yaml_count(build->reader, build->counts, ret_event->type);
+	/* Behind its end libyaml goes on with events that are none. */
+	if (read && ret_event->type == YAML_STREAM_END_EVENT)
+		build->n_events = 0;
+	return read && !build->gave_up;
 }
 
 static struct ms_yaml_node *node_new(struct build *build, enum ms_yaml_kind kind,
@@ -374,6 +385,34 @@ static int read_segment(struct ms_yaml_reader *reader, const struct ms_yaml_segm
 	return build_documents(&build, file);
 }
 
+/* Returns 0 when all was read in one pass; 1 when it takes two, and nothing has happened yet;
+ * -ENOMEM. */
+static int read_at_once(struct ms_yaml_reader *reader, struct ms_yaml_file *file)
+{
+	const struct ms_yaml_segment whole = {0};
+	struct ms_diags before = *reader->diags;
+	struct ms_yaml_counts counts = {0};
+	_cleanup_(yaml_parser_delete) yaml_parser_t parser;
+	int r = ms_yaml_open(reader, &whole, &parser);
+
+	if (r < 0)
+		return r;
+	struct build build = {.reader = reader,
+			      .segment = &whole,
+			      .parser = &parser,
+			      .n_events = SIZE_MAX,
+			      .counts = &counts};
+	r = build_documents(&build, file);
+	if (r < 0 || !build.gave_up)
+		return r;
+	file->documents.n_items = 0;
+	reader->found_error = false;
+	reader->diags->list.n_items = before.list.n_items;
+	reader->diags->n_errors = before.n_errors;
+	reader->diags->n_warnings = before.n_warnings;
+	return 1;
+}
+
 /* What makes a file unreadable as a whole. Returns true when an error was added. */
 static bool report_unreadable(struct ms_yaml_reader *reader)
 {
@@ -424,9 +463,11 @@ int ms_yaml_parse(struct ms_arena *arena, const struct ms_policy_file *file, str
 	reader.text = text;
 	reader.size = file->size - mark;
 
+	int r = read_at_once(&reader, ret_file);
+	if (r <= 0)
+		return r < 0 ? r : reader.found_error ? -EINVAL : 0;
 	for (;; segment = next) {
-		int r = ms_yaml_scan(&reader, &segment, &next);
-
+		r = ms_yaml_scan(&reader, &segment, &next);
 		if (r == 0)
 			r = read_segment(&reader, &segment, ret_file);
 		if (r < 0)

@@ -36,6 +36,15 @@ struct ms_yaml_segment {
 	bool last;
 };
 
+/** What is limited of a file, as far as it is read. */
+struct ms_yaml_counts {
+	size_t depth, nodes, documents;
+};
+
+/** Counts an event. Returns false when it leads over a limit. */
+bool ms_yaml_count(const struct ms_yaml_reader *reader, struct ms_yaml_counts *counts,
+		   yaml_event_type_t type);
+
 /** Opens @parser on the rest of the file from @segment. Returns 0 or -ENOMEM. */
 int ms_yaml_open(struct ms_yaml_reader *reader, const struct ms_yaml_segment *segment,
 		 yaml_parser_t *parser);

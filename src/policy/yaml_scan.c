@@ -183,11 +183,8 @@ static bool find_next_document(const struct ms_yaml_reader *reader,
 	return false;
 }
 
-struct counts {
-	size_t depth, nodes, documents;
-};
-
-static void count_event(struct counts *counts, yaml_event_type_t type)
+bool ms_yaml_count(const struct ms_yaml_reader *reader, struct ms_yaml_counts *counts,
+		   yaml_event_type_t type)
 {
 	switch (type) {
 	case YAML_DOCUMENT_START_EVENT:
@@ -209,11 +206,12 @@ static void count_event(struct counts *counts, yaml_event_type_t type)
 	default:
 		break;
 	}
+	return counts->depth <= MS_MAX_DEPTH && counts->documents <= MS_MAX_DOCUMENTS &&
+	       counts->nodes <= ms_file_max_nodes(reader->file);
 }
 
-/* Checked before anything is built. Returns true when the file is over a limit. */
-static bool report_limit(struct ms_yaml_reader *reader, const struct ms_yaml_segment *segment,
-			 const yaml_event_t *event, const struct counts *counts)
+static void report_limit(struct ms_yaml_reader *reader, const struct ms_yaml_segment *segment,
+			 const yaml_event_t *event, const struct ms_yaml_counts *counts)
 {
 	size_t max_nodes = ms_file_max_nodes(reader->file);
 	const struct {
@@ -228,19 +226,15 @@ static bool report_limit(struct ms_yaml_reader *reader, const struct ms_yaml_seg
 		{counts->documents > MS_MAX_DOCUMENTS, "too-many-documents", MS_MAX_DOCUMENTS,
 		 "documents in a file"},
 	};
+	struct ms_origin at = ms_yaml_origin(reader, segment, &event->start_mark, NULL);
+	size_t i = 0;
 
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		if (!limits[i].over)
-			continue;
-		struct ms_origin at = ms_yaml_origin(reader, segment, &event->start_mark, NULL);
-
-		ms_yaml_error(reader->file, reader->diags, &at, limits[i].code,
-			      "nothing behind this place was read", "more than %zu %s",
-			      limits[i].limit, limits[i].what);
-		reader->found_error = true;
-		return true;
-	}
-	return false;
+	while (!limits[i].over)
+		i++;
+	ms_yaml_error(reader->file, reader->diags, &at, limits[i].code,
+		      "nothing behind this place was read", "more than %zu %s", limits[i].limit,
+		      limits[i].what);
+	reader->found_error = true;
 }
 
 enum outcome {
@@ -250,7 +244,7 @@ enum outcome {
 };
 
 static enum outcome count_events(struct ms_yaml_reader *reader, struct ms_yaml_segment *segment,
-				 yaml_parser_t *parser, struct counts *counts)
+				 yaml_parser_t *parser, struct ms_yaml_counts *counts)
 {
 	for (segment->n_events = 0;; segment->n_events++) {
 		yaml_event_t event;
@@ -258,8 +252,9 @@ static enum outcome count_events(struct ms_yaml_reader *reader, struct ms_yaml_s
 		if (!yaml_parser_parse(parser, &event))
 			return SCAN_ERROR;
 		yaml_event_type_t type = event.type;
-		count_event(counts, type);
-		bool over = report_limit(reader, segment, &event, counts);
+		bool over = !ms_yaml_count(reader, counts, type);
+		if (over)
+			report_limit(reader, segment, &event, counts);
 		yaml_event_delete(&event);
 		if (over)
 			return SCAN_LIMIT;
@@ -272,7 +267,8 @@ int ms_yaml_scan(struct ms_yaml_reader *reader, struct ms_yaml_segment *segment,
 		 struct ms_yaml_segment *ret_next)
 {
 	for (;;) {
-		struct counts counts = {.nodes = reader->n_nodes, .documents = reader->n_documents};
+		struct ms_yaml_counts counts = {.nodes = reader->n_nodes,
+						.documents = reader->n_documents};
 		_cleanup_(yaml_parser_delete) yaml_parser_t parser;
 		int r = ms_yaml_open(reader, segment, &parser);
 

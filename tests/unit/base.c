@@ -13,6 +13,28 @@
 #include "microseg/str.h"
 #include "microseg/vec.h"
 
+/* Past some size the memory comes in other pieces. */
+static void a_large_arena_keeps_these_promises(void **state)
+{
+	static const unsigned char zeros[4096];
+	unsigned char *pieces[4096];
+	struct ms_arena *arena = ms_arena_new();
+
+	(void)state;
+	for (size_t i = 0; i < 4096; i++) {
+		size_t size = i % 100 == 7 ? 700000 : 1 + i;
+
+		pieces[i] = ms_arena_alloc(arena, size);
+		assert_int_equal((uintptr_t)pieces[i] % _Alignof(max_align_t), 0);
+		assert_memory_equal(pieces[i], zeros, size < 4096 ? size : 4096);
+		memset(pieces[i], (int)(i % 255) + 1, size);
+	}
+	for (size_t i = 0; i < 4096; i++)
+		assert_int_equal(pieces[i][0], i % 255 + 1);
+	assert_true(ms_arena_size(arena) > 30u << 20);
+	ms_arena_free(arena);
+}
+
 static void arena_memory_is_zeroed_aligned_and_stays(void **state)
 {
 	(void)state;
@@ -148,6 +170,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(arena_memory_is_zeroed_aligned_and_stays),
+		cmocka_unit_test(a_large_arena_keeps_these_promises),
 		cmocka_unit_test(vec_keeps_order_while_growing),
 		cmocka_unit_test(str_escapes_what_could_forge_a_line),
 		cmocka_unit_test(diag_prints_place_line_and_hint),
