@@ -143,14 +143,16 @@ ODD = {"FIN": FIN, "no flags": 0, "FIN+PSH+URG": 0x29, "SYN+FIN": SYN | FIN, "SY
 PICKED_UP = ("ACK",)  # what connection tracking takes for the middle of a connection older than itself
 
 
+ODD_PORTS = itertools.count(5000)  # each but once: what was refused may since have been adopted, if the policy allows it
+
+
 def odd_segments(report, what, ends, port, passes):
     """Segments without a connection. passes: the names of those that may arrive."""
     for src, dst in paths(ends):
         for family in (4, 6):
-            sport = 5000
             found, resets = set(), set()
             for name, flags in ODD.items():
-                sport += 1
+                sport = next(ODD_PORTS)
                 mark = new_mark()
                 src.tap.now()
                 src.segment(dst, family, sport, port, flags, mark)
