@@ -11,7 +11,7 @@
  * The price is paid when an endpoint comes or goes: beside the set of its service it changes one
  * element for each of its addresses, in each large service that names its own, and port. That is
  * bounded by the policy, and it is elements only. Below the threshold a rule is the better deal: it
- * stands for all replicas of a caller, now and later. (tests/bench/grants.c measures both.)
+ * stands for all replicas of a caller, now and later.
  *
  * Elements come before the rules. A flow that both cover belongs to the grant that stands first in
  * the policy, so what an earlier rule covers gets no element.

@@ -113,9 +113,9 @@ with tempfile.TemporaryDirectory() as folder:
           f"only known: {sorted(known - written)}; only written: {sorted(written - known)}")
 
 page = output(microseg, "check", "--schema", "-o", "text")
-reference = root / "docs/language.md"
+reference = root / "policies/language.md"
 if "--update" in sys.argv:
     reference.write_text(page)
-check("docs/language.md is what check --schema -o text prints (docs.py … --update writes it)",
+check("policies/language.md is what check --schema -o text prints (docs.py … --update writes it)",
       reference.exists() and reference.read_text() == page)
 sys.exit(failed)
