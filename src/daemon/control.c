@@ -236,37 +236,46 @@ static int find_group(const char *name, gid_t *ret_group)
 	return 0;
 }
 
-static int set_access(struct ms_control *control, const char *path, const char *group_name)
+/*
+ * Binds with the group's id, and so without CAP_CHOWN. The file is nobody's until its mode is
+ * right.
+ */
+static int listen_as_group(struct ms_control *control, const struct sockaddr_un *address,
+			   struct evconnlistener **ret_listener)
 {
-	int r = find_group(group_name, &control->group);
+	gid_t own = getegid();
+	mode_t mask = umask(0177);
+	int r = setegid(control->group) < 0 ? -errno : 0;
 
-	if (r < 0)
-		return r;
-	if (chown(path, (uid_t)-1, control->group) < 0)
-		return -errno;
-	return chmod(path, 0660) < 0 ? -errno : 0;
+	if (r == 0) {
+		*ret_listener = evconnlistener_new_bind(
+			ms_loop_base(control->daemon->loop), NULL, NULL,
+			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG,
+			(const struct sockaddr *)address, sizeof(*address));
+		r = *ret_listener ? 0 : -errno;
+	}
+	umask(mask);
+	control->bound = r == 0;
+	if (setegid(own) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && chmod(address->sun_path, 0660) < 0)
+		r = -errno;
+	return r;
 }
 
 static int bind_socket(struct ms_control *control, const struct ms_config *config)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct evconnlistener *listener;
+	struct evconnlistener *listener = NULL;
 	int r;
 
 	if (strlen(config->control_socket) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, config->control_socket);
-	if ((r = make_parent(address.sun_path)) < 0 || (r = clear_way(&address)) < 0)
+	if ((r = find_group(config->control_group, &control->group)) < 0 ||
+	    (r = make_parent(address.sun_path)) < 0 || (r = clear_way(&address)) < 0)
 		return r;
-	mode_t mask = umask(0177); /* nobody's until owner and mode are right */
-	listener = evconnlistener_new_bind(ms_loop_base(control->daemon->loop), NULL, NULL,
-					   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, BACKLOG,
-					   (struct sockaddr *)&address, sizeof(address));
-	r = listener ? 0 : -errno;
-	umask(mask);
-	control->bound = listener;
-	if (r == 0)
-		r = set_access(control, address.sun_path, config->control_group);
+	r = listen_as_group(control, &address, &listener);
 	if (r == 0) {
 		ms_clients_listen(control->clients, listener);
 		r = evhttp_bind_listener(control->http, listener) ? 0 : -ENOMEM;
