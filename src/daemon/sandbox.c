@@ -145,17 +145,22 @@ static int filter_calls(bool all_of_the_daemon)
 	return r;
 }
 
-/* Keeps @kept, a set of bits, of the capabilities. Also of the bounding set, where we may. */
+/* Keeps @kept, a set of bits, of what a program that is executed could get. Needs CAP_SETPCAP; who
+ * lacks it has no_new_privs and the filter to keep it from executing any. */
+static void bound_capabilities(uint64_t kept)
+{
+	for (unsigned int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0;
+	     capability++)
+		if (capability >= 64 || !(kept >> capability & 1))
+			prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+}
+
 static int keep_capabilities(uint64_t kept)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
 
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	for (unsigned int capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0;
-	     capability++)
-		if (capability >= 64 || !(kept >> capability & 1))
-			prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 	for (unsigned int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
 		data[i].effective = data[i].permitted = (uint32_t)(kept >> 32 * i);
 	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
@@ -211,8 +216,10 @@ static int restrict_files(const char *const *writable, size_t n_writable)
 
 int ms_sandbox_enter(const char *const *writable, size_t n_writable)
 {
-	int r = keep_capabilities(UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_NET_BROADCAST);
+	const uint64_t kept = UINT64_C(1) << CAP_NET_ADMIN | UINT64_C(1) << CAP_NET_BROADCAST;
 
+	bound_capabilities(kept);
+	int r = keep_capabilities(kept);
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
 	if (r == 0)
@@ -245,6 +252,7 @@ int ms_sandbox_become_nobody(void)
 
 	if (r < 0)
 		return r;
+	bound_capabilities(0);
 	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 	    setresuid(NOBODY, NOBODY, NOBODY) < 0)
 		return -errno;
