@@ -252,19 +252,19 @@ def changed_meanwhile(report, node, parties):
 
 
 def fill(lab, name):
-    """Fills a set to the last place, beside what connections have there already."""
-    listed = lab.host.run("nft", "list", "set", "inet", "microseg", name).stdout
-    held = listed.count(",") + 1 if "elements" in listed else 0
+    """Fills a set until the kernel takes no element more. What connections have there counts, and may count for more."""
     path = os.path.join(lab.dir, "full.nft")
-    with open(path, "w") as file:
-        for first in range(1, ROOM - held - 20, 1000):
-            last = min(first + 1000, ROOM - held - 20)
-            file.write("add element inet microseg %s { %s }\n" % (name, ", ".join(map(str, range(first, last)))))
-    lab.host.run("nft", "-f", path)
-    for number in range(ROOM, ROOM + 100):
-        if lab.host.run("nft", "add", "element", "inet", "microseg", name, "{ %d }" % number, check=False).returncode:
-            return
-    raise LabError("%s does not get full" % name)
+    number, step = 1, 1000
+    while step and number < 2 * ROOM:
+        with open(path, "w") as file:
+            file.write("add element inet microseg %s { %s }\n" % (name, ", ".join(map(str, range(number, number + step)))))
+        if lab.host.run("nft", "-f", path, check=False).returncode:
+            step //= 2
+        else:
+            number += step
+    if step:
+        raise LabError("%s does not get full" % name)
+    return number - 1
 
 
 def full(report, node, parties):
@@ -276,7 +276,7 @@ def full(report, node, parties):
     report.equal(held.client.agent.wait(held.open())["result"], "ok", "one connection is open")
     node.stop(signal.SIGKILL)
     name = "lent/" + iso(end).replace(":", ".")
-    fill(node.lab, name)
+    report.note("%d elements fill it" % fill(node.lab, name))
 
     def enters():
         return shell.agent.do("tcp", dst=server.addr[4], port=7001)["result"] not in ("refused", "prohibited", "timeout")
