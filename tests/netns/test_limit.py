@@ -143,7 +143,7 @@ def in_audit(report, node, parties):
     count = tracked(node.lab, watched.addr[4])
     report.check(sent == FLOWS and LIMIT - 2 <= count <= LIMIT, "of %d flows to the host %d are tracked" % (sent, count))
     wait_for(lambda: limit_events(node, since, watched.addr[4]), "an event of the limit")
-    reasons = {(event["verdict"], event["reason"]) for event in node.events(since)}
+    reasons = {(event["verdict"], event["reason"]) for event in node.events(since) if event["src"].get("ip") == watched.addr[4]}
     report.equal(reasons, {("audited", "no-grant"), ("denied", "limit")}, "the first are audited, the others denied")
 
 
