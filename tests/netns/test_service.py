@@ -16,7 +16,7 @@ import time
 from scenario import POLICY, build, reason_of
 
 from lab import ROOT, run, wait_for
-from node import BUILD, Node
+from node import BUILD, MICROSEGD, Node
 from probes import flows, matrix
 from tap import Report
 
@@ -297,7 +297,7 @@ add map bridge microseg verdicts { type ifname : verdict; size 16; }
 
 
 def upgrade(report, node, containers):
-    """What an older build left is taken over. And it takes over what we left, for a downgrade."""
+    """What an older build armed is taken over, and it takes over what we left of it, for a downgrade."""
     commit = os.environ.get("MS_UPGRADE_FROM")
     if not commit:
         report.note("skipped: MS_UPGRADE_FROM names no commit")
@@ -307,21 +307,22 @@ def upgrade(report, node, containers):
         run("meson", "setup", os.path.join(source, "build"), source)
         run("ninja", "-C", os.path.join(source, "build"), "src/daemon/microsegd", timeout=600)
         older = os.path.join(source, "build", "src", "daemon", "microsegd")
+        node.cli("off")
         node.stop()
+        node = Node(node.lab, name="upgraded")  # a state directory that the older one has written
 
-        def swap(program):
+        def swap(program, *args):
             node.kill()
-            command = [word if not word.endswith("/microsegd") else program for word in node.command()]
             since = len(node.log_text())
             with open(node.log, "a") as log:
-                node.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
-            # Its own words: the command of this version may not understand its status.
+                node.process = subprocess.Popen([program if word == MICROSEGD else word for word in node.command(*args)],
+                                                stdin=subprocess.DEVNULL, stderr=log)
+            # Its own words: the command of this version may not understand the status of that one.
             wait_for(lambda: "enforcing, generation" in node.log_text()[since:], "%s to enforce" % program, 20)
 
-        newer = os.path.join(BUILD, "src", "daemon", "microsegd")
-        swap(older)
-        for what, program in (("upgrade from " + commit, newer), ("downgrade to " + commit, older), ("upgrade again", newer)):
-            under_flood(report, node, containers, what, lambda program=program: swap(program))
+        swap(older, "-p", POLICY)
+        for what, program in (("upgrade", MICROSEGD), ("downgrade", older), ("upgrade again", MICROSEGD)):
+            under_flood(report, node, containers, "%s, %s" % (what, commit), lambda program=program: swap(program))
         node.wait_endpoints(containers)
         matrix(report, node, pairs(containers), "after the upgrade")
 
