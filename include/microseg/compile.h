@@ -59,7 +59,10 @@ int ms_compile_delta(const struct ms_policy *policy, const struct ms_inventory *
 		     const struct ms_ruleset *installed, struct ms_delta *ret_delta);
 void ms_delta_fini(struct ms_delta *delta);
 
-/** When the next exception or crossing runs out and @policy must be compiled again; 0: never. */
+/* Seconds for which the records of an end outlive it. */
+#define MS_COMPILE_AFTER 60
+
+/** When something in @policy runs out, or its records, and it must be compiled again; 0: never. */
 time_t ms_compile_next_end(const struct ms_policy *policy, time_t now);
 
 /** What a log prefix of the compiled ruleset says. */

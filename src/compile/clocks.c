@@ -39,6 +39,14 @@ static void add_time(struct compiler *c, time_vec *times, time_t until)
 		c->ruleset->failed = true;
 }
 
+/* Notes an end, also one that was a moment ago: what it lent is remembered until the daemon has
+ * taken those connections away. */
+static void add_end(struct compiler *c, time_t until)
+{
+	if (until && until + MS_COMPILE_AFTER > c->options->now)
+		add_time(c, &c->ends, until);
+}
+
 /* Runs at our time: has no end, or one to come. */
 static bool runs(const struct compiler *c, time_t until)
 {
@@ -80,22 +88,20 @@ static void add_exception(struct compiler *c, const struct ms_exception *excepti
 void clocks_find(struct compiler *c)
 {
 	ms_vec_each (struct ms_crossing, crossing, &c->policy->crossings) {
-		if (!runs(c, crossing->until))
-			continue;
-		add_crossing(c, crossing);
-		if (crossing->until)
-			add_time(c, &c->ends, crossing->until);
+		add_end(c, crossing->until);
+		if (runs(c, crossing->until))
+			add_crossing(c, crossing);
 	}
-	ms_vec_each (struct ms_exception, exception, &c->policy->exceptions)
-		if (exception->until && runs(c, exception->until)) {
+	ms_vec_each (struct ms_exception, exception, &c->policy->exceptions) {
+		add_end(c, exception->until);
+		if (exception->until && runs(c, exception->until))
 			add_exception(c, exception);
-			add_time(c, &c->ends, exception->until);
-		}
-	ms_vec_each (struct ms_relax, relax, &c->policy->relaxes)
-		if (relax->until && runs(c, relax->until)) {
-			add_time(c, &c->ends, relax->until);
+	}
+	ms_vec_each (struct ms_relax, relax, &c->policy->relaxes) {
+		add_end(c, relax->until);
+		if (relax->until && runs(c, relax->until))
 			add_time(c, &c->relax_ends, relax->until);
-		}
+	}
 	ms_vec_sort(&c->ends, compare_times);
 	ms_vec_sort(&c->relax_ends, compare_times);
 }
@@ -145,7 +151,7 @@ void clocks_declare(struct compiler *c)
 
 		until->timed = true;
 		until->size = sizeof(protocols);
-		for (size_t i = 0; i < sizeof(protocols); i++) {
+		for (size_t i = 0; *end > c->options->now && i < sizeof(protocols); i++) {
 			struct ms_elem *elem = ms_ruleset_add_elem(c->ruleset, until);
 
 			ms_elem_key(until, elem, 0, &protocols[i], 1);

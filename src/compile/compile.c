@@ -274,7 +274,11 @@ int ms_compile(const struct ms_policy *policy, const struct ms_inventory *invent
 
 static void note_end(time_t end, time_t now, time_t *next)
 {
-	if (end > now && (*next == 0 || end < *next))
+	if (end == 0 || end + MS_COMPILE_AFTER <= now)
+		return;
+	if (end <= now)
+		end += MS_COMPILE_AFTER;
+	if (*next == 0 || end < *next)
 		*next = end;
 }
 

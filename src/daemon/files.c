@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -204,6 +205,19 @@ static int read_directory(struct ms_files *files, int fd, const char *path, unsi
 	return 0;
 }
 
+/*
+ * The kernel gives a read lease on a file to nobody while somebody has it open for writing. Should
+ * a writer come in the moment between, we are told by a signal that is ignored.
+ */
+static bool is_being_written(int fd)
+{
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0)
+		return false;
+	bool written = fcntl(fd, F_SETLEASE, F_RDLCK) < 0 && errno == EAGAIN;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return written;
+}
+
 /* The time of the last change of an inode is the kernel's: nobody can set it. */
 static void note_change(struct ms_files *files, const struct stat *st)
 {
@@ -233,6 +247,7 @@ static int read_opened(struct ms_files *files, int fd, const char *path, unsigne
 		ms_str_add(error, ": not a regular file");
 		return -EINVAL;
 	}
+	files->written |= is_being_written(fd);
 	return read_file(files, fd, path, error);
 }
 
@@ -308,7 +323,7 @@ int ms_files_read_whole(struct ms_files *files, const ms_text_vec *paths, struct
 		r = ms_files_read_all(&first, paths, error);
 	if (r == 0)
 		r = ms_files_read_all(&again, paths, error);
-	if (r == 0 && (!is_quiet(&again) || !same_files(&first, &again)))
+	if (r == 0 && (!is_quiet(&again) || again.written || !same_files(&first, &again)))
 		r = -EAGAIN;
 	if (r < 0)
 		return r;

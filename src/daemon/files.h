@@ -19,6 +19,7 @@ struct ms_files {
 	struct ms_arena *arena; /* owns names and bytes */
 	MS_VEC(struct ms_policy_file) list;
 	size_t total_size;
+	bool written;	     /* somebody had one of them open for writing */
 	uint64_t changed_ms; /* when the latest change was made to any of them, by the system's
 				clock */
 	bool inventory; /* set it before reading one: inventories may be larger than policies */
@@ -47,7 +48,8 @@ int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct m
 
 /**
  * Initialises @files and reads as ms_files_read_all(), but never half of what somebody is writing:
- * two readings one after the other must be equal, and the latest change MS_FILES_QUIET_MS old.
+ * two readings one after the other must be equal, the latest change MS_FILES_QUIET_MS old, and no
+ * file open for writing (as far as its owner asks: nobody else learns it).
  * Returns 0; -EAGAIN when it is not so, to be tried again after MS_FILES_QUIET_MS; or as
  * ms_files_read().
  */

@@ -385,7 +385,7 @@ static int what_ended_by_itself_hinders_nothing(const void *unused)
 {
 	(void)unused;
 	const time_t now = time(NULL);
-	const time_t soon[] = {now + 2, now + 2, 0, now + 100}, later[] = {now + 50, 0, now + 100};
+	const time_t soon[] = {now + 4, now + 4, 0, now + 100}, later[] = {now + 50, 0, now + 100};
 	_cleanup_(ms_kernel_freep) struct ms_kernel *kernel = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *a = sample_timed(soon, 4),
 						      *b = sample_timed(later, 3);
@@ -394,7 +394,7 @@ static int what_ended_by_itself_hinders_nothing(const void *unused)
 	expect(ms_kernel_open(&kernel) == 0, "open");
 	expect(apply_change(kernel, NULL, a) == 0, "fresh");
 	expect(system("nft list set inet microseg audited/4 | grep -q 10.0.0.1") == 0, "not there");
-	usleep(2500 * 1000);
+	usleep(4500 * 1000);
 	expect(system("nft list set inet microseg audited/4 | grep -q 10.0.0.1") != 0, "no end");
 	expect(ms_kernel_verify(kernel, a, &difference) == 0, "%s", text_of(&difference));
 	expect(apply_change(kernel, a, b) == 0, "after an end");

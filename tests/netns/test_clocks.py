@@ -217,7 +217,8 @@ def until_the_end(report, node, parties, state):
         node.start()
     elif state == "stopped":
         node.process.send_signal(signal.SIGCONT)
-    wait_for(lambda: "until/" + iso(end).replace(":", ".") not in node.ruleset(), "the ended rules to go", 10)
+    granted = "meta nfproto @until/" + iso(end).replace(":", ".")
+    wait_for(lambda: granted not in node.ruleset(), "the ended grants to go", 10)
     report.equal(node.status().get("state"), "enforcing", "%s: and enforces on" % state)
 
 
@@ -348,11 +349,11 @@ def main():
         node = Node(lab)
         node.start(policy=write_policy(lab, int(time.time()) + 3000))
         node.wait_endpoints(parties.values())
+        report.section(full, report, node, parties)
         states = sys.argv[1:] or ["alive", "stopped", "killed"]
         for state in states:
             report.section(until_the_end, report, node, parties, state)
         report.section(changed_meanwhile, report, node, parties)
-        report.section(full, report, node, parties)
         report.section(quarantine, report, node, parties)
     return report.finish()
 

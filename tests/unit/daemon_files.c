@@ -158,6 +158,33 @@ static void refuses_directories_without_end(void **state)
 	expect_error("deep", -ENAMETOOLONG, "too long");
 }
 
+static int read_whole(void)
+{
+	static const char *paths[] = {"half.yaml"};
+	const ms_text_vec given = {.items = paths, .n_items = 1};
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+
+	return ms_files_read_whole(&files, &given, &error);
+}
+
+/* However long the writer takes a rest. */
+static void never_reads_half_of_a_file_as_whole(void **state)
+{
+	(void)state;
+	write_file("half.yaml", "a: 1\n");
+	assert_int_equal(read_whole(), -EAGAIN); /* a moment ago */
+	usleep(2 * MS_FILES_QUIET_MS * 1000);
+	assert_int_equal(read_whole(), 0);
+	FILE *writer = fopen("half.yaml", "a");
+	assert_non_null(writer);
+	assert_int_equal(read_whole(), -EAGAIN);
+	usleep(2 * MS_FILES_QUIET_MS * 1000);
+	assert_int_equal(read_whole(), -EAGAIN);
+	assert_int_equal(fclose(writer), 0);
+	assert_int_equal(read_whole(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +196,7 @@ int main(void)
 		cmocka_unit_test(refuses_a_file_over_the_limit),
 		cmocka_unit_test(refuses_a_load_over_the_limit),
 		cmocka_unit_test(refuses_directories_without_end),
+		cmocka_unit_test(never_reads_half_of_a_file_as_whole),
 	};
 
 	return cmocka_run_group_tests(tests, make_root, remove_root);
