@@ -120,6 +120,7 @@ struct ms_daemon {
 	bool cleared;		/* off was carried out */
 	uint64_t generation;
 	uint64_t revoke_ms;    /* what looking at all connections took the last time */
+	uint64_t revoked_ms;   /* when that was over; 0: never */
 	uint64_t remember_ms;  /* what it took the last time */
 	uint64_t flags_set_ms; /* when bridge flags were last switched on; 0: never */
 
@@ -277,6 +278,8 @@ void ms_revoke_refused(const struct ms_policy *policy, const struct ms_inventory
 void ms_revoke(void *userdata);
 /** Has that done, well within a second. */
 void ms_revoke_soon(struct ms_daemon *daemon);
+/** Has it done as soon as the turn is over. */
+void ms_revoke_ordered(struct ms_daemon *daemon);
 /** Notes the addresses of @before that @after gives to nobody or to somebody else. */
 void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 		    const struct ms_inventory *after);

@@ -296,7 +296,10 @@ static void next_generation(struct ms_daemon *daemon)
 {
 	daemon->generation++;
 	ms_state_set_generation(daemon->store, daemon->generation);
-	ms_revoke_soon(daemon);
+	if (daemon->candidate)
+		ms_revoke_ordered(daemon);
+	else
+		ms_revoke_soon(daemon);
 }
 
 /* Tables that were taken over may have records that nobody has looked at for long. */

@@ -15,7 +15,8 @@
  * Right after arming those that the policy would refuse are told of, in audit too.
  *
  * The kernel shows all connections or none, and on a host with many that takes a while in which the
- * daemon does nothing else. Changes that come close together share one look.
+ * daemon does nothing else. So there is a rest after each look, and changes that come within it
+ * share the next one. A change of policy does not wait for that: somebody ordered it.
  *
  * While anything has an end, the connections that stay are compared with the kernel's records of
  * what ends (lend.c): then, and again from time to time.
@@ -34,9 +35,10 @@
 #include "microseg/decide.h"
 
 #define SOON_MS 20
-#define REST 10	      /* times as long as the last look took */
-#define RETRY_MS 1000 /* after connection tracking could not be read */
-#define LATEST_MS 400 /* SPEC section 3 gives a second */
+#define ORDERED_MS 1
+#define REST 10		 /* times as long as the last look took */
+#define LONGEST_REST 300 /* milliseconds; SPEC section 3 gives a second for all of it */
+#define RETRY_MS 1000	 /* after connection tracking could not be read */
 
 struct client {
 	struct ms_conntrack_tuple tuple;
@@ -215,7 +217,8 @@ void ms_revoke(void *userdata)
 	ms_vec_sort(&daemon->stale, compare_addrs);
 	uint64_t since_ms = ms_monotonic_ms();
 	int r = cut(&judge);
-	daemon->revoke_ms = ms_monotonic_ms() - since_ms;
+	daemon->revoked_ms = ms_monotonic_ms();
+	daemon->revoke_ms = daemon->revoked_ms - since_ms;
 	if (r < 0) {
 		ms_timer_set(daemon->revoke, RETRY_MS);
 		return;
@@ -237,13 +240,19 @@ void ms_revoke(void *userdata)
 
 void ms_revoke_soon(struct ms_daemon *daemon)
 {
-	uint64_t delay_ms = daemon->revoke_ms * REST;
+	uint64_t rest_ms = daemon->revoke_ms * REST, now_ms = ms_monotonic_ms();
 
+	if (rest_ms > LONGEST_REST)
+		rest_ms = LONGEST_REST;
 	if (ms_timer_is_set(daemon->revoke))
 		return;
-	ms_timer_set(daemon->revoke, delay_ms < SOON_MS	    ? SOON_MS
-				     : delay_ms > LATEST_MS ? LATEST_MS
-							    : delay_ms);
+	rest_ms += daemon->revoked_ms;
+	ms_timer_set(daemon->revoke, rest_ms > now_ms + SOON_MS ? rest_ms - now_ms : SOON_MS);
+}
+
+void ms_revoke_ordered(struct ms_daemon *daemon)
+{
+	ms_timer_set(daemon->revoke, ORDERED_MS);
 }
 
 /* The same attachment as before? An inventory that was read back knows no interface numbers. */

@@ -27,7 +27,7 @@
 #include "microseg/cleanup.h"
 
 #define ANSWER_SECONDS 5  /* the kernel answers at once; this only keeps a bug from hanging us */
-#define MESSAGE_SIZE 1024 /* of one delete message; some 150 bytes are used */
+#define MESSAGE_SIZE 1024 /* of one delete message; some 100 bytes are used */
 #define RECEIVE_SIZE ((size_t)64 * 1024)
 #define BATCH_SIZE                                                                                 \
 	((size_t)16 * 1024) /* some 100 messages: their failures fit the socket's buffer */
@@ -160,43 +160,32 @@ static int deletes_reserve(struct walk *walk)
 	return 0;
 }
 
-static void copy_zone(struct nf_conntrack *to, const struct nf_conntrack *from)
+/* Appends the message that deletes exactly what @entry tells of: its tuple, zone and id go back as
+ * the kernel wrote them. */
+static int add_delete(struct walk *walk, const struct nlmsghdr *entry)
 {
-	static const enum nf_conntrack_attr zones[] = {ATTR_ZONE, ATTR_ORIG_ZONE, ATTR_REPL_ZONE};
-
-	for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++)
-		if (nfct_attr_is_set(from, zones[i]) > 0)
-			nfct_set_attr_u16(to, zones[i], nfct_get_attr_u16(from, zones[i]));
-}
-
-/* A delete message without a tuple empties the whole table: never send one. */
-static bool has_tuple(const struct nlmsghdr *message)
-{
-	const struct nlattr *attr;
-	bool found = false;
-
-	mnl_attr_for_each(attr, message, sizeof(struct nfgenmsg)) found =
-		found || mnl_attr_get_type(attr) == CTA_TUPLE_ORIG;
-	return found;
-}
-
-/* Appends the message that deletes exactly @ct. */
-static int add_delete(struct walk *walk, const struct nf_conntrack *ct)
-{
-	_cleanup_(nfct_freep) struct nf_conntrack *victim = nfct_new();
+	const struct nfgenmsg *header = mnl_nlmsg_get_payload(entry);
 	char buffer[MESSAGE_SIZE] __attribute__((aligned(8)));
+	struct nlmsghdr *message =
+		put_header(buffer, IPCTNL_MSG_CT_DELETE, 0, header->nfgen_family, ++walk->seq);
+	const struct nlattr *attr;
+	bool has_tuple = false;
 
-	if (!victim || deletes_reserve(walk) < 0)
+	mnl_attr_for_each(attr, entry, sizeof(*header))
+	{
+		uint16_t type = mnl_attr_get_type(attr);
+
+		if (type != CTA_TUPLE_ORIG && type != CTA_ZONE && type != CTA_ID)
+			continue;
+		if (!mnl_attr_put_check(message, sizeof(buffer), attr->nla_type,
+					mnl_attr_get_payload_len(attr), mnl_attr_get_payload(attr)))
+			return -EMSGSIZE;
+		has_tuple = has_tuple || type == CTA_TUPLE_ORIG;
+	}
+	if (!has_tuple)
+		return -EBADMSG; /* without one it would empty the whole table */
+	if (deletes_reserve(walk) < 0)
 		return -ENOMEM;
-	nfct_copy(victim, ct, NFCT_CP_ORIG);
-	copy_zone(victim, ct);
-
-	struct nlmsghdr *message = put_header(buffer, IPCTNL_MSG_CT_DELETE, 0,
-					      nfct_get_attr_u8(ct, ATTR_ORIG_L3PROTO), ++walk->seq);
-	if (nfct_nlmsg_build(message, victim) < 0 || !has_tuple(message))
-		return -EBADMSG;
-	mnl_attr_put_u32(message, CTA_ID,
-			 htonl(nfct_get_attr_u32(ct, ATTR_ID))); /* 1.0.9 leaves it out */
 	memcpy(walk->deletes + walk->deletes_size, message, MNL_ALIGN(message->nlmsg_len));
 	walk->deletes_size += MNL_ALIGN(message->nlmsg_len);
 	walk->n_deletes++;
@@ -276,7 +265,7 @@ static int judge(const struct nlmsghdr *message, void *userdata)
 		r = -ENOMEM;
 	else if (nfct_nlmsg_parse(message, ct) >= 0 && read_entry(ct, &entry) &&
 		 walk->fn(&entry, walk->userdata))
-		r = add_delete(walk, ct);
+		r = add_delete(walk, message);
 	/* The dump is read to its end all the same, or the next request would be answered by its
 	 * rest. */
 	if (r < 0 && walk->error == 0)
