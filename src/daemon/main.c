@@ -158,6 +158,8 @@ static int override(struct ms_config *config)
 		config->control_socket = arg_control;
 	if (arg_log)
 		config->log = arg_log;
+	else if (!config->log && getenv("JOURNAL_STREAM"))
+		config->log = "-"; /* events go where our own words go */
 	return set_engines(config);
 }
 
