@@ -19,7 +19,10 @@ static int fail(struct ms_str *error, const char *text, const char *why)
 static int parse_addr(const struct flow_context *context, const struct ms_addr *addr,
 		      struct ms_party *ret_party)
 {
-	*ret_party = ms_party_of_addr(context->policy, context->inventory, addr, false);
+	/* What a service carries comes through that, not from outside. */
+	bool carried = ms_ranges_contain(&context->policy->carried, addr);
+
+	*ret_party = ms_party_of_addr(context->policy, context->inventory, addr, carried);
 	return 0;
 }
 

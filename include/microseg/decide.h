@@ -57,6 +57,7 @@ struct ms_party {
 	const char *node;    /* of a node */
 	bool has_addr;
 	struct ms_addr addr;		    /* when known; always for net */
+	bool carried;			    /* net behind an endpoint whose service carries it */
 	const struct ms_endpoint *endpoint; /* when known, else NULL */
 };
 
@@ -80,19 +81,24 @@ struct ms_decision {
 
 /**
  * What @addr is in @inventory under @policy: an endpoint, this host, a node, or net.
- * @managed: it lies behind a managed interface, so an address nobody has is unidentified, never
- * net.
+ * @managed: it lies behind a managed interface, so an address nobody has is unidentified; or net,
+ * but only to identified endpoints, where some service carries it.
  */
 struct ms_party ms_party_of_addr(const struct ms_policy *policy,
 				 const struct ms_inventory *inventory, const struct ms_addr *addr,
 				 bool managed);
+/**
+ * Two ends of one flow: what an endpoint carries is net to another endpoint that is identified. To
+ * anybody else it is an address behind a managed interface that nobody has.
+ */
+void ms_settle_carried(struct ms_party *src, struct ms_party *dst);
 /** The party of an endpoint, with its first global address. */
 struct ms_party ms_party_of_endpoint(const struct ms_endpoint *endpoint);
 
 /**
- * Decides @flow under @policy at @now (UNIX seconds). @inventory is needed for `gateway` resolvers
+ * Decides @asked under @policy at @now (UNIX seconds). @inventory is needed for `gateway` resolvers
  * and may be NULL.
  * @arena holds the text of the nearest miss; NULL: none is made.
  */
 struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inventory *inventory,
-			     const struct ms_flow *flow, time_t now, struct ms_arena *arena);
+			     const struct ms_flow *asked, time_t now, struct ms_arena *arena);

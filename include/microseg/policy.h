@@ -125,7 +125,7 @@ struct ms_service {
 	struct ms_origin at;
 	enum ms_mode mode; /* the environment's unless the document says otherwise */
 	struct ms_match match;
-	ms_prefix_vec carries;
+	ms_range_vec carries; /* source addresses beside its endpoints' own; disjoint and sorted */
 	MS_VEC(struct ms_named_port) ports;
 	MS_VEC(struct ms_grant)
 	allow; /* written here and in every service "*" document of the environment */
@@ -210,6 +210,7 @@ struct ms_policy {
 		uint32_t *slots;	     /* index + 1; 0: free */
 		size_t n_slots;		     /* a power of two */
 	} service_index;
+	ms_range_vec carried; /* what any service carries; disjoint and sorted */
 	MS_VEC(struct ms_node) nodes;
 	MS_VEC(struct ms_crossing) crossings;
 	MS_VEC(struct ms_never) nevers;

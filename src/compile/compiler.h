@@ -5,6 +5,7 @@
  *	sets.c          addresses and interfaces of the endpoints, as set and map elements
  *	guard.c         bridge microseg: who may send as whom
  *	guard_routed.c  the same for routed veths, and the mirror: an endpoint's address is its own
+ *	carried.c       what an endpoint may send from beside its own addresses
  *	claims.c        MACs and addresses that several claim
  *	judge.c         inet microseg: base chains, baseline, dispatch on the local endpoint
  *	services.c      the chains of a service: its grants, one rule each
@@ -135,6 +136,12 @@ void sets_declare_inet(struct compiler *c);
 /* Sets that count connections: "limit/4", "limit/6" by address, "limit/link" by interface. */
 void sets_declare_limits(struct compiler *c);
 void sets_fill(struct compiler *c);
+/* Sets of addresses and of interfaces, to be filled; and an interval set with @ranges of @family. */
+void sets_declare_addrs(struct compiler *c, struct ms_table *table, const char *name,
+			const struct family *family);
+void sets_declare_ports(struct compiler *c, struct ms_table *table, const char *name);
+void sets_declare_ranges(struct compiler *c, struct ms_table *table, const char *name,
+			 const struct family *family, const ms_range_vec *ranges);
 
 /* claims.c: MACs that several ports of one bridge have, or a port and the host. */
 void claims_find_disputed(struct compiler *c);
@@ -242,6 +249,32 @@ void match_ports(struct compiler *c, struct ms_rule *rule, const struct family *
 bool has_ranges(const struct ms_peer *peer, const struct family *family);
 void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family,
 	       enum ms_field field, const struct ms_peer *peer);
+
+/* carried.c: each writes nothing where nothing is carried. */
+bool carried_any(const struct compiler *c);
+/* Is anything carried of @family? */
+bool carried_in(const struct compiler *c, const struct family *family);
+/* @ports: the table guards ports. */
+void carried_declare(struct compiler *c, struct ms_table *table, bool ports);
+/* The set of ports that @endpoint belongs to, or NULL when it carries nothing. */
+const char *carried_carriers(struct compiler *c, const struct ms_endpoint *endpoint);
+/* Carried, whoever does it. Only of a family in which anything is. */
+void carried_match(struct compiler *c, struct ms_rule *rule, enum ms_field field,
+		   const struct family *family);
+/* The chains that ask whether the sender carries what it sends from, and the ways there. */
+void carried_compile_guard(struct compiler *c, struct ms_table *table);
+void carried_goto_guard(struct compiler *c, struct ms_chain *chain, const struct family *family);
+void carried_compile_guard_arp(struct compiler *c, struct ms_table *table);
+/* The rest of a rule about an ARP message. */
+void carried_match_arp(struct compiler *c, struct ms_rule *rule);
+/* "guard-carried-nd", "guard-carried-target" and @suffix, to be jumped to with what is not the
+ * port's own; what is not carried either goes to @spoof. */
+void carried_compile_guard_nd(struct compiler *c, const char *suffix, const char *spoof);
+/* Between endpoints and what others carry: to the grants of the endpoint, like anything from and to
+ * net. */
+void carried_compile_judge(struct compiler *c, struct ms_chain *chain);
+/* What comes from a carrier goes to @target. */
+void carried_goto(struct compiler *c, struct ms_chain *chain, const char *target);
 
 /* clocks.c */
 /* Finds what runs: to be called first. */

@@ -157,6 +157,7 @@ static void compile_end_to(struct compiler *c, const struct ms_env *env, time_t 
 
 	rule_in_managed(c, outside, MS_FIELD_IIFNAME, true);
 	rule_goto(c, outside, refusal_after(c, MS_REASON_NO_GRANT, MS_INGRESS, audit_end));
+	carried_goto(c, chain, refusal_after(c, MS_REASON_NO_GRANT, MS_INGRESS, audit_end));
 	if (env->resolvers.n_items > 0) {
 		struct ms_chain *to = ms_ruleset_add_chain(c->ruleset, c->inet,
 							   end_name(c, "to", env->name, audit_end));

@@ -97,6 +97,20 @@ static void refuse_source(struct guard *g, struct ms_chain *chain, const char *s
 	rule_goto(g->c, rule, g->spoof);
 }
 
+/* What is not in @set is forged, unless the port carries it: @carried finds that. */
+static void refuse_uncarried(struct guard *g, struct ms_chain *chain, const char *set,
+			     const enum ms_field fields[3], const char *carried)
+{
+	struct ms_rule *rule = rule_add(g->c, chain);
+
+	ms_rule_match_set(g->c->ruleset, rule, true, set, 3, fields);
+	if (carried_in(g->c, &families[1]))
+		ms_rule_verdict(g->c->ruleset, rule, MS_VERDICT_JUMP,
+				name_of(g->c, "%s%s", carried, g->suffix));
+	else
+		rule_goto(g->c, rule, g->spoof);
+}
+
 /* Ethernet and IPv4 in the header, so that the fields behind it lie where we look. */
 static struct ms_rule *arp_rule(struct guard *g, struct ms_chain *chain)
 {
@@ -123,6 +137,8 @@ static void compile_arp(struct guard *g)
 	ms_rule_match(rs, probe, MS_FIELD_ARP_SADDR_IP, false, unspecified4.bytes, 4);
 	ms_rule_match_set(rs, probe, false, "mac", 2, port_arp_mac);
 	rule_accept(g->c, probe);
+	if (carried_in(g->c, &families[0]))
+		carried_match_arp(g->c, arp_rule(g, chain));
 
 	rule_goto(g->c, rule_add(g->c, chain), g->spoof);
 }
@@ -142,6 +158,7 @@ static void compile_ip(struct guard *g)
 	}
 	refuse_udp(g, chain, DHCP_SERVER, DHCP_CLIENT);
 	accept_source(g, chain, "source/4", 3, port_source4);
+	carried_goto_guard(g->c, chain, &families[0]);
 
 	struct ms_rule *dhcp = rule_add(g->c, chain);
 	ms_rule_match(rs, dhcp, MS_FIELD_IP_SADDR, false, unspecified4.bytes, 4);
@@ -214,11 +231,11 @@ static void compile_neighbour(struct guard *g, const struct nd_form *form)
 	rule_goto(g->c, hidden, g->ethertype);
 
 	if (form->type == ICMP6_NEIGHBOR_ADVERT) {
-		refuse_source(g, chain, "source/6", 3, port_source6);
-		refuse_source(g, chain, "nd-target", 3, port_nd_target);
+		refuse_uncarried(g, chain, "source/6", port_source6, "guard-carried-nd");
+		refuse_uncarried(g, chain, "nd-target", port_nd_target, "guard-carried-target");
 	} else {
 		compile_senderless(g, chain, form);
-		refuse_source(g, chain, "source/6", 3, port_source6);
+		refuse_uncarried(g, chain, "source/6", port_source6, "guard-carried-nd");
 	}
 
 	struct ms_rule *forged = rule_add(g->c, chain);
@@ -256,6 +273,7 @@ static void compile_ip6(struct guard *g)
 		rule_goto(g->c, neighbour, name_of(g->c, "%s%s", nd_forms[i].chain, g->suffix));
 	}
 	accept_source(g, chain, "source/6", 3, port_source6);
+	carried_goto_guard(g->c, chain, &families[1]);
 	/* Before it has an address it may join groups. */
 	struct ms_rule *early = rule_add(g->c, chain);
 	ms_rule_match_u8(rs, early, MS_FIELD_ICMP6_TYPE, ICMP6_MLD2_REPORT);
@@ -342,6 +360,7 @@ static void compile_guard(struct compiler *c, enum ms_mode mode)
 	compile_ip6(&g);
 	for (size_t i = 0; i < N_ND_FORMS; i++)
 		compile_neighbour(&g, &nd_forms[i]);
+	carried_compile_guard_nd(c, g.suffix, g.spoof);
 }
 
 /* A frame of a port in audit, towards one that is not: the guard as it stands for all others. */
@@ -433,5 +452,7 @@ void guard_compile_bridge(struct compiler *c)
 		compile_guard(c, MS_MODE_AUDIT);
 		compile_strict(c);
 	}
+	carried_compile_guard(c, c->bridge);
+	carried_compile_guard_arp(c, c->bridge);
 	compile_seam(c);
 }

@@ -96,6 +96,7 @@ static void compile_routed(struct compiler *c, enum ms_mode mode)
 		ms_rule_match_set(rs, own, false, name_of(c, "source/%d", families[i].ip), 2,
 				  source);
 		rule_accept(c, own);
+		carried_goto_guard(c, chain, &families[i]);
 	}
 	compile_early(c, chain);
 	rule_goto(c, rule_add(c, chain), forged(c, c->inet, MS_REASON_SPOOF, mode));
@@ -210,6 +211,8 @@ static void compile_arp_guard(struct compiler *c, enum ms_mode mode)
 	ms_rule_match(rs, probe, MS_FIELD_ARP_SADDR_IP, false, unspecified4.bytes, 4);
 	ms_rule_match_set(rs, probe, false, "mac", 2, mac);
 	rule_accept(c, probe);
+	if (carried_in(c, &families[0]))
+		carried_match_arp(c, arp_rule(c, chain));
 	if (mode == MS_MODE_AUDIT) {
 		struct ms_rule *owned = rule_add(c, chain);
 
@@ -248,5 +251,7 @@ void guard_compile_routed(struct compiler *c)
 	compile_routed(c, MS_MODE_ENFORCE);
 	if (c->audits)
 		compile_routed(c, MS_MODE_AUDIT);
+	carried_compile_guard(c, c->inet);
+	carried_compile_guard_arp(c, c->arp);
 	compile_arp(c);
 }

@@ -127,23 +127,35 @@ static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_
 			    : deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
 }
 
+/* The end at @managed with address @field, unless it is in audit. What is carried has no mode. */
+static void refuse_unaudited(struct compiler *c, struct ms_chain *chain, enum ms_field managed,
+			     enum ms_field field, const struct family *family)
+{
+	const char *target = deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE);
+
+	for (int carried = carried_in(c, family); carried >= 0; carried--) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_in_managed(c, rule, managed, false);
+		rule_set(c, rule, field, true, name_of(c, "audited/%d", family->ip));
+		if (carried)
+			rule_set(c, rule, field, false, name_of(c, "uncarried/%d", family->ip));
+		else if (carried_in(c, family))
+			rule_set(c, rule, field, true, name_of(c, "carried/%d", family->ip));
+		rule_goto(c, rule, target);
+	}
+}
+
 /* An invalid packet has no provider: it passes only where every endpoint it concerns is in audit.
  */
 static void compile_invalid(struct compiler *c)
 {
-	static const enum ms_field sides[2] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
 	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "invalid");
 
-	for (size_t side = 0; side < 2; side++)
-		for (size_t i = 0; i < 2; i++) {
-			struct ms_rule *rule = rule_add(c, chain);
-
-			rule_in_managed(c, rule, sides[side], false);
-			rule_set(c, rule, side == 0 ? families[i].saddr : families[i].daddr, true,
-				 name_of(c, "audited/%d", families[i].ip));
-			rule_goto(c, rule,
-				  deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
-		}
+	for (size_t i = 0; i < 2; i++) {
+		refuse_unaudited(c, chain, MS_FIELD_IIFNAME, families[i].saddr, &families[i]);
+		refuse_unaudited(c, chain, MS_FIELD_OIFNAME, families[i].daddr, &families[i]);
+	}
 	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_AUDIT));
 }
 
@@ -208,6 +220,7 @@ static void compile_judge(struct compiler *c)
 	/* Multicast and broadcast: no net covers them, so this ends at the sender's own refusal. */
 	goto_range(c, chain, MS_FIELD_IP_DADDR, MULTICAST4, "outbound");
 	goto_range(c, chain, MS_FIELD_IP6_DADDR, MULTICAST6, "outbound");
+	carried_compile_judge(c, chain);
 	goto_link_local(c, chain);
 
 	dispatch(c, chain, "to", false, true);

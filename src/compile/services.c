@@ -3,6 +3,7 @@
  * Services: the chains of a service that has an endpoint here.
  *
  *	to/ENV/SERVICE    who may call it: endpoints, net
+ *	outside/ENV/SERVICE  the part of it for net, where some endpoint carries
  *	into/ENV/SERVICE  what the host may call
  *	from/ENV/SERVICE  what it may call outside
  *	host/ENV/SERVICE  what it may call on the host
@@ -76,7 +77,7 @@ static void match_peer(struct way_chain *w, struct ms_rule *rule, const struct g
 	}
 	if (!is_outside(granted))
 		return;
-	if (w->way == TO)
+	if (w->way == TO && !carried_any(c))
 		rule_in_managed(c, rule, MS_FIELD_IIFNAME, true);
 	if (granted->peer->kind == MS_PEER_NODE) {
 		rule_set(c, rule, field, false, sets_node(c, family, granted->peer->node));
@@ -211,6 +212,19 @@ static void count_granted(const struct granted *granted, void *userdata)
 		census->n_others++;
 }
 
+/* Goes on in a chain of its own for sources outside, those that an endpoint carries included. */
+static void split_outside(struct way_chain *w, const char *end)
+{
+	const char *name = name_of(w->c, "outside/%s", w->subject->identity);
+	struct ms_rule *rule = rule_add(w->c, w->chain);
+
+	rule_in_managed(w->c, rule, MS_FIELD_IIFNAME, true);
+	rule_goto(w->c, rule, name);
+	carried_goto(w->c, w->chain, name);
+	rule_goto(w->c, rule_add(w->c, w->chain), end);
+	w->chain = ms_ruleset_add_chain(w->c->ruleset, w->c->inet, name);
+}
+
 /*
  * Translated flows from outside reach a service only through grants that say so; those stand first,
  * and what they do not take is refused before the grants for untranslated traffic are asked.
@@ -218,9 +232,12 @@ static void count_granted(const struct granted *granted, void *userdata)
 static void compile_outside(struct way_chain *w, const char *end, bool lends_dns)
 {
 	if (w->way == TO) {
+		if (carried_any(w->c))
+			split_outside(w, end);
 		compile_pass(w, true, true, LASTING);
 		struct ms_rule *rest = rule_add(w->c, w->chain);
-		rule_in_managed(w->c, rest, MS_FIELD_IIFNAME, true);
+		if (!carried_any(w->c))
+			rule_in_managed(w->c, rest, MS_FIELD_IIFNAME, true);
 		ms_rule_match_present(w->c->ruleset, rest, MS_FIELD_CT_STATUS_DNAT, false);
 		rule_goto(w->c, rest, end);
 	}

@@ -3,8 +3,9 @@
  * Sets: what runs, as elements. An endpoint that comes or goes changes these and nothing else.
  *
  * Names cannot collide: the peers of a service are "ENV/SERVICE/4", those of an environment
- * "any/ENV/4" and nets "net/NAME-HASH/4", where `any` and `net` are reserved words; only those of
- * callers, "grants/ENV/SERVICE/4", have four parts, and all other sets have fewer than three.
+ * "any/ENV/4" and nets "net/NAME-HASH/4", where `any` and `net` are reserved words; those of
+ * callers, "grants/ENV/SERVICE/4", and "carries/ENV/SERVICE/4" have four parts, and of all others
+ * only "carriers/ENV/SERVICE" has three, and ends in a name.
  */
 #include "compiler.h"
 
@@ -109,6 +110,7 @@ void sets_declare_bridge(struct compiler *c)
 	declare(c, c->bridge, "nd-mac", 2, lladdr, NODE_SET);
 	declare(c, c->bridge, "rs-mac", 2, rs_lladdr, NODE_SET);
 	declare(c, c->bridge, "owned-nd-target", 1, &nd_target, NODE_SET);
+	carried_declare(c, c->bridge, true);
 	if (c->policy->quarantines.n_items > 0)
 		declare(c, c->bridge, "quarantined", 1, &port, SMALL_SET);
 	if (!c->audits)
@@ -140,6 +142,7 @@ static void declare_routed(struct compiler *c)
 	declare(c, c->arp, "routed", 1, &link, NODE_SET);
 	declare(c, c->arp, "mac", 2, mac, NODE_SET);
 	declare(c, c->arp, "source/4", 3, arp, NODE_SET);
+	carried_declare(c, c->arp, true);
 	if (!c->audits)
 		return;
 	declare_audited(c, c->inet, "routed-audited", link);
@@ -173,6 +176,7 @@ void sets_declare_inet(struct compiler *c)
 		if (c->arp)
 			declare(c, c->inet, "quarantined", 1, &link, SMALL_SET);
 	}
+	carried_declare(c, c->inet, c->arp);
 	if (c->arp)
 		declare_routed(c);
 	ms_vec_each (struct ms_env, env, &c->policy->envs)
@@ -365,6 +369,41 @@ static uint32_t ranges_hash(const ms_range_vec *ranges, const struct family *fam
 	return hash;
 }
 
+static struct ms_set *declare_by_source(struct compiler *c, struct ms_table *table,
+					const char *name, const struct family *family,
+					uint32_t least)
+{
+	const enum ms_field field =
+		table->family == MS_FAMILY_ARP ? MS_FIELD_ARP_SADDR_IP : family->saddr;
+
+	return declare(c, table, name, 1, &field, least);
+}
+
+void sets_declare_addrs(struct compiler *c, struct ms_table *table, const char *name,
+			const struct family *family)
+{
+	declare_by_source(c, table, name, family, NODE_SET);
+}
+
+void sets_declare_ports(struct compiler *c, struct ms_table *table, const char *name)
+{
+	static const enum ms_field port = MS_FIELD_IIFNAME;
+
+	declare(c, table, name, 1, &port, SMALL_SET);
+}
+
+void sets_declare_ranges(struct compiler *c, struct ms_table *table, const char *name,
+			 const struct family *family, const ms_range_vec *ranges)
+{
+	struct ms_set *set = declare_by_source(c, table, name, family, 0);
+
+	set->interval = true;
+	ms_vec_each (const struct ms_range, range, ranges)
+		if (range->first.ip == family->ip)
+			memcpy(add_addr(c, set, &range->first)->end, range->last.bytes,
+			       family->size);
+}
+
 const char *sets_net(struct compiler *c, const struct family *family, const struct ms_peer *peer)
 {
 	bool named = peer->net_name &&
@@ -373,14 +412,8 @@ const char *sets_net(struct compiler *c, const struct family *family, const stru
 		name_of(c, "net/%s%s%08x/%d", named ? peer->net_name : "", named ? "-" : "",
 			ranges_hash(&peer->ranges, family), family->ip);
 
-	if (find(c, c->inet, name))
-		return name;
-	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, 0);
-	set->interval = true;
-	ms_vec_each (struct ms_range, range, &peer->ranges)
-		if (range->first.ip == family->ip)
-			memcpy(add_addr(c, set, &range->first)->end, range->last.bytes,
-			       family->size);
+	if (!find(c, c->inet, name))
+		sets_declare_ranges(c, c->inet, name, family, &peer->ranges);
 	return name;
 }
 
@@ -395,6 +428,15 @@ static void add_audited(struct compiler *c, struct ms_set *set, const struct ms_
 	end_with_audit(add_text(c, set, endpoint->interface), endpoint_audit_end(c, endpoint));
 }
 
+static void add_carrier(struct compiler *c, struct ms_table *table,
+			const struct ms_endpoint *endpoint)
+{
+	const char *name = carried_carriers(c, endpoint);
+
+	if (name)
+		add_text(c, find(c, table, name), endpoint->interface);
+}
+
 static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	static const char *const macs[] = {"mac", "nd-mac", "rs-mac"};
@@ -407,6 +449,7 @@ static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 		add_text(c, find(c, c->bridge, "quarantined"), endpoint->interface);
 	if (claims_mac_is_disputed(c, endpoint))
 		return;
+	add_carrier(c, c->bridge, endpoint);
 	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++) {
 		struct ms_set *mac = find(c, c->bridge, macs[i]);
 
@@ -440,6 +483,8 @@ static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
 	if (quarantine_holds(c, endpoint))
 		add_text(c, find(c, c->inet, "quarantined"), endpoint->interface);
 	add_text(c, find(c, c->arp, "routed"), endpoint->interface);
+	add_carrier(c, c->inet, endpoint);
+	add_carrier(c, c->arp, endpoint);
 	if (c->audits && endpoint_audit_end(c, endpoint) > ENFORCED) {
 		add_audited(c, find(c, c->inet, "routed-audited"), endpoint);
 		add_audited(c, find(c, c->arp, "routed-audited"), endpoint);
@@ -473,9 +518,19 @@ static void own_mac(struct compiler *c, const struct ms_mac *mac)
 	}
 }
 
+/* Nobody carries what somebody has. */
+static void own_uncarried(struct compiler *c, const struct ms_addr *addr)
+{
+	add_member(c, c->bridge, "uncarried", addr);
+	add_member(c, c->inet, "uncarried", addr);
+	if (c->arp)
+		add_member(c, c->arp, "uncarried", addr);
+}
+
 /* Of these sets only "owned-nd-target" is there when nothing is in audit. */
 static void own_addr(struct compiler *c, const struct ms_addr *addr)
 {
+	own_uncarried(c, addr);
 	add_member(c, c->bridge, "owned", addr);
 	if (c->arp) {
 		add_member(c, c->inet, "owned", addr);
@@ -493,6 +548,9 @@ static void fill_owned_addrs(struct compiler *c)
 				own_addr(c, addr);
 	ms_vec_each (struct ms_addr, addr, &c->inventory->hosts)
 		own_addr(c, addr);
+	ms_vec_each (struct ms_node, node, &c->policy->nodes)
+		ms_vec_each (struct ms_addr, addr, &node->addrs)
+			own_uncarried(c, addr);
 }
 
 /* What a port in audit may not claim all the same: MACs that belong to somebody. */

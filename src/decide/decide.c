@@ -313,13 +313,16 @@ static enum ms_direction direction_of(const struct ms_flow *flow)
 }
 
 struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inventory *inventory,
-			     const struct ms_flow *flow, time_t now, struct ms_arena *arena)
+			     const struct ms_flow *asked, time_t now, struct ms_arena *arena)
 {
 	static const struct ms_policy
 		nothing; /* without a policy nobody is anybody, and nothing is granted */
+	struct ms_flow settled = *asked;
+	const struct ms_flow *flow = &settled;
 
 	if (!policy)
 		policy = &nothing;
+	ms_settle_carried(&settled.src, &settled.dst);
 	const struct question q = {policy, inventory, flow, now};
 	struct answer answer = ask(&q);
 	struct ms_decision decision = {

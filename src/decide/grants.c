@@ -79,8 +79,9 @@ static bool never_covers(const struct ms_peer *peer, const struct ms_party *part
 const struct ms_never *ms_find_never(const struct ms_policy *policy, const struct ms_flow *flow)
 {
 	ms_vec_each (const struct ms_never, never, &policy->nevers) {
-		bool from = never->any_source ? ms_party_is_endpoint(&flow->src)
-					      : never_covers(&never->from, &flow->src);
+		bool from = never->any_source
+				    ? ms_party_is_endpoint(&flow->src) || flow->src.carried
+				    : never_covers(&never->from, &flow->src);
 		bool ports = never->ports.n_items == 0 ||
 			     ms_ports_vec_cover(&never->ports, flow->proto, flow->port);
 

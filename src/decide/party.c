@@ -87,10 +87,28 @@ struct ms_party ms_party_of_addr(const struct ms_policy *policy,
 	if (inventory && ms_inventory_is_host(inventory, addr)) {
 		party.kind = MS_PARTY_HOST;
 	} else if (managed && !ms_addr_is_special(addr)) {
-		party.kind = MS_PARTY_UNIDENTIFIED;
+		party.carried = policy && !node && ms_ranges_contain(&policy->carried, addr);
+		if (!party.carried)
+			party.kind = MS_PARTY_UNIDENTIFIED;
 	} else if (node) {
 		party.kind = MS_PARTY_NODE;
 		party.node = node->name;
 	}
 	return party;
+}
+
+static void settle(struct ms_party *party, bool beside_service)
+{
+	if (!party->carried || beside_service)
+		return;
+	party->kind = MS_PARTY_UNIDENTIFIED;
+	party->carried = false;
+}
+
+void ms_settle_carried(struct ms_party *src, struct ms_party *dst)
+{
+	bool src_is_service = src->kind == MS_PARTY_SERVICE;
+
+	settle(src, dst->kind == MS_PARTY_SERVICE);
+	settle(dst, src_is_service);
 }

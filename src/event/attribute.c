@@ -116,9 +116,17 @@ static void find_source(struct attribution *a)
 	}
 	a->has_src = true;
 	a->src = ms_party_of_endpoint(endpoint);
-	if (a->packet.has_addrs) {
-		a->src.has_addr = true;
-		a->src.addr = a->packet.src;
+	if (!a->packet.has_addrs)
+		return;
+	a->src.has_addr = true;
+	a->src.addr = a->packet.src;
+	if (a->tag.reason == MS_REASON_SPOOF)
+		return;
+	/* What it sends for somebody else is not its own. */
+	struct ms_party sender = ms_party_of_addr(a->policy, a->inventory, &a->packet.src, true);
+	if (sender.carried) {
+		a->src = sender;
+		a->src.endpoint = endpoint;
 	}
 }
 
@@ -277,6 +285,8 @@ int ms_event_attribute(const struct ms_packet_record *record, const struct ms_po
 	find_source(&a);
 	find_destination(&a);
 	recognise_host(&a);
+	if (a.has_src && a.has_dst)
+		ms_settle_carried(&a.src, &a.dst);
 
 	*ret_event = (struct ms_event){
 		.time_ms = record->time_ms,

@@ -14,7 +14,6 @@ static const struct {
 	const char *key;
 	const char *what;
 } gates[] = {
-	{MS_SECTION_SERVICE, "carries", "carries"},
 	{MS_SECTION_PEER, "fqdn", "peers by DNS name"},
 };
 

@@ -77,6 +77,7 @@ struct ms_load {
 	MS_VEC(struct ms_document) documents;
 	MS_VEC(struct ms_net) nets;
 	MS_VEC(struct ms_service_document) services;
+	ms_prefix_vec carried; /* by any service */
 };
 
 /** Appends to a vector of the load; a failure is remembered and ends the load in -ENOMEM. */
@@ -137,6 +138,8 @@ void ms_load_nets(struct ms_load *load, const struct ms_yaml_node *mapping);
 /** Resolves {net: …, except: …} into @raw. Returns false when an error leaves nothing to use. */
 bool ms_load_net_peer(struct ms_load *load, const struct ms_yaml_node *mapping,
 		      bool keep_link_local, struct ms_raw_peer *raw);
+/** What of @prefixes can be carried: what can be net at all. */
+void ms_load_carried(struct ms_load *load, const ms_prefix_vec *prefixes, ms_range_vec *ranges);
 
 /* ports.c */
 void ms_load_port_map(struct ms_load *load, const struct ms_yaml_node *mapping,

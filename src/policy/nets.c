@@ -40,6 +40,8 @@ static const char *const never_net[] = {
 	"::/127",     "fe80::/10",   "ff00::/8",    NULL,
 };
 
+static const char *const link_local[] = {"169.254.0.0/16", NULL};
+
 static void add_prefixes(struct ms_load *load, const char *const *texts, ms_prefix_vec *prefixes)
 {
 	for (; *texts; texts++) {
@@ -154,10 +156,19 @@ static bool has_default_route(const ms_prefix_vec *prefixes, enum ms_ip ip)
 	return false;
 }
 
+void ms_load_carried(struct ms_load *load, const ms_prefix_vec *prefixes, ms_range_vec *ranges)
+{
+	ms_prefix_vec holes = {0};
+
+	add_prefixes(load, never_net, &holes);
+	add_prefixes(load, link_local, &holes);
+	if (ms_ranges_build(load->arena, prefixes, &holes, ranges) < 0)
+		load->out_of_memory = true;
+}
+
 bool ms_load_net_peer(struct ms_load *load, const struct ms_yaml_node *mapping,
 		      bool keep_link_local, struct ms_raw_peer *raw)
 {
-	static const char *const link_local[] = {"169.254.0.0/16", NULL};
 	const struct ms_yaml_node *nets = ms_yaml_get(mapping, "net");
 	const struct ms_yaml_node *excepts = ms_yaml_get(mapping, "except");
 	ms_prefix_vec prefixes = {0}, holes = {0};

@@ -150,7 +150,7 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_SERVICE, "match", SECTION(MATCH), FILLED, .example = "{name: \"orders-db-*\"}",
 	 .description = "Endpoints without labels that are this service."},
 	{MS_SECTION_SERVICE, "carries", MANY(CIDR), .example = "[10.9.0.0/16]",
-	 .description = "Further source addresses its endpoints may send from."},
+	 .description = "Further source addresses its endpoints may send from, as a VPN or a router does; net to all others."},
 	{MS_SECTION_SERVICE, "ports", MAP_ONE(NAME, PORTS), .example = "{pg: tcp/5432}",
 	 .description = "Names for its ports."},
 	{MS_SECTION_SERVICE, "allow", SECTIONS(ALLOW),

@@ -132,14 +132,22 @@ static void read_carries(struct ms_load *load, const struct ms_yaml_node *value,
 			 struct ms_service *service)
 {
 	const struct ms_yaml_node *item;
+	ms_prefix_vec prefixes = {0};
 
 	for (size_t i = 0; (item = ms_load_item(value, i)); i++) {
 		const char *text = ms_load_scalar(item);
 		struct ms_prefix prefix;
 
-		if (text && ms_prefix_parse(text, &prefix) == 0)
-			ms_load_push(load, &service->carries, prefix);
+		if (!text || ms_prefix_parse(text, &prefix) < 0)
+			continue;
+		ms_load_push(load, &prefixes, prefix);
+		ms_load_push(load, &load->carried, prefix);
 	}
+	ms_load_carried(load, &prefixes, &service->carries);
+	if (prefixes.n_items && !service->carries.n_items)
+		ms_load_warn(load, &value->at, "empty-net",
+			     "multicast, broadcast, link-local and loopback are never net",
+			     "%s carries no address", service->identity);
 }
 
 static void add_service(struct ms_load *load, const struct ms_service_document *document,
@@ -270,6 +278,7 @@ void ms_load_services(struct ms_load *load)
 			add_service(load, document, document->envs.items[i]);
 	}
 	sort_services(load);
+	ms_load_carried(load, &load->carried, &load->policy->carried);
 	check_stars(load);
 	ms_vec_each (struct ms_service_document, document, &load->services) {
 		if (!document->name)

@@ -93,6 +93,7 @@ class Party:
 
     name = path = None
     identity = "unidentified"
+    routes = False  # what arrives there may be for somebody else
     source = None  # {4: address, 6: address} to send from, where it is not the kernel's choice
     _agent = None
 
@@ -198,6 +199,7 @@ class Host(Namespace):
     """The container host. A container calls it by the gateway address of its own bridge."""
 
     identity = "host"
+    routes = True
     addr = {4: "192.0.2.1", 6: "2001:db8:2::1"}
 
     def address_for(self, other, family):

@@ -76,8 +76,8 @@ def control(report, table, what):
 
 
 def sniffed(namespaces):
-    """What reached these. Not the host: its sniffer stands before the rules, and sees what passes through as well."""
-    namespaces = [namespace for namespace in namespaces if namespace.identity != "host"]
+    """What reached these. Not who routes: the sniffer sees what passes through as well, and the host's before the rules."""
+    namespaces = [namespace for namespace in namespaces if not namespace.routes]
     return {tuple(entry[:4]) for namespace in namespaces for entry in namespace.agent.do("sniffed")["seen"]}
 
 

@@ -92,6 +92,7 @@ static struct ms_addr address_of(const char *end, enum kind kind)
 		{"224.0.0.251", "224.0.0.251", "ff02::fb"},
 		{"169.254.1.1", "169.254.1.1", "fe80::99"},
 		{"behind-a", "198.51.100.1", "2001:db8:1::1"},
+		{"behind-b", "198.51.100.1", "2001:db8:1::1"},
 		{"10.0.0.99", "10.0.0.99", "fd00:a::99"},
 		{"10.1.0.99", "10.1.0.99", "fd00:b::99"},
 	};
@@ -115,7 +116,9 @@ static const char *interface_of(const char *end)
 {
 	if (strcmp(end, "10.0.0.99") == 0 || strcmp(end, "behind-a") == 0)
 		return "br-a";
-	return strcmp(end, "10.1.0.99") == 0 ? "br-b" : "eth0";
+	if (strcmp(end, "10.1.0.99") == 0 || strcmp(end, "behind-b") == 0)
+		return "br-b";
+	return "eth0";
 }
 
 static struct opinion ask_decide(const struct trial *trial, const struct ms_sim_flow *sim)

@@ -83,7 +83,9 @@ static const char *interface_of(struct random *r, const struct trial *trial,
 			    : addr->bytes[0] == 0xfd && addr->bytes[1] == 0 && addr->bytes[2] == 0;
 	char name[MS_IFNAME_SIZE];
 
-	if (!ours && !random_chance(r, 3))
+	bool carried = ms_ranges_contain(&trial->policy->carried, addr);
+
+	if (!ours && !random_chance(r, carried ? 60 : 3))
 		return OUTSIDE;
 	snprintf(name, sizeof(name), "br-%u", ours ? net : random_below(r, MAX_BRIDGES));
 	const struct ms_managed_link *link = ms_inventory_link(trial->inventory, name);

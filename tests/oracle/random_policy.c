@@ -335,6 +335,19 @@ static void add_needs(struct world *w, uint32_t n, struct ms_str *out)
 	}
 }
 
+/* Of the nets that grants name, and of those of endpoints. */
+static void add_carries(struct world *w, struct ms_str *out)
+{
+	static const char *const prefixes[] = {
+		"198.51.100.0/24", "10.20.0.0/16",	"0.0.0.0/0",	   "203.0.113.0/24",
+		"10.1.0.0/24",	   "\"2001:db8::/32\"", "\"fd00:1::/32\"",
+	};
+	uint32_t first = random_below(&w->random, 7);
+
+	ms_str_addf(out, "carries: [%s, %s]\n", prefixes[first],
+		    prefixes[(first + 1 + random_below(&w->random, 6)) % 7]);
+}
+
 /* One Service document that stands in @envs, a set of bits. */
 static void add_document(struct world *w, uint32_t service, uint32_t envs, struct ms_str *out)
 {
@@ -358,6 +371,8 @@ static void add_document(struct world *w, uint32_t service, uint32_t envs, struc
 		ms_str_addf(out, "match: {name: \"*-%s-*\"}\n", world_services[service]);
 	ms_str_addf(out, "ports: {main: %s, alt: %s}\n", RANDOM_OF(&w->random, mains),
 		    RANDOM_OF(&w->random, alts));
+	if (random_chance(&w->random, 6))
+		add_carries(w, out);
 	add_allows(w, random_below(&w->random, 6), true, out);
 	add_needs(w, random_below(&w->random, 5), out);
 }

@@ -43,6 +43,15 @@ static const struct {
 	const char *service, *env;
 } documents[] = {{"s", "a"}, {"t", "a"}, {"\"*\"", "a"}, {"s", "b"}};
 
+/* What somebody outside has too, and some of it an endpoint or a node. */
+static const struct {
+	const char *service, *env;
+	const char *text;
+} carriers[] = {
+	{"t", "a", "[198.51.100.0/24, \"2001:db8:1::/64\", 10.0.0.0/28]"},
+	{"s", "b", "[198.51.100.1/32, 203.0.113.0/24, 10.1.0.0/24, \"fd00:b::/64\"]"},
+};
+
 static const struct {
 	enum universe_feature feature;
 	const char *text;
@@ -59,10 +68,13 @@ static const struct {
 	 "  - {from: b/*, to: a/*, ports: [tcp/80, tcp/91, icmp/8], until: 1970-01-01T00:50:00Z}\n"
 	 "  - {from: a/t, to: b/*, ports: [tcp/53, udp/53], until: 1970-01-01T00:50:00Z}\n"
 	 "  - {from: a/*, to: b/s, ports: any, until: 1970-01-01T00:33:20Z}\n"},
-	{NEVER, "never:\n"
-		"  - {to: {net: 198.51.100.1/32}, reason: one}\n"
-		"  - {from: a/t, to: a/s, ports: [tcp/80], reason: two}\n"
-		"  - {from: host, to: a/t, ports: [udp/91], reason: three}\n"},
+	{NEVER,
+	 "never:\n"
+	 "  - {to: {net: 198.51.100.1/32}, reason: one}\n"
+	 "  - {from: a/t, to: a/s, ports: [tcp/80], reason: two}\n"
+	 "  - {from: host, to: a/t, ports: [udp/91], reason: three}\n"
+	 "  - {from: {net: [198.51.100.0/24, \"2001:db8:1::/64\"]}, to: a/s, ports: [tcp/81], reason: four}\n"
+	 "  - {to: b/u, ports: [tcp/90], reason: five}\n"},
 };
 
 #define AT_2000 "1970-01-01T00:33:20Z"
@@ -101,10 +113,10 @@ const char *const universe_sources[] = {
 };
 
 const char *const universe_destinations[] = {
-	"s1",	       "s2",	       "t1",	       "t2",	      "bs1",
-	"bu1",	       "x1",	       "x2",	       "host",	      "gateway-a",
-	"gateway-b",   "198.51.100.1", "198.51.100.2", "203.0.113.1", "203.0.113.53",
-	"224.0.0.251", "169.254.1.1",  "10.0.0.99",    "10.1.0.99",   NULL,
+	"s1",		"s2",	       "t1",	       "t2",	      "bs1",	     "bu1",
+	"x1",		"x2",	       "host",	       "gateway-a",   "gateway-b",   "198.51.100.1",
+	"198.51.100.2", "203.0.113.1", "203.0.113.53", "224.0.0.251", "169.254.1.1", "10.0.0.99",
+	"10.1.0.99",	"behind-b",    NULL,
 };
 
 const char *const universe_ports[] = {
@@ -180,6 +192,14 @@ static void add_list(uint32_t features, size_t document, const char *list, struc
 	}
 }
 
+static void add_carries(size_t document, struct ms_str *out)
+{
+	for (size_t i = 0; i < sizeof(carriers) / sizeof(*carriers); i++)
+		if (strcmp(carriers[i].service, documents[document].service) == 0 &&
+		    strcmp(carriers[i].env, documents[document].env) == 0)
+			ms_str_addf(out, "carries: %s\n", carriers[i].text);
+}
+
 void universe_policy_text(uint32_t features, struct ms_str *out)
 {
 	add_environments(features, out);
@@ -190,6 +210,8 @@ void universe_policy_text(uint32_t features, struct ms_str *out)
 		if (i == 0 && features & BIT(SERVICE_AUDITS))
 			ms_str_addf(out, "mode: %s\n",
 				    features & BIT(A_AUDITS) ? "enforce" : "audit");
+		if (features & BIT(CARRIES))
+			add_carries(i, out);
 		add_list(features, i, "allow", out);
 		add_list(features, i, "needs", out);
 	}

@@ -44,6 +44,7 @@ enum universe_feature {
 	LENT_CROSSINGS, /* that end */
 	RELAXES,
 	QUARANTINES,
+	CARRIES,
 	N_FEATURES,
 };
 

@@ -351,7 +351,6 @@ static void environments_errors_have_a_code_and_a_place(void **state)
 static void what_is_not_built_yet_is_refused_by_name(void **state)
 {
 	static const struct bad service_rows[] = {
-		{DB "carries: [10.9.0.0/16]\n", "not-in-this-version@6:1", "carries"},
 		{DB "needs:\n  - {to: {fqdn: api.example.com}, ports: [tcp/443]}\n",
 		 "not-in-this-version@7:11", "DNS name"},
 	};
@@ -383,13 +382,40 @@ static void what_is_not_built_yet_is_refused_by_name(void **state)
 	(void)state;
 	check_bad(ms_policy_load, FRAME, service_rows, N(service_rows));
 	check_bad(ms_policy_load, NULL, allowed_rows, N(allowed_rows));
-	for (size_t i = 0; i < N(service_rows) - 1; i++) {
-		struct loaded loaded;
+}
 
-		load(&loaded, ms_policy_load_ungated, FRAME, service_rows[i].text);
-		assert_int_equal(loaded.r, 0);
-		done(&loaded);
-	}
+static bool carries(const ms_range_vec *ranges, const char *text)
+{
+	struct ms_addr addr;
+
+	assert_int_equal(ms_addr_parse(text, &addr), 0);
+	return ms_ranges_contain(ranges, &addr);
+}
+
+static void a_service_carries_what_can_be_net(void **state)
+{
+	static const struct bad rows[] = {
+		{DB "carries: [10.9.0.0/16, \"fd09::/48\"]\n", "", NULL},
+		{DB "carries: [224.0.0.0/4, 169.254.0.0/16]\n", "[empty-net@6:10]", "net"},
+		{DB "carries: [10.9.0.1/16]\n", "host-bits@6:11", NULL},
+		{HEAD("\"*\"", "prod") "carries: [10.9.0.0/16]\n", "misplaced-key@5:1", "its own"},
+	};
+	struct loaded loaded;
+
+	(void)state;
+	check_bad(ms_policy_load, FRAME, rows, N(rows));
+	load(&loaded, ms_policy_load, FRAME,
+	     DB "carries: [169.0.0.0/8, \"fe00::/7\"]\n---\n" HEAD("web", "dev")
+		     "carries: [10.9.0.0/16]\n");
+	assert_int_equal(loaded.r, 0);
+	const struct ms_service *db = ms_policy_service(loaded.policy, "prod", "db");
+	assert_true(carries(&db->carries, "169.1.0.1") && carries(&db->carries, "fe00::1"));
+	assert_false(carries(&db->carries, "169.254.0.1") || carries(&db->carries, "fe80::1") ||
+		     carries(&db->carries, "ff02::1") || carries(&db->carries, "10.9.0.1"));
+	assert_true(carries(&loaded.policy->carried, "169.1.0.1") &&
+		    carries(&loaded.policy->carried, "10.9.0.1"));
+	assert_false(carries(&loaded.policy->carried, "169.254.0.1"));
+	done(&loaded);
 }
 
 static void behind_the_gate_the_language_is_checked_too(void **state)
@@ -1115,6 +1141,7 @@ int main(void)
 		cmocka_unit_test(meaning_errors_have_a_code_and_a_place),
 		cmocka_unit_test(environments_errors_have_a_code_and_a_place),
 		cmocka_unit_test(what_is_not_built_yet_is_refused_by_name),
+		cmocka_unit_test(a_service_carries_what_can_be_net),
 		cmocka_unit_test(behind_the_gate_the_language_is_checked_too),
 		cmocka_unit_test(warnings_do_not_stop_a_load),
 		cmocka_unit_test(one_mistake_hides_no_other_and_makes_no_second),
