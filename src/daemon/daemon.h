@@ -123,6 +123,7 @@ struct ms_daemon {
 	uint64_t revoked_ms;   /* when that was over; 0: never */
 	uint64_t remember_ms;  /* what it took the last time */
 	uint64_t flags_set_ms; /* when bridge flags were last switched on; 0: never */
+	bool flags_awaited;    /* that was just now: they have not been seen on since */
 
 	/* What is wrong. NULL: nothing. */
 	char *problem;	      /* keeps us from the wanted state */

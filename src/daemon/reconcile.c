@@ -28,8 +28,6 @@
 #define FLAGS_WAIT_MS                                                                              \
 	300 /* how long to wait to see our own bridge flags before the first tables                \
 	     */
-#define FLAGS_REPAIR_MS                                                                            \
-	1000 /* a flag seen off later than this after we set it was switched off by somebody */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 
@@ -108,10 +106,10 @@ static void set_flags_problem(struct ms_daemon *daemon, const char *text)
 		       daemon->flags_problem);
 }
 
-static void note_repair(struct ms_daemon *daemon, unsigned int n_repaired, uint64_t now_ms)
+/* A flag that is off after all were seen on was switched off by somebody. */
+static void note_repair(struct ms_daemon *daemon, unsigned int n_repaired)
 {
-	if (n_repaired == 0 || !daemon->installed ||
-	    now_ms - daemon->flags_set_ms <= FLAGS_REPAIR_MS)
+	if (n_repaired == 0 || !daemon->installed || daemon->flags_awaited)
 		return;
 	daemon->counters.flags_repaired += n_repaired;
 	ms_log(MS_LOG_WARNING,
@@ -134,10 +132,11 @@ static void ensure_flags(struct ms_daemon *daemon)
 	ms_flags_ensure(daemon->store, bridges, n_bridges, &result, &error);
 	set_flags_problem(daemon, error.text);
 	if (result.n_set > 0) {
-		note_repair(daemon, result.n_repaired, now_ms);
+		note_repair(daemon, result.n_repaired);
 		if (!daemon->waiting)
 			daemon->flags_set_ms = now_ms;
 	}
+	daemon->flags_awaited = result.n_set > 0;
 	daemon->waiting = result.n_set > 0 && !daemon->installed &&
 			  now_ms - daemon->flags_set_ms < FLAGS_WAIT_MS;
 	if (daemon->waiting && !ms_timer_is_set(daemon->settle))

@@ -80,16 +80,17 @@ class Arrivals:
 class Floods:
     """Senders that never stop, each to a place it may not reach: pairs of (source, destination, family)."""
 
-    def __init__(self, pairs, per_second):
+    def __init__(self, pairs, per_second, port=FLOOD_PORT):
         self.pairs = pairs
         self.per_second = per_second
-        self.arrivals = {target: Arrivals(target) for target in {target for _, target, _ in pairs}}
+        self.port = port
+        self.arrivals = {target: Arrivals(target, port) for target in {target for _, target, _ in pairs}}
         self.programs = []
 
     def start(self):
         for arrivals in self.arrivals.values():
             arrivals.forget()
-        self.programs = [Program(source, "ms-flood", target.addr[family], FLOOD_PORT, self.per_second, ready=False)
+        self.programs = [Program(source, "ms-flood", target.addr[family], self.port, self.per_second, ready=False)
                          for source, target, family in self.pairs]
 
     def arrived(self):

@@ -48,9 +48,9 @@ apiVersion: microseg/v1
 kind: Service
 service: api
 env: [prod, dev]
-ports: {tcp: tcp/8080, udp: udp/8080, iperf: tcp/5201}
+ports: {tcp: tcp/8080, udp: udp/8080}
 allow:
-  - {from: web, ports: [tcp, udp, iperf], ping: true}
+  - {from: web, ports: [tcp, udp, tcp/5201-5216, udp/5201-5216], ping: true}
 """
 ONLY = {
     "a": """  - {from: db, ports: [tcp/9000]}

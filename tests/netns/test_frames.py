@@ -167,6 +167,7 @@ def unhooked(report, ranges, node):
             through = ["%s arrived at %s" % (frame.name, where) for frame, where in ranges.shoot(frames).items() if where]
             report.check(not through, "flags off: 0 of %d classes to %s arrive" % (len(frames), aim.name), "\n".join(through))
         report.equal(ranges.forged(), [], "flags off: no forged entry in any neighbour table or bridge")
+        swept(report, ranges, "flags off", False)
     finally:
         node.process.send_signal(signal.SIGCONT)
     wait_for(lambda: node.bridge_flags(ranges.attacker.bridge.name) == (1, 1), "the daemon to repair the flags")
@@ -211,6 +212,8 @@ def swept(report, ranges, when, open_):
     for what, count, make in sweeps(ranges.aims[0]):
         arrived = sweep(ranges, make, range(count))
         report.check(arrived > 0.95 * count if open_ else arrived == 0, "%s: %d of %d %s arrive" % (when, arrived, count, what))
+    if not open_:
+        report.equal(ranges.forged(), [], "%s: no forged entry in any neighbour table or bridge after them" % when)
 
 
 # ---- what root in a container does to its own interface ----------------------------------------------------------
