@@ -8,7 +8,10 @@
 #include "microseg/cleanup.h"
 
 #define CONNECT_TIMEOUT_MS 2000L
-#define TIMEOUT_MS 60000L /* an apply waits for its commit */
+#define ALIVE_MS 5000L	   /* for a sign of life */
+#define QUESTION_MS 20000L /* busy as it may be with others */
+#define ORDER_MS 60000L	   /* an apply waits for its commit */
+#define SILENCE_S 60L	   /* of a stream in which an empty line comes every 15 seconds */
 #define MAX_LINE ((size_t)1024 * 1024)
 #define MAX_REPLY ((size_t)256 * 1024 * 1024)
 
@@ -76,14 +79,14 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *userdata)
 	return body->failed ? 0 : size;
 }
 
-int client_call(const struct cli *cli, const char *path, const char *body,
+static int call(const struct cli *cli, const char *path, const char *body, long timeout_ms,
 		struct client_reply *reply)
 {
 	_cleanup_(curl_cleanupp) CURL *curl = make_request(cli, path);
 
 	if (!curl)
 		return -ENOMEM;
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply->body);
 	if (body) {
@@ -95,29 +98,53 @@ int client_call(const struct cli *cli, const char *path, const char *body,
 	return r;
 }
 
+int client_call(const struct cli *cli, const char *path, const char *body,
+		struct client_reply *reply)
+{
+	int r = call(cli, path, body, body ? ORDER_MS : QUESTION_MS, reply);
+
+	if (r != -EPIPE || body)
+		return r;
+	client_reply_fini(reply); /* a question may be asked twice, an order may not */
+	return call(cli, path, NULL, QUESTION_MS, reply);
+}
+
 bool client_alive(const struct cli *cli)
 {
 	_cleanup_(client_reply_fini) struct client_reply reply = {0};
 
-	return client_call(cli, "/v1/status", NULL, &reply) == 0;
+	return call(cli, "/v1/status", NULL, ALIVE_MS, &reply) == 0;
 }
 
-int client_fail(const struct cli *cli, int r)
+/* Says why nothing was answered. @order: something may have been changed all the same. */
+static void say_failure(const struct cli *cli, int r, bool order)
 {
 	const char *socket = cli->config.control_socket;
+	const char *doubt = order ? "; whether the order was carried out is not known: "
+				    "microseg status and microseg history tell"
+				  : "; what stands in the kernel stays";
 
 	switch (r) {
 	case -ECONNREFUSED:
-		return cli_fail(cli, "microsegd is not running: nothing answers on %s", socket);
+		cli_fail(cli, "microsegd is not running: nothing answers on %s", socket);
+		return;
 	case -EACCES:
-		return cli_fail(cli, "no permission for %s: be root, or of the socket's group",
-				socket);
+		cli_fail(cli, "no permission for %s: be root, or of the socket's group", socket);
+		return;
 	case -ETIMEDOUT:
-		return cli_fail(cli, "microsegd does not answer on %s", socket);
+		cli_fail(cli,
+			 "microsegd did not answer on %s within %ld seconds: it is busy, or it "
+			 "hangs%s",
+			 socket, (order ? ORDER_MS : QUESTION_MS) / 1000, doubt);
+		return;
 	case -EPIPE:
-		return cli_fail(cli, "microsegd broke off on %s", socket);
+		cli_fail(cli,
+			 "microsegd broke off on %s before it had answered: it has just ended, or "
+			 "has too many clients or too little memory%s",
+			 socket, doubt);
+		return;
 	default:
-		return cli_fail(cli, "asking microsegd on %s failed: %s", socket, strerror(-r));
+		cli_fail(cli, "asking microsegd on %s failed: %s", socket, strerror(-r));
 	}
 }
 
@@ -140,7 +167,7 @@ int client_json(const struct cli *cli, const char *path, const char *body, json_
 	int r = client_call(cli, path, body, &reply);
 
 	if (r < 0) {
-		client_fail(cli, r);
+		say_failure(cli, r, body && strcmp(path, "/v1/plan") != 0);
 		return r;
 	}
 	if (reply.code != 200) {
@@ -192,12 +219,17 @@ int client_lines(const struct cli *cli, const char *path, client_line_fn fn, voi
 		return -ENOMEM;
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_stream);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &stream);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, SILENCE_S);
 	int r = perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.code);
 	reply.body = stream.refused;
 	ms_str_fini(&stream.pending);
-	if (r < 0) {
-		client_fail(cli, r);
+	if (r == -ETIMEDOUT) {
+		cli_fail(cli, "microsegd fell silent on %s: for %ld seconds nothing came",
+			 cli->config.control_socket, SILENCE_S);
+	} else if (r < 0) {
+		say_failure(cli, r, false);
 	} else if (reply.code != 200) {
 		client_refused(cli, &reply);
 		r = -EBADMSG;

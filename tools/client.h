@@ -19,7 +19,7 @@ void client_reply_fini(struct client_reply *reply);
 /**
  * Sends one request; @body NULL is a GET, otherwise a POST. Says nothing.
  * Returns 0 with whatever the daemon answered; -ECONNREFUSED when nothing answers on the socket;
- * -EACCES; -errno.
+ * -EACCES; -ETIMEDOUT after a while that is long for any daemon; -EPIPE when it broke off; -errno.
  */
 int client_call(const struct cli *cli, const char *path, const char *body,
 		struct client_reply *reply);
@@ -30,9 +30,6 @@ bool client_alive(const struct cli *cli);
 /** As client_call(), but the answer must be 200 and JSON; otherwise says what is wrong. Returns 0
  * or -errno. */
 int client_json(const struct cli *cli, const char *path, const char *body, json_t **ret_json);
-
-/** Says why client_call() failed. Returns CLI_UNANSWERED. */
-int client_fail(const struct cli *cli, int r);
 
 /** The daemon's own words of an answer that is not 200: {"error", "diagnostics"}. Returns
  * CLI_UNANSWERED. */

@@ -15,6 +15,10 @@
  *
  * A bufferevent belongs to its connection, which libevent frees without a word to us. A reference
  * keeps the shell of it alive; that its callbacks are gone says that the connection is.
+ *
+ * libevent does not look whether the kernel takes what it asks it to watch. A connection that
+ * nobody watches would hang for as long as its owner has patience: it is seen here, and watched
+ * again.
  */
 #include "daemon/clients.h"
 
@@ -27,6 +31,8 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_struct.h>
+#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
 
@@ -46,6 +52,8 @@
 #define MAX_UNREAD ((size_t)1 << 23)		  /* bytes that a uid was sent and has not read */
 #define REST_FACTOR 3
 #define SWEEP_MS 1000
+#define WATCH_MS 50 /* after which a connection is looked at that the kernel may not watch */
+#define ACCEPT_AGAIN_MS 1000 /* the kernel may have had no descriptor or no memory for one more */
 
 enum client_state {
 	FRESH,	 /* not looked at yet */
@@ -74,6 +82,7 @@ struct ms_clients {
 	void *userdata;
 	struct evconnlistener *listener;
 	struct ms_timer *accept;	      /* goes on accepting */
+	struct ms_timer *watch;		      /* looks whether the kernel watches all of them */
 	struct ms_timer *look;		      /* at those who are new or want too much */
 	struct ms_timer *step;		      /* serves the next one */
 	struct ms_timer *sweep;		      /* cuts off the late, frees the gone */
@@ -135,6 +144,34 @@ static size_t pending(const struct ms_clients *clients)
 	return sum;
 }
 
+/* @wanted, and the kernel does not watch for it? */
+static bool is_unwatched(const struct client *client, short wanted)
+{
+	struct bufferevent *bufferevent = client->bufferevent;
+	const struct event *event =
+		wanted == EV_READ ? &bufferevent->ev_read : &bufferevent->ev_write;
+
+	return (bufferevent_get_enabled(bufferevent) & wanted) &&
+	       !event_pending(event, wanted, NULL);
+}
+
+/* Has the kernel watch what it refused to. Who can't be watched is cut off, so that he knows. */
+static void rewatch(struct client *client)
+{
+	short refused = is_unwatched(client, EV_READ) ? EV_READ : 0;
+
+	if (unread(client) > 0 && is_unwatched(client, EV_WRITE))
+		refused |= EV_WRITE;
+	if (refused && bufferevent_enable(client->bufferevent, refused) < 0)
+		cut(client);
+}
+
+static void watch_soon(struct ms_clients *clients)
+{
+	if (!ms_timer_is_set(clients->watch))
+		ms_timer_set(clients->watch, WATCH_MS);
+}
+
 /* Called for all that comes in and goes out of the buffer of what was received. */
 static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *info, void *userdata)
 {
@@ -175,6 +212,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *userdata
 	enter(client, FRESH);
 	TAILQ_INSERT_TAIL(&clients->list, client, entry);
 	ms_timer_set(clients->look, 0);
+	watch_soon(clients);
 	if (!ms_timer_is_set(clients->sweep))
 		ms_timer_set(clients->sweep, SWEEP_MS);
 	return bufferevent;
@@ -238,6 +276,7 @@ static void on_answered(struct evhttp_request *request, void *userdata)
 	(void)request;
 	client->n_bytes = evbuffer_get_length(bufferevent_get_input(client->bufferevent));
 	enter(client, READING);
+	watch_soon(client->clients);
 }
 
 static void on_waiting_closed(struct evhttp_connection *connection, void *userdata)
@@ -318,6 +357,7 @@ static void serve(struct ms_clients *clients, struct client *client)
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
 	enter(client, SERVED);
 	clients->serve(request, clients->userdata);
+	watch_soon(clients);
 
 	uint64_t until_us = now_us();
 	if (clients->rest_until_us < until_us)
@@ -361,6 +401,24 @@ static void on_accept(void *userdata)
 
 	clients->n_accepted = 0;
 	evconnlistener_enable(clients->listener);
+	ms_timer_set(clients->accept, ACCEPT_AGAIN_MS);
+}
+
+/* Who cannot be accepted would wake the loop in each turn. @userdata is evhttp's. */
+static void on_accept_failed(struct evconnlistener *listener, void *userdata)
+{
+	(void)userdata;
+	evconnlistener_disable(listener);
+}
+
+static void on_watch(void *userdata)
+{
+	struct ms_clients *clients = userdata;
+	struct client *client;
+
+	TAILQ_FOREACH(client, &clients->list, entry)
+	if (!client->greedy && !is_gone(client))
+		rewatch(client);
 }
 
 static bool is_late(struct client *client, uint64_t now_ms)
@@ -389,6 +447,7 @@ static void on_sweep(void *userdata)
 		if (is_gone(client))
 			free_client(client);
 	}
+	on_watch(clients);
 	if (clients->bulky && pending(clients) == 0) {
 		clients->bulky = false;
 		malloc_trim(0); /* what a policy took, or an attack */
@@ -411,10 +470,12 @@ struct ms_clients *ms_clients_new(struct ms_loop *loop, struct evhttp *http, ms_
 	clients->userdata = userdata;
 	TAILQ_INIT(&clients->list);
 	clients->accept = ms_loop_timer(loop, on_accept, clients);
+	clients->watch = ms_loop_timer(loop, on_watch, clients);
 	clients->look = ms_loop_timer(loop, on_look, clients);
 	clients->step = ms_loop_timer(loop, on_step, clients);
 	clients->sweep = ms_loop_timer(loop, on_sweep, clients);
-	if (!clients->accept || !clients->look || !clients->step || !clients->sweep)
+	if (!clients->accept || !clients->watch || !clients->look || !clients->step ||
+	    !clients->sweep)
 		return ms_clients_free(clients);
 	evhttp_set_bevcb(http, on_connection, clients);
 	evhttp_set_gencb(http, on_request, clients);
@@ -425,6 +486,8 @@ struct ms_clients *ms_clients_new(struct ms_loop *loop, struct evhttp *http, ms_
 void ms_clients_listen(struct ms_clients *clients, struct evconnlistener *listener)
 {
 	clients->listener = listener;
+	evconnlistener_set_error_cb(listener, on_accept_failed);
+	ms_timer_set(clients->accept, ACCEPT_AGAIN_MS);
 }
 
 struct ms_clients *ms_clients_free(struct ms_clients *clients)
@@ -434,6 +497,7 @@ struct ms_clients *ms_clients_free(struct ms_clients *clients)
 	while (!TAILQ_EMPTY(&clients->list))
 		free_client(TAILQ_FIRST(&clients->list));
 	ms_timer_free(clients->accept);
+	ms_timer_free(clients->watch);
 	ms_timer_free(clients->look);
 	ms_timer_free(clients->step);
 	ms_timer_free(clients->sweep);

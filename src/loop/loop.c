@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <sys/time.h>
 #include <time.h>
 
 #include <event2/event.h>
 
 #define MAX_SIGNALS 8
+#define WATCH_AGAIN_MS 50
 
 struct ms_loop {
 	struct event_base *base;
@@ -22,9 +24,13 @@ struct ms_loop {
 		void *userdata;
 	} signals[MAX_SIGNALS];
 	size_t n_signals;
+	LIST_HEAD(, ms_io) unwatched; /* which the kernel had no memory for */
+	struct ms_timer *again;	      /* asks it once more */
 };
 
 struct ms_io {
+	LIST_ENTRY(ms_io) entry; /* of the unwatched */
+	bool unwatched;
 	struct event *event;
 	ms_io_fn fn;
 	void *userdata;
@@ -36,14 +42,31 @@ struct ms_timer {
 	void *userdata;
 };
 
+static void watch_again(void *userdata)
+{
+	struct ms_loop *loop = userdata;
+
+	for (struct ms_io *io = LIST_FIRST(&loop->unwatched), *next; io; io = next) {
+		next = LIST_NEXT(io, entry);
+		if (event_add(io->event, NULL) < 0)
+			continue;
+		LIST_REMOVE(io, entry);
+		io->unwatched = false;
+	}
+	if (!LIST_EMPTY(&loop->unwatched))
+		ms_timer_set(loop->again, WATCH_AGAIN_MS);
+}
+
 struct ms_loop *ms_loop_new(void)
 {
 	struct ms_loop *loop = calloc(1, sizeof(*loop));
 
 	if (!loop)
 		return NULL;
+	LIST_INIT(&loop->unwatched);
 	loop->base = event_base_new();
-	return loop->base ? loop : ms_loop_free(loop);
+	loop->again = loop->base ? ms_loop_timer(loop, watch_again, loop) : NULL;
+	return loop->again ? loop : ms_loop_free(loop);
 }
 
 struct ms_loop *ms_loop_free(struct ms_loop *loop)
@@ -52,6 +75,7 @@ struct ms_loop *ms_loop_free(struct ms_loop *loop)
 		return NULL;
 	for (size_t i = 0; i < loop->n_signals; i++)
 		event_free(loop->signals[i].event);
+	ms_timer_free(loop->again);
 	if (loop->base)
 		event_base_free(loop->base);
 	free(loop);
@@ -120,8 +144,13 @@ struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_
 	io->fn = fn;
 	io->userdata = userdata;
 	io->event = event_new(loop->base, fd, events, on_io, io);
-	if (!io->event || event_add(io->event, NULL) < 0)
+	if (!io->event)
 		return ms_io_free(io);
+	if (event_add(io->event, NULL) < 0) {
+		io->unwatched = true;
+		LIST_INSERT_HEAD(&loop->unwatched, io, entry);
+		ms_timer_set(loop->again, WATCH_AGAIN_MS);
+	}
 	return io;
 }
 
@@ -129,6 +158,8 @@ struct ms_io *ms_io_free(struct ms_io *io)
 {
 	if (!io)
 		return NULL;
+	if (io->unwatched)
+		LIST_REMOVE(io, entry);
 	if (io->event)
 		event_free(io->event);
 	free(io);

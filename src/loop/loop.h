@@ -33,7 +33,7 @@ void ms_loop_stop(struct ms_loop *loop);
 struct event_base *ms_loop_base(struct ms_loop *loop);
 
 /** Calls @fn whenever @fd is ready for @what (MS_IO_*). @fd stays the caller's. NULL without
- * memory. */
+ * memory; when it is the kernel that has none, it is asked again until it has. */
 struct ms_io *ms_loop_io(struct ms_loop *loop, int fd, unsigned int what, ms_io_fn fn,
 			 void *userdata);
 struct ms_io *ms_io_free(struct ms_io *io);

@@ -134,12 +134,59 @@ static void ends_when_nothing_is_left_to_wait_for(void **state)
 	ms_loop_free(loop);
 }
 
+struct late {
+	struct ms_loop *loop;
+	int from, to;
+};
+
+static void come(void *userdata)
+{
+	const struct late *late = userdata;
+
+	assert_int_equal(dup2(late->from, late->to), late->to);
+}
+
+static void stop(int fd, void *userdata)
+{
+	struct late *late = userdata;
+
+	(void)fd;
+	ms_loop_stop(late->loop);
+}
+
+/* A descriptor that is not open yet stands for a kernel that has no memory at the moment. */
+static void watches_later_what_the_kernel_would_not_watch(void **state)
+{
+	struct late late = {.loop = ms_loop_new(), .to = 100};
+	int pipe_fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(pipe_fds), 0);
+	assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+	late.from = pipe_fds[0];
+	struct ms_io *io = ms_loop_io(late.loop, late.to, MS_IO_READ, stop, &late);
+	struct ms_io *never = ms_loop_io(late.loop, late.to + 1, MS_IO_READ, stop, &late);
+	struct ms_timer *timer = ms_loop_timer(late.loop, come, &late);
+	assert_non_null(io);
+	assert_non_null(never);
+	ms_timer_set(timer, 120); /* it is tried in vain before */
+	assert_int_equal(ms_loop_run(late.loop), 0);
+	ms_io_free(never);
+	ms_io_free(io);
+	ms_timer_free(timer);
+	ms_loop_free(late.loop);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	close(late.to);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defers_while_a_socket_never_falls_silent),
 		cmocka_unit_test(calls_a_timer_that_is_set_at_once_in_each_turn),
 		cmocka_unit_test(waits_for_nothing_when_something_is_deferred),
+		cmocka_unit_test(watches_later_what_the_kernel_would_not_watch),
 		cmocka_unit_test(ends_when_nothing_is_left_to_wait_for),
 	};
 
