@@ -30,7 +30,7 @@ static const struct sentence sentences[] = {
 	{"observing", "\033[1;33m",
 	 "no policy was ever applied on this node; nothing is refused, nothing was changed"},
 	{"degraded", "\033[1;31m",
-	 "not all that was asked for is in force; what stands in the kernel stays, and nothing opens"},
+	 "not all that was asked for is in force, or not for good; what stands in the kernel stays, and nothing opens"},
 	{"off", "\033[1;31m",
 	 "switched off by `microseg off`: NOTHING IS ENFORCED until `microseg on`"},
 	{"stopping", "\033[1;33m", "microsegd is going down; what stands in the kernel stays"},

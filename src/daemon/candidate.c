@@ -11,6 +11,8 @@
 #include "daemon/log.h"
 #include "microseg/cleanup.h"
 
+#define REMEMBER_AGAIN_MS 2000
+
 void ms_candidate_answer(struct ms_daemon *daemon, int error, const char *message)
 {
 	struct ms_apply_result result = {.error = error, .message = message};
@@ -41,11 +43,60 @@ void ms_candidate_drop(struct ms_daemon *daemon, int r, const char *message)
 		ms_trial_abandon(daemon);
 	if (!daemon->armed)
 		ms_flags_restore(daemon->store, &ignored);
-	if (daemon->overlay_next)
-		ms_state_save_overlay(daemon->store, daemon->overlay);
+	if (daemon->overlay_next && ms_state_save_overlay(daemon->store, daemon->overlay) < 0)
+		ms_log(MS_LOG_ERROR, "%s has what was refused: a restart tries it again",
+		       daemon->config->state);
 	forget_candidate(daemon);
 	ms_candidate_answer(daemon, r, message);
 	ms_loop_defer(daemon->loop);
+}
+
+void ms_candidate_answer_done(struct ms_daemon *daemon)
+{
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+
+	if (!daemon->memory_problem || daemon->candidate_kind != MS_CANDIDATE_APPLY) {
+		ms_candidate_answer(daemon, 0, NULL);
+		return;
+	}
+	ms_str_addf(&text, "generation %" PRIu64 " is in force, but %s", daemon->generation,
+		    daemon->memory_problem);
+	ms_candidate_answer(daemon, -EIO, text.text ? text.text : daemon->memory_problem);
+}
+
+void ms_candidate_cannot_remember(struct ms_daemon *daemon, int r)
+{
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+
+	ms_str_addf(&text,
+		    "the policy in force cannot be remembered in %s: %s; a restart would bring the "
+		    "one before it back (it is tried again all the time)",
+		    daemon->config->state, strerror(r < 0 ? -r : EIO));
+	if (ms_daemon_set_text(&daemon->memory_problem, text.text))
+		ms_log(MS_LOG_ERROR, "%s", daemon->memory_problem ? daemon->memory_problem : "");
+	ms_timer_set(daemon->commit, REMEMBER_AGAIN_MS);
+}
+
+int ms_candidate_remember(struct ms_daemon *daemon)
+{
+	if (!daemon->memory_problem)
+		return 0;
+	int r = ms_state_commit_again(daemon->store);
+	if (r == 0)
+		r = ms_state_set_armed(daemon->store);
+	if (r != 0) {
+		ms_candidate_cannot_remember(daemon, r);
+		return r < 0 ? r : -EIO;
+	}
+	ms_timer_stop(daemon->commit);
+	ms_daemon_set_text(&daemon->memory_problem, NULL);
+	ms_log(MS_LOG_NOTICE, "the policy in force is remembered now");
+	return 0;
+}
+
+void ms_candidate_remember_again(void *userdata)
+{
+	ms_candidate_remember(userdata);
 }
 
 /* An applied policy is on disk since before the kernel saw it: it only changes its name. */
@@ -57,9 +108,8 @@ static void remember_applied(struct ms_daemon *daemon)
 
 	if (r == 0 && !trial)
 		r = ms_state_set_armed(daemon->store);
-	if (r < 0)
-		ms_log(MS_LOG_ERROR, "the policy is in force but cannot be remembered in %s: %s",
-		       daemon->config->state, strerror(-r));
+	if (r != 0)
+		ms_candidate_cannot_remember(daemon, r);
 	if (history < 0)
 		ms_log(MS_LOG_ERROR, "the history in %s cannot be written: %s",
 		       daemon->config->state, strerror(-history));

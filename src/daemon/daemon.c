@@ -43,7 +43,7 @@ enum ms_daemon_state ms_daemon_state(const struct ms_daemon *daemon)
 		return MS_DAEMON_STOPPING;
 	if (daemon->starting)
 		return MS_DAEMON_STARTING;
-	if (daemon->problem)
+	if (daemon->problem || daemon->memory_problem)
 		return MS_DAEMON_DEGRADED;
 	if (daemon->off)
 		return MS_DAEMON_OFF;
@@ -106,7 +106,9 @@ int ms_daemon_apply(struct ms_daemon *daemon, struct ms_loaded *loaded,
 	kept.by.n_files = loaded->files.list.n_items;
 	kept.by.time = time(NULL);
 	kept.by.trial = order->confirm_s > 0;
-	int r = ms_state_stage_policy(daemon->store, &loaded->files, &kept.by);
+	int r = ms_candidate_remember(daemon); /* the one before it first: both are staged alike */
+	if (r == 0)
+		r = ms_state_stage_policy(daemon->store, &loaded->files, &kept.by);
 	if (r == 0)
 		r = forget_overlay(daemon);
 	if (r == 0 && order->confirm_s)
@@ -346,6 +348,7 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->back_on = ms_loop_timer(daemon->loop, ms_off_look, daemon);
 	daemon->reload = ms_loop_timer(daemon->loop, ms_reload_again, daemon);
 	daemon->remember = ms_loop_timer(daemon->loop, ms_takeover_remember, daemon);
+	daemon->commit = ms_loop_timer(daemon->loop, ms_candidate_remember_again, daemon);
 	daemon->sample = ms_loop_timer(daemon->loop, on_sample, daemon);
 	daemon->hits = ms_hits_new();
 	int r = ms_trial_init(daemon);
@@ -353,8 +356,8 @@ static int make_timers(struct ms_daemon *daemon)
 		ms_timer_set(daemon->sample, MS_HITS_EVERY_MS);
 	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->lend &&
 			       daemon->clock && daemon->back_on && daemon->reload &&
-			       daemon->remember && daemon->containers && daemon->sample &&
-			       daemon->hits
+			       daemon->remember && daemon->commit && daemon->containers &&
+			       daemon->sample && daemon->hits
 		       ? 0
 		       : -ENOMEM;
 }
@@ -466,6 +469,7 @@ static void finish(struct ms_daemon *daemon)
 	if (daemon->remember && ms_timer_is_set(daemon->remember))
 		ms_takeover_remember(daemon);
 	ms_timer_free(daemon->remember);
+	ms_timer_free(daemon->commit);
 	ms_loop_free(daemon->loop);
 	ms_ruleset_free(daemon->installed);
 	ms_inventory_free(daemon->inventory);
@@ -478,6 +482,7 @@ static void finish(struct ms_daemon *daemon)
 	free(daemon->problem);
 	free(daemon->flags_problem);
 	free(daemon->policy_problem);
+	free(daemon->memory_problem);
 }
 
 int ms_daemon_run(const struct ms_daemon_options *options)

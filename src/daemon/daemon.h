@@ -73,11 +73,12 @@ struct ms_daemon {
 	struct ms_discover *discover;
 	struct ms_events *events;
 	struct ms_control *control;
-	struct ms_timer *settle;      /* while starting: looks again */
-	struct ms_timer *retry;	      /* back-off after a failure */
-	struct ms_timer *revoke;      /* soon after a commit */
-	struct ms_timer *lend;	      /* looks at connections again while anything has an end */
-	struct ms_timer *remember;    /* a while after a commit: see takeover.c */
+	struct ms_timer *settle;   /* while starting: looks again */
+	struct ms_timer *retry;	   /* back-off after a failure */
+	struct ms_timer *revoke;   /* soon after a commit */
+	struct ms_timer *lend;	   /* looks at connections again while anything has an end */
+	struct ms_timer *remember; /* a while after a commit: see takeover.c */
+	struct ms_timer *commit; /* remembers the policy in force, which failed: see candidate.c */
 	struct ms_timer *containers;  /* see containers.h */
 	uint64_t containers_hash;     /* of what was written down last */
 	struct ms_clock *clock;	      /* at the next end of anything */
@@ -129,6 +130,7 @@ struct ms_daemon {
 	char *problem;	      /* keeps us from the wanted state */
 	char *flags_problem;  /* of bridges */
 	char *policy_problem; /* of a policy that was refused at start */
+	char *memory_problem; /* a start would take up another policy than the one in force */
 	uint64_t backoff_ms;
 
 	bool starting, stopping;
@@ -222,6 +224,16 @@ void ms_reconcile_sample(struct ms_daemon *daemon);
 
 /** Tells who waits for the candidate what became of it. */
 void ms_candidate_answer(struct ms_daemon *daemon, int error, const char *message);
+/** Tells who waits for the candidate, which is in force, so; or that it will not outlive a restart.
+ */
+void ms_candidate_answer_done(struct ms_daemon *daemon);
+/** The policy in force is not what a start would take up: @r is -errno or MS_STATE_UNSYNCED. It is
+ * tried again. */
+void ms_candidate_cannot_remember(struct ms_daemon *daemon, int r);
+/** Remembers the policy in force where that failed before. Returns 0 or -errno. */
+int ms_candidate_remember(struct ms_daemon *daemon);
+/** Its timer. */
+void ms_candidate_remember_again(void *userdata);
 /** The kernel refused it, and nothing has changed. */
 void ms_candidate_drop(struct ms_daemon *daemon, int r, const char *message);
 /** It is in force since daemon->generation. Returns the policy before, for the caller to free once

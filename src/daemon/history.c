@@ -269,11 +269,25 @@ uint64_t ms_state_staged(const struct ms_state *state)
 	return ms_state_read_sum(state, "policy.next");
 }
 
+static int sync_directory(const struct ms_state *state)
+{
+	return fsync(state->dir_fd) < 0 ? MS_STATE_UNSYNCED : 0;
+}
+
+/* Returns 0, MS_STATE_UNSYNCED, or -errno with nothing changed. */
 static int take_staged(struct ms_state *state)
 {
 	if (renameat(state->dir_fd, "policy.next", state->dir_fd, "policy") < 0)
 		return -errno;
-	return fsync(state->dir_fd) < 0 ? -errno : 0;
+	return sync_directory(state);
+}
+
+/* What has changed its name before is not staged any more: then only the disk is waited for. */
+int ms_state_commit_again(struct ms_state *state)
+{
+	int r = take_staged(state);
+
+	return r == -ENOENT ? sync_directory(state) : r;
 }
 
 int ms_state_commit_policy(struct ms_state *state, uint64_t generation, bool trial,
@@ -300,7 +314,10 @@ int ms_state_confirm(struct ms_state *state, uint64_t generation)
 {
 	int r = take_staged(state);
 
-	return r < 0 ? r : rename_entry(state, generation, MS_APPLIED_CONFIRMED);
+	if (r < 0)
+		return r;
+	int renamed = rename_entry(state, generation, MS_APPLIED_CONFIRMED);
+	return renamed < 0 ? renamed : r;
 }
 
 int ms_state_end_trials(struct ms_state *state)

@@ -46,17 +46,23 @@ struct ms_applied {
 };
 typedef MS_VEC(struct ms_applied) ms_applied_vec;
 
+#define MS_STATE_UNSYNCED 1 /* done, but the disk did not say that it lasts */
+
 /** Writes @files beside the policy in force. */
 int ms_state_stage_policy(struct ms_state *state, const struct ms_files *files,
 			  const struct ms_applied *applied);
 /**
  * What is staged has come into force with @generation: it enters the history, and unless it is a
- * @trial it is what the next start takes up. Returns 0 or -errno; -errno of the history alone is no
- * failure of the rest, and is put into @ret_history.
+ * @trial it is what the next start takes up. Returns 0, MS_STATE_UNSYNCED or -errno; -errno of the
+ * history alone is no failure of the rest, and is put into @ret_history.
  */
 int ms_state_commit_policy(struct ms_state *state, uint64_t generation, bool trial,
 			   int *ret_history);
-/** The trial of @generation is over: from now on it is what a start takes up. */
+/** Tries once more what ms_state_commit_policy() failed in. Nothing else may be staged meanwhile.
+ */
+int ms_state_commit_again(struct ms_state *state);
+/** The trial of @generation is over: from now on it is what a start takes up. Returns 0,
+ * MS_STATE_UNSYNCED or -errno. */
 int ms_state_confirm(struct ms_state *state, uint64_t generation);
 /** What tells the staged policy from every other one; 0: nothing is staged. */
 uint64_t ms_state_staged(const struct ms_state *state);

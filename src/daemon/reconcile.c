@@ -335,7 +335,7 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 	ms_daemon_set_text(&daemon->problem, NULL);
 	daemon->backoff_ms = 0;
 	expect_end(daemon);
-	ms_candidate_answer(daemon, 0, NULL);
+	ms_candidate_answer_done(daemon);
 }
 
 /* Brings the kernel to what @inventory and the policy make of each other. @ret_wanted stays NULL
@@ -443,7 +443,7 @@ static void stay_off(struct ms_daemon *daemon)
 
 		ms_reconcile_look(daemon);
 		ms_loaded_free(before);
-		ms_candidate_answer(daemon, 0, NULL);
+		ms_candidate_answer_done(daemon);
 	} else {
 		ms_reconcile_look(daemon);
 	}

@@ -197,6 +197,7 @@ static json_t *report_problems(const struct ms_daemon *daemon)
 	const char *problems[] = {
 		daemon->problem,
 		daemon->flags_problem,
+		daemon->memory_problem,
 		daemon->events ? ms_events_problem(daemon->events) : NULL,
 		ms_exporter_problem(daemon->exporter),
 	};

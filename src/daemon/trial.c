@@ -101,10 +101,12 @@ int ms_trial_confirm(struct ms_daemon *daemon)
 	if (!trial->pending)
 		return -ENOENT;
 	int r = ms_state_confirm(daemon->store, trial->generation);
-	if (r == 0)
-		r = ms_state_set_armed(daemon->store);
 	if (r < 0)
 		return r;
+	if (r == 0)
+		r = ms_state_set_armed(daemon->store);
+	if (r != 0)
+		ms_candidate_cannot_remember(daemon, r);
 	ms_log(MS_LOG_NOTICE, "generation %" PRIu64 " is confirmed", trial->generation);
 	end(daemon);
 	return 0;

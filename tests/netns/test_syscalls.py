@@ -4,14 +4,20 @@
 
     test_syscalls.py [CASES]
 
-CASES: how many pairs of a call and an error, chosen at random, or "all"; without it what fits into 12 seconds. strace(1)
-attaches to the running daemon, lets one call fail in the course of one apply, and goes. The answer of `microseg apply` must
-be the truth: after a 0 the new policy is in force. A connection that only policy A allows ends with it, failure or not.
+CASES: how many triples of a call, which of its kind, and an error; or "all"; without it what fits into 12 seconds. strace(1)
+attaches to the running daemon, lets one call fail in the course of one apply, and goes. The order of the cases follows from
+$MS_SEED, which is the day by default and is printed: what one day does not get to comes on another.
+
+Each apply has to be answered, and the answer has to be the truth: after a 0 the new policy is in force and is what a restart
+takes up; after anything else with the new policy in force the text says so. A connection that only policy A allows ends with
+it, failure or not.
 
 Then the disk: the state directory is a file system so full that a write ends in its middle.
 """
 import collections
+import datetime
 import os
+import random
 import re
 import signal
 import subprocess
@@ -24,7 +30,8 @@ from lab import LEASH, LabError, wait_for
 from nftwatch import NftWatch
 from tap import Report
 
-CASES, SECONDS = (sys.argv[1], None) if len(sys.argv) > 1 else ("200", 12)
+SEED = int(os.environ.get("MS_SEED", datetime.date.today().toordinal()))
+CASES, SECONDS = (sys.argv[1], None) if len(sys.argv) > 1 else ("all", 12)
 PER_SECOND = 2000  # of each of the floods
 PATIENCE = 5  # seconds until it is itself again
 AFTERMATH = 0.1  # seconds after an apply in which its timers run: connections are cut then
@@ -104,8 +111,42 @@ def converged(scene):
     return scene.standing()
 
 
+def remembered(scene):
+    """Whose policy a restart would take up."""
+    with open(os.path.join(scene.node.state, "policy"), encoding="utf-8", errors="replace") as file:
+        stored = file.read()
+    return "b" if "tcp/5432-5440" in stored else "a"
+
+
+def judge(scene, connection, code, stderr, wanted):
+    """What is wrong after an apply in which a call failed, or None."""
+    if scene.node.process.poll() is not None:
+        return "microsegd ended with %s" % scene.node.process.returncode
+    if code is None:
+        return "the apply had no answer in %d s" % PATIENCE
+    at_once, kept = scene.standing(), remembered(scene)
+    if at_once is None:
+        return "neither the old nor the new rules"
+    if code == 0 and (at_once, kept) != (wanted, wanted):
+        return "it said that all was well; %s is in force and %s remembered, not %s" % (at_once, kept, wanted)
+    if code != 0 and at_once == wanted and "is in force" not in stderr and "not known" not in stderr:
+        return "it is in force, and the command says: %s" % stderr
+    try:
+        after = converged(scene)
+    except LabError as late:
+        return "%s: %s; %s" % (late, scene.node.status(), stderr)
+    if after is None or after != remembered(scene):
+        return "%s is in force and %s remembered; %s" % (after, remembered(scene), stderr)
+    try:
+        if after == "b":
+            wait_for(lambda: not connection.is_tracked(), "the end of a connection", PATIENCE)
+    except LabError as late:
+        return str(late)
+    return None
+
+
 def one_case(scene, connection, standing, call, number, error):
-    """An apply in which this call fails. Returns (whose rules stand then, what is wrong, was it injected)."""
+    """An apply in which this call fails. Returns (what is wrong, was it injected)."""
     wanted = other(standing)
     if standing == "a":
         connection.open()
@@ -113,31 +154,21 @@ def one_case(scene, connection, standing, call, number, error):
     code, stderr = finish(order(scene.node, scene.policies[wanted]), PATIENCE)
     time.sleep(AFTERMATH)
     injected = "INJECTED" in tracer.stop()
-    if scene.node.process.poll() is not None:
-        return standing, "microsegd ended with %s" % scene.node.process.returncode, injected
-    at_once = scene.standing()
-    try:
-        after = converged(scene)
-    except LabError as late:
-        return standing, "%s: %s; %s" % (late, scene.node.status(), stderr), injected
-    if at_once is None or after is None:
-        return standing, "neither the old nor the new rules", injected
-    if code == 0 and after != wanted:
-        return after, "it said that all was well, and the old rules stand", injected
-    if after == "b":
-        try:
-            wait_for(lambda: not connection.is_tracked(), "the end of a connection", PATIENCE)
-        except LabError as late:
-            return after, str(late), injected
-    return after, None, injected
+    return judge(scene, connection, code, stderr, wanted), injected
 
 
-def cases(calls, rng):
+def cases(calls):
+    """All, in an order that the seed gives."""
     found = [(call, number, error) for call, number in calls for error in ERRORS.get(call, COMMON_ERRORS)]
-    if CASES != "all":
-        rng.shuffle(found)
-        found = found[: int(CASES)]
-    return found
+    random.Random(SEED).shuffle(found)
+    return found if CASES == "all" else found[: int(CASES)]
+
+
+def recover(scene, standing):
+    """After a case that went wrong: the next one is to be judged by itself."""
+    if scene.node.process.poll() is not None:
+        scene.start_and_wait()
+    scene.apply(standing)
 
 
 def failing_calls(scene):
@@ -146,30 +177,47 @@ def failing_calls(scene):
     connection = Connection(scene)
     connection.open()
     calls = calls_of_an_apply(scene, "a")
-    table = cases(calls, scene.random)
+    table = cases(calls)
     watch = NftWatch(scene.lab.host)
     watch.require(*FAMILIES)
     scene.floods.start()
     standing, seen, wrong = "b", collections.Counter(), []
     for call, number, error in bounded(table, SECONDS):
-        before = standing
-        standing, what, injected = one_case(scene, connection, standing, call, number, error)
+        what, injected = one_case(scene, connection, standing, call, number, error)
         seen["injected" if injected else "missed"] += 1
-        seen["new" if standing != before else "old"] += 1
         if what:
             wrong.append("%s %d, %s: %s" % (call, number, error, what))
-            if scene.node.process.poll() is not None:
-                scene.start_and_wait()
-            scene.apply(standing)
+            recover(scene, standing)
+        after = scene.standing()
+        seen["new" if standing != after else "old"] += 1
+        standing = after
     sent, arrived = scene.floods.stop()
-    report.note("%d calls, %d cases: %s" % (len(calls), seen["injected"] + seen["missed"], dict(seen)))
-    report.equal(wrong, [], "old or new, told truly, within %d s, in %d cases" % (PATIENCE, seen["injected"] + seen["missed"]),
-                 "\n".join(wrong))
+    n_cases = seen["injected"] + seen["missed"]
+    report.note("%d calls, %d of %d cases, MS_SEED=%d: %s" % (len(calls), n_cases, len(table), SEED, dict(seen)))
+    report.equal(wrong, [], "old or new, told truly, within %d s, in %d cases" % (PATIENCE, n_cases), "\n".join(wrong))
     report.check(seen["injected"] >= MIN_STEPS / 2, "the errors were injected", dict(seen))
     report.equal(watch.gaps, [], "the tables stood all the time")
     report.check(not arrived and sent > MIN_SENT, "nothing of %d packets arrived" % sent, arrived)
     scene.apply(other(standing))
     report.equal(scene.standing(), other(standing), "an apply after all that works")
+
+
+def unremembered(scene):
+    """The name of the stored policy is taken: an apply that cannot be remembered says so, until it is."""
+    report, stored = scene.report, os.path.join(scene.node.state, "policy")
+    scene.apply("a")
+    os.rename(stored, stored + ".kept")
+    os.mkdir(stored)
+    code, stderr = finish(order(scene.node, scene.policies["b"]))
+    report.check(code == 2 and "is in force, but" in stderr and "cannot be remembered" in stderr, "the apply says so",
+                 (code, stderr))
+    report.equal(scene.standing(), "b", "it is in force")
+    status = scene.node.status()
+    report.check(status.get("state") == "degraded" and any("cannot be remembered" in text for text in status["problems"]),
+                 "status says so", status)
+    os.rmdir(stored)
+    os.rename(stored + ".kept", stored)
+    report.equal((converged(scene), remembered(scene)), ("b", "b"), "it is remembered later")
 
 
 FULL = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs "$1" && shift && exec "$@"', "sh"]
@@ -224,6 +272,7 @@ def main():
         scene.learn_listings()
         scene.apply("a")
         report.section(failing_calls, scene)
+        report.section(unremembered, scene)
         report.section(full_disk, scene)
         if report.failed:
             report.note("microsegd said:\n" + scene.node.log_text()[-4000:])

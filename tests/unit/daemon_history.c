@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/history.h"
@@ -174,6 +175,32 @@ static void a_trial_that_ended_is_undone(void **state)
 	assert_policy(*state, "good");
 }
 
+/* The policy before cannot be replaced, as on a disk that fails: nothing is lost, and later it can.
+ */
+static void what_failed_to_be_committed_is_committed_later(void **state)
+{
+	struct ms_applied by = {.time = 2, .hash = 2};
+	char policy[128], aside[128];
+	int history = 0;
+
+	apply(*state, 1, "good", 0, false);
+	snprintf(policy, sizeof(policy), "%s/policy", root);
+	snprintf(aside, sizeof(aside), "%s/aside", root);
+	stage(*state, "new", &by);
+	assert_int_equal(rename(policy, aside), 0);
+	assert_int_equal(mkdir(policy, 0700), 0);
+	assert_int_equal(ms_state_commit_policy(*state, 2, false, &history), -EISDIR);
+	assert_int_equal(ms_state_commit_again(*state), -EISDIR);
+	assert_int_equal(rmdir(policy), 0);
+	assert_int_equal(rename(aside, policy), 0);
+	assert_policy(*state, "good");
+	assert_int_equal(ms_state_commit_again(*state), 0);
+	assert_policy(*state, "new");
+	assert_int_equal(in_force(*state), 2);
+	assert_int_equal(ms_state_commit_again(*state), 0);
+	assert_policy(*state, "new");
+}
+
 /* The daemon died between the two renames of a confirm. */
 static void half_a_confirm_is_completed(void **state)
 {
@@ -304,6 +331,7 @@ int main(void)
 		TEST(knows_who_applied_what_and_when),
 		TEST(a_trial_is_not_what_a_start_takes_up),
 		TEST(a_trial_that_ended_is_undone),
+		TEST(what_failed_to_be_committed_is_committed_later),
 		TEST(half_a_confirm_is_completed),
 		TEST(a_first_trial_leaves_a_node_unarmed),
 		TEST(a_torn_entry_harms_no_other),
