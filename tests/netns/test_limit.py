@@ -7,6 +7,7 @@ and without it.
 """
 import os
 import signal
+import statistics
 import sys
 import time
 
@@ -22,6 +23,8 @@ FLOWS = 2000
 ATTACK = 300000
 FIRST_PORT = 20000  # nobody listens there
 REFUSED_PORT = 7
+COST_TURNS = 3
+COST = 1.6  # times what the same packets cost where nobody refuses them; medians of a busy machine
 LONG = bool(os.environ.get("MS_LIMIT_LONG"))
 CONTAINERS = (
     ("flood", "br-one", "prod", "flood"),
@@ -200,6 +203,40 @@ def refused_flood(report, node, parties):
     report.check(is_open(flood, api), "nor does it use up what its sender may open")
 
 
+def set_state(node, parties, state):
+    node.cli(state)
+    node.wait_ready(("off",) if state == "off" else ("enforcing",))
+    if state == "on":
+        node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
+
+
+def under_flood(parties):
+    """What another's datagrams and stream take while refused ones come in as fast as they go: (p50, p99, stream) in seconds."""
+    web, api, flood = parties["web"], parties["api"].addr[4], parties["flood"]
+    flooding = flood.agent.send("refused_flood", dst=api, port=REFUSED_PORT, seconds=1.6)
+    time.sleep(0.1)
+    pace = web.agent.do("pace", dst=api, port=8080, period=0.002, seconds=0.7)
+    stream = web.agent.do("stream", dst=api, port=8080, bytes=16 << 20)
+    sent = flood.agent.wait(flooding)["sent"]
+    return pace["p50"], pace["p99"], stream["took"], sent
+
+
+def cost_of_refusal(report, node, parties):
+    """The same flood with our rules and without, in turns: refusing it costs the others nothing beyond the packets."""
+    seen = {"on": [], "off": []}
+    for turn in range(COST_TURNS):
+        for state in ("on", "off") if turn % 2 else ("off", "on"):
+            set_state(node, parties, state)
+            seen[state].append(under_flood(parties))
+    set_state(node, parties, "on")
+    rows = (("round trips, median", COST), ("round trips, 99th of 100", 1.5 * COST), ("16 MB there and back", COST))
+    for number, (what, most) in enumerate(rows):
+        ours, bare = (statistics.median(row[number] for row in seen[state]) for state in ("on", "off"))
+        report.check(ours < bare * most, "%s: %.2f ms under the flood, %.2f ms under the same without our rules: %.0f %%" % (
+            what, 1000 * ours, 1000 * bare, 100 * ours / bare), seen)
+    report.check(min(taken[3] for state in seen.values() for taken in state) > 2000, "the flood floods", seen)
+
+
 def without_limit(report, node, parties):
     """The positive control: with the limit off, every flow of the same flood is tracked."""
     flood = parties["flood"]
@@ -240,6 +277,7 @@ def small(report, lab, parties):
     report.section(in_audit, report, node, parties)
     report.section(counts_survive, report, node, parties)
     report.section(refused_flood, report, node, parties)
+    report.section(cost_of_refusal, report, node, parties)
     report.section(others_keep_tracking, report, node, parties)
     node.cli("off")
     node.stop()
