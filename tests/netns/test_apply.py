@@ -4,10 +4,11 @@
 
     test_apply.py [CHANGES [SYSCALLS]]
 
-CHANGES: how many applies (the proof is 1,000; without it, what fits into 15 seconds, at most 40). Every second one has the daemon killed with SIGKILL at a moment
-between the order and some time after it. SYSCALLS: how many system calls of a start with a new policy the daemon is killed
-at, one life each (without it at most 15 in 8 seconds, "all" for every one). Whatever the moment, the kernel then holds the old rules or the new
-ones, whole.
+CHANGES: how many applies (the proof is 1,000; without it, what fits into 15 seconds, at most 60). Every second one has the
+daemon killed with SIGKILL at a moment between the order and some time after it. SYSCALLS: how many system calls of a start
+with a new policy the daemon is killed at, one life each (without it at most 15 in 8 seconds, "all" for every one).
+Whatever the moment, the kernel then holds the old rules or the new ones, whole. What nft prints loads again: after each
+change of the proof, else after some.
 """
 import collections
 import os
@@ -22,10 +23,10 @@ from storm import FAMILIES, SERVICE_PORT, Scene, bounded, control_open, finish, 
 from nftwatch import NftWatch, canonical
 from tap import Report
 
-CHANGES, CHANGES_SECONDS = (int(sys.argv[1]), None) if len(sys.argv) > 1 else (40, 15)
+CHANGES, CHANGES_SECONDS = (int(sys.argv[1]), None) if len(sys.argv) > 1 else (60, 15)
 SYSCALLS, SYSCALLS_SECONDS = (sys.argv[2], None) if len(sys.argv) > 2 else ("15", 8)
 PER_SECOND = 10000  # of each of the floods
-LIST_EVERY = 20  # changes, between two looks at whether what nft prints loads again
+LIST_EVERY = 10 if CHANGES_SECONDS else 1  # changes, of which two are looked at: does what nft prints load again
 KILL_WITHIN = 0.06  # seconds from the order; an apply takes about half of it
 
 
@@ -56,7 +57,7 @@ def reloads(scene):
 
 
 def one_change(scene, number, seen):
-    name = "ab"[number % 2]
+    name, looked_at = "ab"[number % 2], number % LIST_EVERY < 2
     process = order(scene.node, scene.policies[name])
     if number % 2 == number // 2 % 2:  # half of all, and of both policies
         time.sleep(scene.random.uniform(0, KILL_WITHIN))
@@ -72,9 +73,9 @@ def one_change(scene, number, seen):
     else:
         code, stderr = finish(process)
         seen["applied" if code == 0 else "failed: " + stderr] += 1
-        if number % LIST_EVERY == 1 and scene.standing() != name:
+        if looked_at and scene.standing() != name:
             seen["applied, and the kernel has something else"] += 1
-    if number % LIST_EVERY < 2:
+    if looked_at:
         wrong = reloads(scene)
         seen["reloads" if not wrong else "does not reload: " + wrong] += 1
 
