@@ -253,19 +253,21 @@ def changed_meanwhile(report, node, parties):
 
 
 def fill(lab, name):
-    """Fills a set until the kernel takes no element more. What connections have there counts, and may count for more."""
+    """Fills a set until the kernel takes no element more. What connections have there counts, and may count for more.
+    Returns how many it took, and how it refused the next one."""
     path = os.path.join(lab.dir, "full.nft")
-    number, step = 1, 1000
+    number, step, refusal = 1, 1000, ""
     while step and number < 2 * ROOM:
         with open(path, "w") as file:
             file.write("add element inet microseg %s { %s }\n" % (name, ", ".join(map(str, range(number, number + step)))))
-        if lab.host.run("nft", "-f", path, check=False).returncode:
-            step //= 2
+        loaded = lab.host.run("nft", "-f", path, check=False)
+        if loaded.returncode:
+            step, refusal = step // 2, loaded.stderr.splitlines()[0]
         else:
             number += step
     if step:
         raise LabError("%s does not get full" % name)
-    return number - 1
+    return number - 1, refusal
 
 
 def full(report, node, parties):
@@ -277,7 +279,9 @@ def full(report, node, parties):
     report.equal(held.client.agent.wait(held.open())["result"], "ok", "one connection is open")
     node.stop(signal.SIGKILL)
     name = "lent/" + iso(end).replace(":", ".")
-    report.note("%d elements fill it" % fill(node.lab, name))
+    n_taken, refusal = fill(node.lab, name)
+    report.note("%d elements fill it: %s" % (n_taken, refusal))
+    report.check("Too many open files" in refusal, "it is full, and no other error", refusal)  # ENFILE
 
     def enters():
         return shell.agent.do("tcp", dst=server.addr[4], port=7001)["result"] not in ("refused", "prohibited", "timeout")
