@@ -37,6 +37,19 @@ struct ms_compile_options {
 int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
 	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset);
 
+/** Where the endpoints of each identity stand in a ruleset, and how many there are. */
+struct ms_roles;
+struct ms_roles *ms_roles_free(struct ms_roles *roles);
+static inline void ms_roles_freep(struct ms_roles **roles)
+{
+	ms_roles_free(*roles);
+}
+
+/** As ms_compile(), of a policy, with the roles that ms_compile_delta() asks for. */
+int ms_compile_roles(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		     const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset,
+		     struct ms_roles **ret_roles);
+
 #define MS_DELTA_MAX 64 /* endpoints gone and come that are worth the short way */
 
 /** The plan to the ruleset of the next inventory, and what it points to. */
@@ -46,17 +59,20 @@ struct ms_delta {
 };
 
 /**
- * The short way: when @after differs from @before in few endpoints that change nothing but
- * elements, finds the plan from @installed, which was compiled of @policy and @before with the same
- * options, to what ms_compile() makes of @after. Carry it out with ms_kernel_apply() and
- * ms_plan_patch().
+ * The short way: when @change, of few endpoints, means nothing but elements, finds the plan from
+ * @installed, which was compiled of @policy and @before with the same options and with @roles, to
+ * what ms_compile() makes of the inventory that @change leads to. Carry it out with
+ * ms_kernel_apply(), ms_plan_patch() and ms_roles_patch().
  *
  * Returns 0 and the plan, which may be empty and borrows from @installed; 1 when everything must be
  * compiled; -ENOMEM.
  */
 int ms_compile_delta(const struct ms_policy *policy, const struct ms_inventory *before,
-		     const struct ms_inventory *after, const struct ms_compile_options *options,
-		     const struct ms_ruleset *installed, struct ms_delta *ret_delta);
+		     const struct ms_inventory_change *change,
+		     const struct ms_compile_options *options, const struct ms_ruleset *installed,
+		     const struct ms_roles *roles, struct ms_delta *ret_delta);
+/** Counts the endpoints that @change takes and brings. */
+void ms_roles_patch(struct ms_roles *roles, const struct ms_inventory_change *change);
 void ms_delta_fini(struct ms_delta *delta);
 
 /* Seconds for which the records of an end outlive it. */

@@ -100,10 +100,17 @@ struct ms_inventory {
 	ms_text_vec patterns; /* of managed interfaces: "veth*", "br-*", "docker0"; sorted */
 	MS_VEC(struct ms_uncovered) uncovered;
 	MS_VEC(struct ms_holder) holders; /* of every endpoint's addresses, sorted by both */
-	bool incomplete; /* no memory for `holders`: ms_inventory_identify() fails */
-	/* Of the canonical one, for lookups: links are sorted, endpoints by their interface. */
-	bool canonical;
-	const struct ms_endpoint **by_interface; /* NULL without memory: then each is looked at */
+	MS_VEC(struct ms_mac) macs;	  /* of every endpoint that has one, sorted */
+	bool incomplete; /* no memory for these two: ms_inventory_identify() fails */
+	bool canonical;	 /* links and endpoints are sorted, for lookups */
+};
+
+typedef MS_VEC(const struct ms_endpoint *) ms_endpoint_vec;
+
+/** How a snapshot differs from the one before, where nothing else does. */
+struct ms_inventory_change {
+	ms_endpoint_vec gone, come; /* sorted as the snapshots are; what changed is in both */
+	ms_addr_vec hosts_gone, hosts_come;
 };
 
 /** The patterns of SPEC section 4, ended by NULL. */
@@ -137,9 +144,21 @@ size_t ms_inventory_n_holders(const struct ms_inventory *inventory, const struct
 const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory,
 						    const char *interface);
 bool ms_inventory_is_host(const struct ms_inventory *inventory, const struct ms_addr *addr);
+/** How many endpoints have this MAC. Binary search. */
+size_t ms_inventory_n_macs(const struct ms_inventory *inventory, const struct ms_mac *mac);
 /** The managed link of this name, or NULL. */
 const struct ms_managed_link *ms_inventory_link(const struct ms_inventory *inventory,
 						const char *name);
+
+/** Are they the same in everything that is compiled? */
+bool ms_endpoints_equal(const struct ms_endpoint *a, const struct ms_endpoint *b);
+
+/**
+ * Finds how @after differs from @before in endpoints and the host's addresses. The change points
+ * into both, its lists are in @arena. Returns 0; 1 when something else differs as well; -ENOMEM.
+ */
+int ms_inventory_compare(const struct ms_inventory *before, const struct ms_inventory *after,
+			 struct ms_arena *arena, struct ms_inventory_change *ret_change);
 
 /**
  * Reads `kind: Inventory` documents (SPEC section 4) out of one file.

@@ -308,6 +308,9 @@ void ms_rule_count_in_set(struct ms_ruleset *ruleset, struct ms_rule *rule, cons
  * kernel would take (a compiler bug).
  */
 int ms_ruleset_finish(struct ms_ruleset *ruleset);
+/** The same for a part of a ruleset, whose elements may go to chains that are elsewhere: nothing is
+ * checked but the elements themselves. */
+int ms_ruleset_finish_elements(struct ms_ruleset *ruleset);
 
 /** A hash over everything that equality of finished rulesets looks at. */
 uint64_t ms_ruleset_hash(const struct ms_ruleset *ruleset);

@@ -16,7 +16,7 @@
  * Elements come before the rules. A flow that both cover belongs to the grant that stands first in
  * the policy, so what an earlier rule covers gets no element.
  */
-#include "compiler.h"
+#include "roles.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -136,10 +136,13 @@ static void compile_family(struct compiler *c, const struct subject *provider,
 	for (size_t i = 0; i < census->plain.n_items; i++) {
 		const struct caller *caller = &census->plain.items[i];
 
-		if (is_first(census, i))
-			sets_add_caller(c, set, family,
-					name_of(c, "%s/%s", caller->env, caller->service),
-					&caller->ports, caller->at);
+		if (!is_first(census, i))
+			continue;
+		const char *identity = name_of(c, "%s/%s", caller->env, caller->service);
+
+		sets_add_caller(c, set, family, identity, &caller->ports, caller->at);
+		roles_note_caller(c, provider->identity, family, identity, &caller->ports,
+				  caller->at);
 	}
 	ms_rule_match_set(c->ruleset, rule, false, set->name, set->n_fields, set->fields);
 	rule_accept(c, rule);

@@ -20,7 +20,7 @@
  * service's chains exist while it has an endpoint. Everything is emitted in the order of the policy
  * and the inventory, which are canonical.
  */
-#include "compiler.h"
+#include "roles.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -174,15 +174,6 @@ static void find_members(struct compiler *c)
 	ms_vec_sort(&c->members, compare_identities);
 }
 
-static void find_present(struct compiler *c)
-{
-	ms_vec_each (const struct ms_endpoint *, member, &c->members)
-		if ((member == c->members.items ||
-		     strcmp(member[-1]->identity, (*member)->identity) != 0) &&
-		    ms_avec_push(c->ruleset->arena, &c->present, *member) < 0)
-			c->ruleset->failed = true;
-}
-
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr)
 {
 	return !ms_addr_is_link_local(addr) || c->shared.n_items == 0 ||
@@ -212,8 +203,8 @@ static void compile_policy(struct compiler *c)
 	find_shared(c);
 	claims_find_disputed(c);
 	find_members(c);
-	if (!c->present.items)
-		find_present(c);
+	roles_note_modes(c);
+	roles_note_members(c);
 	sets_declare_bridge(c);
 	guard_compile_bridge(c);
 	quarantine_compile_port(c);
@@ -232,14 +223,10 @@ static void compile_policy(struct compiler *c)
 	sets_fill(c);
 }
 
-int compile_present(const struct ms_policy *policy, const struct ms_inventory *inventory,
-		    const endpoint_vec *present, const struct ms_compile_options *options,
-		    struct ms_ruleset **ret_ruleset)
+/* What both ways of compiling begin with. */
+static struct compiler begin(const struct ms_policy *policy, const struct ms_inventory *inventory,
+			     const struct ms_compile_options *options, struct ms_ruleset *ruleset)
 {
-	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
-
-	if (!ruleset)
-		return -ENOMEM;
 	struct compiler c = {
 		.policy = policy,
 		.inventory = inventory,
@@ -248,11 +235,22 @@ int compile_present(const struct ms_policy *policy, const struct ms_inventory *i
 		.bridge = ms_ruleset_add_table(ruleset, MS_FAMILY_BRIDGE, MS_TABLE_NAME),
 		.inet = ms_ruleset_add_table(ruleset, MS_FAMILY_INET, MS_TABLE_NAME),
 	};
-	if (present)
-		c.present = *present;
+
 	if (policy && has_routed_link(inventory))
 		c.arp = ms_ruleset_add_table(ruleset, MS_FAMILY_ARP, MS_TABLE_NAME);
+	return c;
+}
 
+static int compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		   const struct ms_compile_options *options, struct ms_roles *roles,
+		   struct ms_ruleset **ret_ruleset)
+{
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
+
+	if (!ruleset)
+		return -ENOMEM;
+	struct compiler c = begin(policy, inventory, options, ruleset);
+	c.roles = roles;
 	if (policy)
 		compile_policy(&c);
 	else
@@ -269,7 +267,53 @@ int compile_present(const struct ms_policy *policy, const struct ms_inventory *i
 int ms_compile(const struct ms_policy *policy, const struct ms_inventory *inventory,
 	       const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset)
 {
-	return compile_present(policy, inventory, NULL, options, ret_ruleset);
+	return compile(policy, inventory, options, NULL, ret_ruleset);
+}
+
+int ms_compile_roles(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		     const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset,
+		     struct ms_roles **ret_roles)
+{
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = NULL;
+	struct ms_roles *roles = roles_new();
+	int r = roles ? compile(policy, inventory, options, roles, &ruleset) : -ENOMEM;
+
+	if (r == 0)
+		r = roles_finish(roles);
+	if (r < 0) {
+		ms_roles_free(roles);
+		return r;
+	}
+	*ret_ruleset = ms_steal(&ruleset);
+	*ret_roles = roles;
+	return 0;
+}
+
+int compile_elements(const struct ms_policy *policy, const struct ms_inventory *view,
+		     const struct ms_roles *roles, const struct ms_compile_options *options,
+		     struct ms_ruleset **ret_ruleset)
+{
+	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
+
+	if (!ruleset)
+		return -ENOMEM;
+	struct compiler c = begin(policy, view, options, ruleset);
+	clocks_find(&c);
+	roles_recall_modes(&c, roles);
+	find_shared(&c);
+	claims_find_disputed(&c);
+	find_members(&c);
+	sets_declare_bridge(&c);
+	sets_declare_inet(&c);
+	services_dispatch_unidentified(&c);
+	roles_fill(&c, roles);
+	sets_fill(&c);
+	sets_fini(&c);
+	int r = ms_ruleset_finish_elements(ruleset);
+	if (r < 0)
+		return r;
+	*ret_ruleset = ms_steal(&ruleset);
+	return 0;
 }
 
 static void note_end(time_t end, time_t now, time_t *next)

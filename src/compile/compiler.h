@@ -9,6 +9,7 @@
  *	claims.c        MACs and addresses that several claim
  *	judge.c         inet microseg: base chains, baseline, dispatch on the local endpoint
  *	services.c      the chains of a service: its grants, one rule each
+ *	roles.c         what an identity's endpoints are in all that, for delta.c
  *	grants.c        what the documents grant east-west, after fence and second key
  *	callers.c       the grants of a service that has many: elements instead of rules
  *	clocks.c        what ends by itself
@@ -84,20 +85,19 @@ struct compiler {
 	struct ms_ruleset *ruleset;
 	struct ms_table *bridge;
 	struct ms_table *inet;
-	struct ms_table *arp;	   /* NULL without routed veths */
-	bool audits;		   /* some environment, service or `unidentified` is in audit */
-	bool audits_for_good;	   /* and not only relaxed */
-	time_t strictest;	   /* of all modes, as the end of the audit */
-	time_vec ends;		   /* of all that runs and ends, ascending */
-	time_vec relax_ends;	   /* of relaxes alone */
+	struct ms_table *arp; /* NULL without routed veths */
+	bool audits;	      /* some environment, service or `unidentified` is in audit */
+	bool audits_for_good; /* and not only relaxed */
+	time_t strictest;     /* of all modes, as the end of the audit */
+	time_vec ends;	      /* of all that runs and ends, ascending */
+	time_vec relax_ends;  /* of relaxes alone */
 	MS_VEC(const struct ms_crossing *) crossings;	/* that lift a fence now: clocks.c */
 	MS_VEC(const struct ms_exception *) exceptions; /* that run, the last to end first */
 	MS_VEC(struct relaxed) relaxed;			/* refusals that rules go to: refuse.c */
-	struct set_entry *sets[3]; /* by table: sets.c */
-	endpoint_vec members;	   /* the known identified endpoints, sorted by identity */
-	endpoint_vec
-		present;    /* one endpoint of each identity that has chains, sorted by identity */
-	ms_addr_vec shared; /* link-local addresses that several endpoints have, sorted */
+	struct set_entry *sets[3];			/* by table: sets.c */
+	struct ms_roles *roles;				/* where roles are noted, or NULL */
+	endpoint_vec members; /* the known identified endpoints, sorted by identity */
+	ms_addr_vec shared;   /* link-local addresses that several endpoints have, sorted */
 	station_vec disputed; /* see claims.c; sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
@@ -120,11 +120,11 @@ bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed
  * the same. */
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 
-/* As ms_compile(), of a policy; @present NULL: the identities with an endpoint in @inventory have
- * chains, else those of these endpoints. */
-int compile_present(const struct ms_policy *policy, const struct ms_inventory *inventory,
-		    const endpoint_vec *present, const struct ms_compile_options *options,
-		    struct ms_ruleset **ret_ruleset);
+/* Compiles the known endpoints of @view, an inventory of few, as elements: no chains. @roles are
+ * those of the whole; there has to be one with chains for each identity. */
+int compile_elements(const struct ms_policy *policy, const struct ms_inventory *view,
+		     const struct ms_roles *roles, const struct ms_compile_options *options,
+		     struct ms_ruleset **ret_ruleset);
 
 /* sets.c */
 /* The size of a set that is declared with @least and has @n_elems. */
@@ -155,7 +155,7 @@ void sets_fini(struct compiler *c);
  * is NULL. */
 const char *sets_peer(struct compiler *c, const struct family *family, const char *env,
 		      const char *service);
-/* An empty counting set of callers, "grants/IDENTITY/4". */
+/* The counting set of callers, "grants/IDENTITY/4", empty at first. */
 struct ms_set *sets_callers(struct compiler *c, const struct family *family, const char *identity);
 /* Adds each address of a service to it, with this port. */
 void sets_add_caller(struct compiler *c, struct ms_set *set, const struct family *family,
@@ -175,6 +175,8 @@ void guard_compile_routed(struct compiler *c);
 void judge_compile(struct compiler *c);
 void limit_compile(struct compiler *c);
 void services_compile(struct compiler *c);
+/* Dispatches the endpoints that are known and nobody. */
+void services_dispatch_unidentified(struct compiler *c);
 void ends_compile(struct compiler *c);
 void door_compile(struct compiler *c);
 
@@ -186,6 +188,17 @@ struct subject {
 	const struct ms_service *service;
 	time_t audit_end;
 };
+
+/* The ways a packet meets a service; also the names of the verdict maps. */
+enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
+
+/* The chains that the addresses of an identity are dispatched to. */
+struct targets {
+	const char *link;
+	const char *ways[N_WAYS];
+};
+void targets_dispatch(struct compiler *c, const struct targets *targets,
+		      const struct ms_endpoint *const *endpoints, size_t n_endpoints);
 
 /* grants.c: one peer, what is granted between it and a subject, and where that is written. */
 struct granted {

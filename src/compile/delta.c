@@ -4,205 +4,168 @@
  *
  * An endpoint that shares no address and no MAC with anybody contributes its elements whatever else
  * runs on the node. So the endpoints that differ are compiled alone, once as they were and once as
- * they are, beside the same host and for the same identities; what differs between those two small
- * rulesets is what differs between the two large ones. There is one compiler, and no second idea of
- * what an endpoint means to the kernel. The way is only taken where all this holds. For everything
- * else (another host, a first or last endpoint of a service, a set that must grow, an address that
- * two have) the answer is to compile the whole.
+ * they are, beside the same host; what differs between those two small rulesets is what differs
+ * between the two large ones. No chain is made for that: where the addresses of an identity stand
+ * was noted when the whole was compiled (roles.c), and the code that makes elements is the same.
+ * Addresses of the host that come and go are treated likewise.
+ *
+ * The way is only taken where all this holds. For everything else (another bridge, a first or last
+ * endpoint of a service, a set that must grow, an address that two have) the answer is to compile
+ * the whole. What it costs depends on what changed, not on how much there is.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "compiler.h"
 #include "microseg/cleanup.h"
+#include "roles.h"
 
 #define WHOLE 1
-
-struct delta {
-	const struct ms_inventory *before, *after;
-	endpoint_vec gone, come; /* sorted as their inventories are */
-};
-
-static bool texts_equal(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b)
-{
-	if (a->n_items != b->n_items)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (!ms_addr_equal(&a->items[i], &b->items[i]))
-			return false;
-	return true;
-}
-
-/* In everything that is compiled. */
-static bool endpoints_equal(const struct ms_endpoint *a, const struct ms_endpoint *b)
-{
-	return strcmp(a->interface, b->interface) == 0 && strcmp(a->name, b->name) == 0 &&
-	       strcmp(a->bridge, b->bridge) == 0 && ms_mac_compare(&a->mac, &b->mac) == 0 &&
-	       addrs_equal(&a->addrs, &b->addrs) && a->ready == b->ready && a->state == b->state &&
-	       texts_equal(a->identity, b->identity);
-}
-
-/* The order of an inventory. */
-static int compare_endpoints(const struct ms_endpoint *a, const struct ms_endpoint *b)
-{
-	int r = strcmp(a->interface, b->interface);
-
-	return r ? r : strcmp(a->name, b->name);
-}
-
-static int find_changes(struct delta *d, struct ms_arena *arena)
-{
-	const struct ms_endpoint *a = d->before->endpoints.items, *b = d->after->endpoints.items;
-	const struct ms_endpoint *a_end = a + d->before->endpoints.n_items,
-				 *b_end = b + d->after->endpoints.n_items;
-	int r = 0;
-
-	while (r == 0 && (a < a_end || b < b_end)) {
-		int order = a == a_end ? 1 : b == b_end ? -1 : compare_endpoints(a, b);
-
-		if (order == 0 && endpoints_equal(a, b)) {
-			a++;
-			b++;
-			continue;
-		}
-		if (order <= 0)
-			r = ms_avec_push(arena, &d->gone, a++);
-		if (r == 0 && order >= 0)
-			r = ms_avec_push(arena, &d->come, b++);
-	}
-	return r;
-}
-
-static bool links_equal(const struct ms_inventory *a, const struct ms_inventory *b)
-{
-	if (a->links.n_items != b->links.n_items)
-		return false;
-	for (size_t i = 0; i < a->links.n_items; i++) {
-		const struct ms_managed_link *x = &a->links.items[i], *y = &b->links.items[i];
-
-		/* A routed veth is known when its endpoint is: that is more than elements. */
-		if (!x->bridge || !y->bridge || strcmp(x->name, y->name) != 0 ||
-		    !addrs_equal(&x->addrs, &y->addrs))
-			return false;
-	}
-	return true;
-}
-
-static bool text_lists_equal(const ms_text_vec *a, const ms_text_vec *b)
-{
-	if (a->n_items != b->n_items)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
-			return false;
-	return true;
-}
-
-static bool macs_equal(const struct ms_inventory *a, const struct ms_inventory *b)
-{
-	if (a->host_macs.n_items != b->host_macs.n_items)
-		return false;
-	for (size_t i = 0; i < a->host_macs.n_items; i++)
-		if (ms_mac_compare(&a->host_macs.items[i], &b->host_macs.items[i]) != 0)
-			return false;
-	return true;
-}
-
-/* Everything that is compiled of an inventory beside its endpoints. */
-static bool hosts_equal(const struct ms_inventory *a, const struct ms_inventory *b)
-{
-	return addrs_equal(&a->hosts, &b->hosts) && macs_equal(a, b) && links_equal(a, b) &&
-	       text_lists_equal(&a->skipped, &b->skipped) &&
-	       text_lists_equal(&a->patterns, &b->patterns);
-}
-
-static bool has_mac(const struct ms_inventory *inventory, const struct ms_mac *mac,
-		    const struct ms_endpoint *except)
-{
-	ms_vec_each (const struct ms_mac, host, &inventory->host_macs)
-		if (ms_mac_compare(host, mac) == 0)
-			return true;
-	ms_vec_each (const struct ms_endpoint, other, &inventory->endpoints)
-		if (other != except && ms_mac_compare(&other->mac, mac) == 0)
-			return true;
-	return false;
-}
-
-/* Does it share no address and no MAC with anybody in @inventory, which it is of? */
-static bool is_alone(const struct ms_inventory *inventory, const struct ms_endpoint *endpoint)
-{
-	if (!ms_mac_is_zero(&endpoint->mac) && has_mac(inventory, &endpoint->mac, endpoint))
-		return false;
-	ms_vec_each (const struct ms_addr, addr, &endpoint->addrs)
-		if (ms_inventory_n_holders(inventory, addr) != 1 ||
-		    ms_inventory_is_host(inventory, addr))
-			return false;
-	return true;
-}
-
-static bool all_alone(const struct ms_inventory *inventory, const endpoint_vec *endpoints)
-{
-	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints)
-		if (!is_alone(inventory, *endpoint))
-			return false;
-	return true;
-}
-
-static int compare_identities(const void *left, const void *right)
-{
-	const struct ms_endpoint *const *a = left, *const *b = right;
-
-	return strcmp((*a)->identity, (*b)->identity);
-}
-
-static bool is_present(const endpoint_vec *present, const struct ms_endpoint *like)
-{
-	return present->n_items && bsearch(&like, present->items, present->n_items,
-					   sizeof(*present->items), compare_identities);
-}
 
 static bool is_member(const struct ms_endpoint *endpoint)
 {
 	return endpoint->state == MS_ENDPOINT_IDENTIFIED && endpoint_is_known(endpoint);
 }
 
-/* One endpoint of each identity that has chains, sorted. */
-static int find_present(const struct ms_inventory *inventory, struct ms_arena *arena,
-			endpoint_vec *present)
+static bool has_addr(const struct ms_endpoint *endpoint, const struct ms_addr *addr)
 {
-	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints) {
-		if (!is_member(endpoint) || is_present(present, endpoint))
-			continue;
-		int r = ms_avec_push(arena, present, endpoint);
-		if (r < 0)
-			return r;
-		size_t at = present->n_items - 1;
-		for (; at > 0 && compare_identities(&present->items[at - 1], &endpoint) > 0; at--)
-			present->items[at] = present->items[at - 1];
-		present->items[at] = endpoint;
-	}
-	return 0;
+	ms_vec_each (const struct ms_addr, own, &endpoint->addrs)
+		if (ms_addr_equal(own, addr))
+			return true;
+	return false;
 }
 
-static bool identities_equal(const endpoint_vec *a, const endpoint_vec *b)
+static size_t count_addr(const ms_endpoint_vec *endpoints, const struct ms_addr *addr)
 {
-	if (a->n_items != b->n_items)
+	size_t n = 0;
+
+	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints)
+		n += has_addr(*endpoint, addr);
+	return n;
+}
+
+static size_t count_mac(const ms_endpoint_vec *endpoints, const struct ms_mac *mac)
+{
+	size_t n = 0;
+
+	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints)
+		n += ms_mac_compare(&(*endpoint)->mac, mac) == 0;
+	return n;
+}
+
+static bool holds(const ms_addr_vec *addrs, const struct ms_addr *addr)
+{
+	ms_vec_each (const struct ms_addr, own, addrs)
+		if (ms_addr_equal(own, addr))
+			return true;
+	return false;
+}
+
+static bool is_host_mac(const struct ms_inventory *inventory, const struct ms_mac *mac)
+{
+	ms_vec_each (const struct ms_mac, host, &inventory->host_macs)
+		if (ms_mac_compare(host, mac) == 0)
+			return true;
+	return false;
+}
+
+/* Is none of the addresses of @endpoint, and not its MAC, that of the host or of another endpoint:
+ * neither before nor, when it is there then, after? */
+static bool is_alone(const struct ms_inventory *before, const struct ms_inventory_change *change,
+		     const struct ms_endpoint *endpoint)
+{
+	const struct ms_mac *mac = &endpoint->mac;
+
+	if (!ms_mac_is_zero(mac) &&
+	    (is_host_mac(before, mac) || count_mac(&change->gone, mac) > 1 ||
+	     count_mac(&change->come, mac) > 1 ||
+	     ms_inventory_n_macs(before, mac) != count_mac(&change->gone, mac)))
 		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (compare_identities(&a->items[i], &b->items[i]) != 0)
+	ms_vec_each (const struct ms_addr, addr, &endpoint->addrs) {
+		size_t n_gone = count_addr(&change->gone, addr);
+
+		if (n_gone > 1 || count_addr(&change->come, addr) > 1 ||
+		    ms_inventory_n_holders(before, addr) != n_gone ||
+		    ms_inventory_is_host(before, addr) || holds(&change->hosts_come, addr))
+			return false;
+	}
+	return true;
+}
+
+static bool all_alone(const struct ms_inventory *before, const struct ms_inventory_change *change,
+		      const ms_endpoint_vec *endpoints)
+{
+	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints)
+		if (!is_alone(before, change, *endpoint))
 			return false;
 	return true;
 }
 
-/* Compiles @endpoints alone, on the node and with the identities of all. */
+/* What the host had and has: that no endpoint has it too, all_alone() sees where endpoints change.
+ */
+static bool nobodys(const struct ms_inventory *before, const ms_addr_vec *hosts)
+{
+	ms_vec_each (const struct ms_addr, addr, hosts)
+		if (ms_inventory_n_holders(before, addr) > 0)
+			return false;
+	return true;
+}
+
+static bool all_bridged(const struct ms_inventory *inventory)
+{
+	/* A routed veth is known when its endpoint is: that is more than elements. */
+	ms_vec_each (const struct ms_managed_link, link, &inventory->links)
+		if (!link->bridge)
+			return false;
+	return true;
+}
+
+static size_t count_members(const ms_endpoint_vec *endpoints, const char *identity)
+{
+	size_t n = 0;
+
+	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints)
+		n += is_member(*endpoint) && strcmp((*endpoint)->identity, identity) == 0;
+	return n;
+}
+
+/* Had the identities of @endpoints chains before, and have they after? */
+static bool all_present(const struct ms_roles *roles, const struct ms_inventory_change *change,
+			const ms_endpoint_vec *endpoints)
+{
+	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints) {
+		if (!is_member(*endpoint))
+			continue;
+		const char *identity = (*endpoint)->identity;
+		const struct role *role = roles_find(roles, identity);
+
+		if (!role || !role->present || role->n_members == 0 ||
+		    role->n_members + count_members(&change->come, identity) <=
+			    count_members(&change->gone, identity))
+			return false;
+	}
+	return true;
+}
+
+void ms_roles_patch(struct ms_roles *roles, const struct ms_inventory_change *change)
+{
+	const ms_endpoint_vec *sides[] = {&change->gone, &change->come};
+
+	for (size_t side = 0; side < 2; side++)
+		ms_vec_each (const struct ms_endpoint *, endpoint, sides[side]) {
+			struct role *role = is_member(*endpoint)
+						    ? roles_find(roles, (*endpoint)->identity)
+						    : NULL;
+
+			if (role)
+				role->n_members += side ? 1 : (size_t)-1;
+		}
+}
+
+/* Compiles @endpoints and @hosts alone, on the node of all. */
 static int compile_alone(const struct ms_policy *policy, const struct ms_inventory *node,
-			 const endpoint_vec *endpoints, const endpoint_vec *present,
-			 const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset)
+			 const ms_endpoint_vec *endpoints, const ms_addr_vec *hosts,
+			 const struct ms_roles *roles, const struct ms_compile_options *options,
+			 struct ms_ruleset **ret_ruleset)
 {
 	_cleanup_(ms_inventory_freep) struct ms_inventory *alone = ms_inventory_new();
 
@@ -210,15 +173,17 @@ static int compile_alone(const struct ms_policy *policy, const struct ms_invento
 		return -ENOMEM;
 	struct ms_inventory view = *node;
 	view.arena = alone->arena;
+	view.hosts = *hosts;
 	memset(&view.endpoints, 0, sizeof(view.endpoints));
 	memset(&view.holders, 0, sizeof(view.holders));
+	memset(&view.macs, 0, sizeof(view.macs));
 	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints) {
 		int r = ms_avec_push(alone->arena, &view.endpoints, **endpoint);
 
 		if (r < 0)
 			return r;
 	}
-	return compile_present(policy, &view, present, options, ret_ruleset);
+	return compile_elements(policy, &view, roles, options, ret_ruleset);
 }
 
 /* Turns a change between the small rulesets into one of @installed. Returns WHOLE when it is none
@@ -270,14 +235,17 @@ static int retarget_all(struct ms_plan *plan, const struct ms_ruleset *installed
 	return r;
 }
 
-static int make_plan(const struct ms_policy *policy, const struct delta *d,
-		     const endpoint_vec *present, const struct ms_compile_options *options,
-		     const struct ms_ruleset *installed, struct ms_delta *delta)
+static int make_plan(const struct ms_policy *policy, const struct ms_inventory *before,
+		     const struct ms_inventory_change *change, const struct ms_roles *roles,
+		     const struct ms_compile_options *options, const struct ms_ruleset *installed,
+		     struct ms_delta *delta)
 {
-	int r = compile_alone(policy, d->before, &d->gone, present, options, &delta->gone);
+	int r = compile_alone(policy, before, &change->gone, &change->hosts_gone, roles, options,
+			      &delta->gone);
 
 	if (r == 0)
-		r = compile_alone(policy, d->after, &d->come, present, options, &delta->come);
+		r = compile_alone(policy, before, &change->come, &change->hosts_come, roles,
+				  options, &delta->come);
 	if (r == 0)
 		r = ms_plan_make(delta->gone, delta->come, &delta->plan);
 	if (r == 0)
@@ -285,39 +253,21 @@ static int make_plan(const struct ms_policy *policy, const struct delta *d,
 	return r;
 }
 
-static int find_delta(const struct ms_policy *policy, struct delta *d,
-		      const struct ms_compile_options *options, const struct ms_ruleset *installed,
-		      struct ms_arena *arena, struct ms_delta *delta)
-{
-	endpoint_vec present = {0}, was_present = {0};
-	int r;
-
-	if (!hosts_equal(d->before, d->after))
-		return WHOLE;
-	r = find_changes(d, arena);
-	if (r < 0)
-		return r;
-	if (d->gone.n_items + d->come.n_items > MS_DELTA_MAX || !all_alone(d->before, &d->gone) ||
-	    !all_alone(d->after, &d->come))
-		return WHOLE;
-	r = find_present(d->before, arena, &was_present);
-	if (r == 0)
-		r = find_present(d->after, arena, &present);
-	if (r == 0 && !identities_equal(&was_present, &present))
-		r = WHOLE;
-	return r == 0 ? make_plan(policy, d, &present, options, installed, delta) : r;
-}
-
 int ms_compile_delta(const struct ms_policy *policy, const struct ms_inventory *before,
-		     const struct ms_inventory *after, const struct ms_compile_options *options,
-		     const struct ms_ruleset *installed, struct ms_delta *ret_delta)
+		     const struct ms_inventory_change *change,
+		     const struct ms_compile_options *options, const struct ms_ruleset *installed,
+		     const struct ms_roles *roles, struct ms_delta *ret_delta)
 {
 	_cleanup_(ms_delta_fini) struct ms_delta delta = {0};
-	struct ms_arena *arena = ms_arena_new();
-	struct delta d = {.before = before, .after = after};
-	int r = arena ? find_delta(policy, &d, options, installed, arena, &delta) : -ENOMEM;
 
-	ms_arena_free(arena);
+	if (change->gone.n_items + change->come.n_items > MS_DELTA_MAX ||
+	    change->hosts_gone.n_items + change->hosts_come.n_items > MS_DELTA_MAX ||
+	    !all_bridged(before) || !all_alone(before, change, &change->gone) ||
+	    !all_alone(before, change, &change->come) || !nobodys(before, &change->hosts_gone) ||
+	    !nobodys(before, &change->hosts_come) || !all_present(roles, change, &change->gone) ||
+	    !all_present(roles, change, &change->come))
+		return WHOLE;
+	int r = make_plan(policy, before, change, roles, options, installed, &delta);
 	if (r != 0)
 		return r;
 	*ret_delta = delta;

@@ -14,15 +14,12 @@
  * end/to/ENV/MODE and so on, which finds the reason. A service without rules of one kind has no
  * chain for it: its elements go to the end chain at once.
  */
-#include "compiler.h"
+#include "roles.h"
 
 #include <netinet/in.h>
 #include <string.h>
 
 #define DNS_PORT 53
-
-/* The four ways a packet meets a service; also the names of the verdict maps. */
-enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
 
 /* What has no end comes first: a flow is lent to nobody who has it anyway. */
 enum stage {
@@ -429,6 +426,17 @@ static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint
 			      addr_identifies(c, addr) ? target : "to-unidentified");
 }
 
+void targets_dispatch(struct compiler *c, const struct targets *targets,
+		      const struct ms_endpoint *const *endpoints, size_t n_endpoints)
+{
+	for (size_t i = 0; i < n_endpoints; i++)
+		dispatch_link(c, endpoints[i], targets->link);
+	for (int way = 0; way < N_WAYS; way++)
+		for (size_t i = 0; i < n_endpoints; i++)
+			ms_vec_each (struct ms_addr, addr, &endpoints[i]->addrs)
+				dispatch(c, (enum way)way, addr, targets->ways[way]);
+}
+
 /* The endpoints of one identity, of which @any is one, go to its chains. */
 static void compile_identity(struct compiler *c, const struct ms_endpoint *any,
 			     const struct ms_endpoint *const *endpoints, size_t n_endpoints)
@@ -440,33 +448,31 @@ static void compile_identity(struct compiler *c, const struct ms_endpoint *any,
 		.service = ms_policy_service(c->policy, any->env, any->service),
 		.audit_end = endpoint_audit_end(c, any),
 	};
+	struct targets targets = {.link = compile_link(c, &subject)};
 
-	const char *link = compile_link(c, &subject);
-
-	for (size_t i = 0; i < n_endpoints; i++)
-		dispatch_link(c, endpoints[i], link);
-	for (int way = 0; way < N_WAYS; way++) {
-		const char *target = compile_way(c, &subject, (enum way)way);
-
-		for (size_t i = 0; i < n_endpoints; i++)
-			ms_vec_each (struct ms_addr, addr, &endpoints[i]->addrs)
-				dispatch(c, (enum way)way, addr, target);
-	}
+	for (int way = 0; way < N_WAYS; way++)
+		targets.ways[way] = compile_way(c, &subject, (enum way)way);
+	targets_dispatch(c, &targets, endpoints, n_endpoints);
+	roles_note_targets(c, &subject, &targets);
 }
 
-void services_compile(struct compiler *c)
+void services_dispatch_unidentified(struct compiler *c)
 {
 	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
 		if (endpoint_is_known(endpoint) && endpoint->state != MS_ENDPOINT_IDENTIFIED)
 			dispatch_link(c, endpoint, "to-unidentified");
-	ms_vec_each (const struct ms_endpoint *, any, &c->present) {
-		size_t first = sets_first_member(c, (*any)->identity), end = first;
+}
 
-		while (end < c->members.n_items &&
-		       strcmp(c->members.items[end]->identity, (*any)->identity) == 0)
+void services_compile(struct compiler *c)
+{
+	services_dispatch_unidentified(c);
+	for (size_t first = 0, end; first < c->members.n_items; first = end) {
+		const struct ms_endpoint *any = c->members.items[first];
+
+		for (end = first + 1; end < c->members.n_items &&
+				      strcmp(c->members.items[end]->identity, any->identity) == 0;)
 			end++;
-		compile_identity(c, *any, end > first ? &c->members.items[first] : NULL,
-				 end - first);
+		compile_identity(c, any, &c->members.items[first], end - first);
 	}
 	ends_compile(c);
 }

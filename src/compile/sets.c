@@ -7,7 +7,7 @@
  * callers, "grants/ENV/SERVICE/4", and "carries/ENV/SERVICE/4" have four parts, and of all others
  * only "carriers/ENV/SERVICE" has three, and ends in a name.
  */
-#include "compiler.h"
+#include "roles.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -300,6 +300,7 @@ const char *sets_peer(struct compiler *c, const struct family *family, const cha
 		return name;
 	add_peers(c, declare(c, c->inet, name, 1, &family->saddr, SMALL_SET), family,
 		  name_of(c, "%s/%s", env, service));
+	roles_note_peer(c, family, env, service);
 	return name;
 }
 
@@ -322,9 +323,11 @@ const char *sets_node(struct compiler *c, const struct family *family, const cha
 struct ms_set *sets_callers(struct compiler *c, const struct family *family, const char *identity)
 {
 	const enum ms_field key[] = {family->saddr, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT};
-	struct ms_set *set = declare(c, c->inet, name_of(c, "grants/%s/%d", identity, family->ip),
-				     3, key, SMALL_SET);
+	const char *name = name_of(c, "grants/%s/%d", identity, family->ip);
+	struct ms_set *set = find(c, c->inet, name);
 
+	if (!set)
+		set = declare(c, c->inet, name, 3, key, SMALL_SET);
 	set->counts = true;
 	return set;
 }

@@ -472,6 +472,7 @@ static void finish(struct ms_daemon *daemon)
 	ms_timer_free(daemon->commit);
 	ms_loop_free(daemon->loop);
 	ms_ruleset_free(daemon->installed);
+	ms_roles_free(daemon->roles);
 	ms_inventory_free(daemon->inventory);
 	ms_loaded_free(daemon->candidate);
 	ms_loaded_free(daemon->loaded);

@@ -112,7 +112,8 @@ struct ms_daemon {
 	/* What is. */
 	struct ms_ruleset
 		*installed; /* as we know the kernel has it; NULL: nothing, or not looked at yet */
-	bool patchable;	    /* it is what the policy in force and `inventory` compile to */
+	struct ms_roles *roles; /* of it, where it was compiled of a policy; else NULL */
+	bool patchable;		/* it is what the policy in force and `inventory` compile to */
 	unsigned int n_patches; /* since the whole was compiled */
 	time_t compiled_at;	/* the moment that was for */
 	bool clock_was_set;	/* what the kernel counts down to is another moment now */

@@ -90,13 +90,38 @@ int ms_reconcile_look(struct ms_daemon *daemon)
 	return r;
 }
 
+/* A ruleset that is wanted, with what the short way needs of it. */
+struct wanted {
+	struct ms_ruleset *ruleset;
+	struct ms_roles *roles; /* NULL without a policy */
+};
+
+static void wanted_fini(struct wanted *wanted)
+{
+	ms_ruleset_free(wanted->ruleset);
+	ms_roles_free(wanted->roles);
+	*wanted = (struct wanted){0};
+}
+
+/* Takes over @wanted, and empties it. */
+static void keep_wanted(struct ms_daemon *daemon, struct wanted *wanted)
+{
+	ms_ruleset_free(daemon->installed);
+	ms_roles_free(daemon->roles);
+	daemon->installed = ms_steal(&wanted->ruleset);
+	daemon->roles = ms_steal(&wanted->roles);
+	daemon->n_patches = 0;
+}
+
 static int compile(struct ms_daemon *daemon, const struct ms_policy *policy,
-		   const struct ms_inventory *inventory, struct ms_ruleset **ret_ruleset)
+		   const struct ms_inventory *inventory, struct wanted *ret_wanted)
 {
 	struct ms_compile_options options = ms_config_compile_options(daemon->config);
 
 	daemon->compiled_at = options.now;
-	return ms_compile(policy, inventory, &options, ret_ruleset);
+	return policy ? ms_compile_roles(policy, inventory, &options, &ret_wanted->ruleset,
+					 &ret_wanted->roles)
+		      : ms_compile(NULL, inventory, &options, &ret_wanted->ruleset);
 }
 
 static void set_flags_problem(struct ms_daemon *daemon, const char *text)
@@ -311,9 +336,9 @@ static void expect_end(struct ms_daemon *daemon)
 		ms_timer_set(daemon->lend, LEND_MS);
 }
 
-/* @changed: the kernel, or the policy it stands for, is another than before. @wanted NULL: it was
+/* @changed: the kernel, or the policy it stands for, is another than before. @wanted empty: it was
  * patched. */
-static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
+static void finish_commit(struct ms_daemon *daemon, struct wanted *wanted,
 			  struct ms_inventory *inventory, bool changed)
 {
 	struct ms_loaded *before = NULL;
@@ -322,11 +347,8 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 		next_generation(daemon);
 	if (daemon->candidate)
 		before = ms_candidate_promote(daemon);
-	if (wanted) {
-		ms_ruleset_free(daemon->installed);
-		daemon->installed = wanted;
-		daemon->n_patches = 0;
-	}
+	if (wanted->ruleset)
+		keep_wanted(daemon, wanted);
 	keep_inventory(daemon, inventory);
 	daemon->patchable = true;
 	if (changed)
@@ -338,10 +360,10 @@ static void finish_commit(struct ms_daemon *daemon, struct ms_ruleset *wanted,
 	ms_candidate_answer_done(daemon);
 }
 
-/* Brings the kernel to what @inventory and the policy make of each other. @ret_wanted stays NULL
+/* Brings the kernel to what @inventory and the policy make of each other. @ret_wanted stays empty
  * where the short way was there. Returns as install(). */
 static int update(struct ms_daemon *daemon, const struct ms_policy *policy,
-		  const struct ms_inventory *inventory, struct ms_ruleset **ret_wanted,
+		  const struct ms_inventory *inventory, struct wanted *ret_wanted,
 		  struct ms_str *error)
 {
 	int r = ms_shortway(daemon, inventory);
@@ -349,14 +371,14 @@ static int update(struct ms_daemon *daemon, const struct ms_policy *policy,
 	if (r != MS_SHORTWAY_NONE)
 		return r;
 	r = compile(daemon, policy, inventory, ret_wanted);
-	return r == 0 ? install(daemon, *ret_wanted, error) : r;
+	return r == 0 ? install(daemon, ret_wanted->ruleset, error) : r;
 }
 
 static int enforce(struct ms_daemon *daemon)
 {
 	const struct ms_loaded *loaded = daemon->candidate ? daemon->candidate : daemon->loaded;
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
-	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
+	_cleanup_(wanted_fini) struct wanted wanted = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	uint64_t since_us = now_us();
 	bool held = false;
@@ -386,7 +408,7 @@ static int enforce(struct ms_daemon *daemon)
 	}
 	if (arming)
 		ms_adopt_begin(daemon);
-	finish_commit(daemon, ms_steal(&wanted), ms_steal(&inventory), r > 0);
+	finish_commit(daemon, &wanted, ms_steal(&inventory), r > 0);
 	if (held)
 		ms_revoke_held(daemon);
 	return 0;
@@ -396,7 +418,7 @@ static int enforce(struct ms_daemon *daemon)
 int ms_reconcile_close_door(struct ms_daemon *daemon)
 {
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
-	_cleanup_(ms_ruleset_freep) struct ms_ruleset *wanted = NULL;
+	_cleanup_(wanted_fini) struct wanted wanted = {0};
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
 	take_over(daemon);
 	int r = take_snapshot(daemon, NULL, &inventory);
@@ -404,13 +426,12 @@ int ms_reconcile_close_door(struct ms_daemon *daemon)
 	if (r == 0)
 		r = compile(daemon, NULL, inventory, &wanted);
 	if (r == 0)
-		r = install(daemon, wanted, &error);
+		r = install(daemon, wanted.ruleset, &error);
 	if (r < 0) {
 		ms_reconcile_back_off(daemon, error.len ? error.text : strerror(-r));
 		return r;
 	}
-	ms_ruleset_free(daemon->installed);
-	daemon->installed = ms_steal(&wanted);
+	keep_wanted(daemon, &wanted);
 	daemon->patchable = false;
 	keep_inventory(daemon, ms_steal(&inventory));
 	return 0;

@@ -17,6 +17,8 @@
 
 #define MAX_PATCHES 1000 /* then the whole, which also frees what patches left in memory */
 
+MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
+
 static int carry_out(struct ms_daemon *daemon, const struct ms_plan *plan)
 {
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
@@ -41,18 +43,35 @@ static int carry_out(struct ms_daemon *daemon, const struct ms_plan *plan)
 	return 1;
 }
 
-int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory)
+static int find_delta(struct ms_daemon *daemon, const struct ms_inventory *inventory,
+		      struct ms_arena *arena, struct ms_inventory_change *ret_change,
+		      struct ms_delta *ret_delta)
 {
 	struct ms_compile_options options = ms_config_compile_options(daemon->config);
-	_cleanup_(ms_delta_fini) struct ms_delta delta = {0};
+	int r = ms_inventory_compare(daemon->inventory, inventory, arena, ret_change);
 
-	if (!daemon->patchable || !daemon->installed || daemon->candidate || daemon->suspect ||
-	    daemon->n_patches >= MAX_PATCHES)
+	options.now =
+		daemon->compiled_at; /* or what has ended since would seem to be gone already */
+	return r != 0 ? r
+		      : ms_compile_delta(daemon->loaded->policy, daemon->inventory, ret_change,
+					 &options, daemon->installed, daemon->roles, ret_delta);
+}
+
+int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory)
+{
+	_cleanup_(ms_arena_freep) struct ms_arena *arena = NULL;
+	_cleanup_(ms_delta_fini) struct ms_delta delta = {0};
+	struct ms_inventory_change change = {0};
+
+	if (!daemon->patchable || !daemon->installed || !daemon->roles || daemon->candidate ||
+	    daemon->suspect || daemon->n_patches >= MAX_PATCHES)
 		return MS_SHORTWAY_NONE;
-	options.now = daemon->compiled_at; /* or what has ended since would seem to be gone already */
-	int r = ms_compile_delta(daemon->loaded->policy, daemon->inventory, inventory, &options,
-				 daemon->installed, &delta);
+	arena = ms_arena_new();
+	int r = arena ? find_delta(daemon, inventory, arena, &change, &delta) : -ENOMEM;
 	if (r != 0)
 		return r < 0 ? r : MS_SHORTWAY_NONE;
-	return delta.plan.changes.n_items == 0 ? 0 : carry_out(daemon, &delta.plan);
+	r = delta.plan.changes.n_items == 0 ? 0 : carry_out(daemon, &delta.plan);
+	if (r != MS_SHORTWAY_NONE)
+		ms_roles_patch(daemon->roles, &change);
+	return r;
 }

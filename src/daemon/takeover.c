@@ -34,21 +34,23 @@ static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **
 }
 
 static int compile_again(struct ms_daemon *daemon, struct ms_inventory **ret_inventory,
-			 struct ms_ruleset **ret_ruleset)
+			 struct ms_ruleset **ret_ruleset, struct ms_roles **ret_roles)
 {
 	struct ms_compile_options options = ms_config_compile_options(daemon->config);
 	int r = daemon->loaded ? read_inventory(daemon, ret_inventory) : -ENOENT;
 
 	return r < 0 ? r
-		     : ms_compile(daemon->loaded->policy, *ret_inventory, &options, ret_ruleset);
+		     : ms_compile_roles(daemon->loaded->policy, *ret_inventory, &options,
+					ret_ruleset, ret_roles);
 }
 
 int ms_takeover(struct ms_daemon *daemon, struct ms_str *why)
 {
 	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = NULL;
+	_cleanup_(ms_roles_freep) struct ms_roles *roles = NULL;
 
-	if (compile_again(daemon, &inventory, &ruleset) < 0) {
+	if (compile_again(daemon, &inventory, &ruleset, &roles) < 0) {
 		ms_str_add(why, "what they were made of is not known");
 		return 1;
 	}
@@ -58,6 +60,8 @@ int ms_takeover(struct ms_daemon *daemon, struct ms_str *why)
 	ms_log(MS_LOG_NOTICE, "the tables of an earlier process are taken over as they stand");
 	daemon->standing = false;
 	daemon->installed = ms_steal(&ruleset);
+	ms_roles_free(daemon->roles);
+	daemon->roles = ms_steal(&roles);
 	/* The latest snapshot has not been in force yet: what comes next is compared with what was.
 	 */
 	ms_inventory_free(daemon->inventory);

@@ -184,26 +184,14 @@ static void index_addrs(struct ms_inventory *inventory)
 	ms_vec_sort(&inventory->holders, compare_holders);
 }
 
-static int compare_interfaces(const void *left, const void *right)
+static void index_macs(struct ms_inventory *inventory)
 {
-	const struct ms_endpoint *a = *(const struct ms_endpoint *const *)left;
-	const struct ms_endpoint *b = *(const struct ms_endpoint *const *)right;
-	int r = strcmp(a->interface, b->interface);
-
-	return r ? r : (a > b) - (a < b);
-}
-
-static void index_interfaces(struct ms_inventory *inventory)
-{
-	size_t n = inventory->endpoints.n_items;
-
-	inventory->by_interface =
-		n ? ms_arena_alloc(inventory->arena, n * sizeof(*inventory->by_interface)) : NULL;
-	if (!inventory->by_interface)
-		return;
-	for (size_t i = 0; i < n; i++)
-		inventory->by_interface[i] = &inventory->endpoints.items[i];
-	qsort(inventory->by_interface, n, sizeof(*inventory->by_interface), compare_interfaces);
+	inventory->macs.n_items = 0;
+	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)
+		if (!ms_mac_is_zero(&endpoint->mac) &&
+		    ms_avec_push(inventory->arena, &inventory->macs, endpoint->mac) < 0)
+			inventory->incomplete = true;
+	ms_vec_sort(&inventory->macs, compare_macs);
 }
 
 void ms_inventory_canonicalize(struct ms_inventory *inventory)
@@ -223,7 +211,7 @@ void ms_inventory_canonicalize(struct ms_inventory *inventory)
 		canonicalize_endpoint(endpoint);
 	ms_vec_sort(&inventory->endpoints, compare_endpoints);
 	index_addrs(inventory);
-	index_interfaces(inventory);
+	index_macs(inventory);
 	inventory->canonical = true;
 }
 
@@ -273,22 +261,6 @@ static int compare_interface(const void *interface, const void *endpoint)
 	return strcmp(interface, ((const struct ms_endpoint *)endpoint)->interface);
 }
 
-/* The first endpoint whose interface is not before @interface, in the index. */
-static size_t first_at(const struct ms_inventory *inventory, const char *interface)
-{
-	size_t low = 0, high = inventory->endpoints.n_items;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (strcmp(inventory->by_interface[middle]->interface, interface) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *inventory,
 						    const char *interface)
 {
@@ -296,19 +268,24 @@ const struct ms_endpoint *ms_inventory_by_interface(const struct ms_inventory *i
 		return NULL;
 	return bsearch(interface, inventory->endpoints.items, inventory->endpoints.n_items,
 		       sizeof(*inventory->endpoints.items), compare_interface);
-	if (inventory->by_interface) {
-		size_t at = first_at(inventory, interface);
+}
 
-		return at < inventory->endpoints.n_items &&
-				       strcmp(inventory->by_interface[at]->interface, interface) ==
-					       0
-			       ? inventory->by_interface[at]
-			       : NULL;
+size_t ms_inventory_n_macs(const struct ms_inventory *inventory, const struct ms_mac *mac)
+{
+	size_t low = 0, high = inventory->macs.n_items, n = 0;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ms_mac_compare(&inventory->macs.items[middle], mac) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)
-		if (strcmp(endpoint->interface, interface) == 0)
-			return endpoint;
-	return NULL;
+	while (low + n < inventory->macs.n_items &&
+	       ms_mac_compare(&inventory->macs.items[low + n], mac) == 0)
+		n++;
+	return n;
 }
 
 bool ms_inventory_is_host(const struct ms_inventory *inventory, const struct ms_addr *addr)

@@ -344,7 +344,7 @@ static int index_table(struct ms_ruleset *ruleset, struct ms_table *table)
 	return table->sets_by_name && table->chains_by_name ? 0 : -ENOMEM;
 }
 
-int ms_ruleset_finish(struct ms_ruleset *ruleset)
+int ms_ruleset_finish_elements(struct ms_ruleset *ruleset)
 {
 	int r;
 
@@ -362,10 +362,18 @@ int ms_ruleset_finish(struct ms_ruleset *ruleset)
 		return -ENOMEM;
 	ms_vec_each (struct ms_table *, table, &ruleset->tables) {
 		r = index_table(ruleset, *table);
-		if (r == 0)
-			r = ms_check_table(*table);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int ms_ruleset_finish(struct ms_ruleset *ruleset)
+{
+	int r = ms_ruleset_finish_elements(ruleset);
+
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
+		if (r == 0)
+			r = ms_check_table(*table);
+	return r;
 }

@@ -2,10 +2,10 @@
 /*
  * Delta: the short way from one ruleset to the next gives what compiling the whole gives.
  *
- * A random policy and node as in random.c. Endpoints come, go and change, a few at a time, for a
- * walk of steps; the ruleset that was patched step by step must equal the one compiled of the whole
- * inventory, by hash and by plan. Where a step is more than elements the walk goes on from the
- *whole.
+ * A random policy and node as in random.c. Endpoints come, go and change, and addresses of the host
+ * come and go, a few at a time, for a walk of steps; the ruleset that was patched step by step must
+ *equal the one compiled of the whole inventory, by hash and by plan. Where a step is more than
+ *elements the walk goes on from the whole.
  *
  *	delta [-n WALKS] [-w STEPS] [-s SEED]
  */
@@ -33,7 +33,22 @@ struct node {
 	char *lines[N_VERSIONS][MAX_ENDPOINTS];
 	size_t n_endpoints;
 	enum version now[MAX_ENDPOINTS];
-	bool routed; /* veths without a bridge are there too */
+	bool routed;	/* veths without a bridge are there too */
+	uint32_t hosts; /* which of these the host has, as bits */
+};
+
+/* The last two belong to endpoints too, if there are such. */
+static const char *const host_addrs[] = {
+	"192.0.2.77",	  "\"2001:db8::77\"", "\"fe80::77:1\"",
+	"\"fe80::77:2\"", "10.0.0.12",	      "\"fe80::13\"",
+};
+#define N_HOST_ADDRS (sizeof(host_addrs) / sizeof(host_addrs[0]))
+#define N_OWN_ADDRS 4
+
+/* A node at a moment, and its ruleset. */
+struct moment {
+	struct trial trial;
+	struct ms_roles *roles;
 };
 
 struct tally {
@@ -99,12 +114,28 @@ static void free_node(struct node *node)
 	free(node->policy);
 }
 
-static struct trial look(const struct node *node)
+/* The head, with more addresses in its list of the host's. */
+static void add_head(const struct node *node, struct ms_str *text)
 {
-	struct ms_str text = {0};
-	struct trial trial;
+	const char *hosts = strstr(node->head, "hosts: [");
 
-	ms_str_add(&text, node->head);
+	if (!hosts)
+		abort();
+	hosts += strlen("hosts: [");
+	ms_str_addf(text, "%.*s", (int)(hosts - node->head), node->head);
+	for (size_t i = 0; i < N_HOST_ADDRS; i++)
+		if (node->hosts & 1u << i)
+			ms_str_addf(text, "%s, ", host_addrs[i]);
+	ms_str_add(text, hosts);
+}
+
+static struct moment look(const struct node *node)
+{
+	struct ms_ruleset *again = NULL;
+	struct ms_str text = {0};
+	struct moment moment = {0};
+
+	add_head(node, &text);
 	for (size_t i = 0; i < node->n_endpoints; i++) {
 		const char *line = node->lines[node->now[i]][i];
 
@@ -112,10 +143,20 @@ static struct trial look(const struct node *node)
 			ms_str_addf(&text, "%s\n", line);
 	}
 	struct random_case c = {node->policy, steal(&text)};
-	if (!trial_init(&trial, &c, true) || !trial.ruleset)
+	if (!trial_init(&moment.trial, &c, true) || !moment.trial.ruleset ||
+	    ms_compile_roles(moment.trial.policy, moment.trial.inventory, &trial_options, &again,
+			     &moment.roles) < 0 ||
+	    ms_ruleset_hash(again) != ms_ruleset_hash(moment.trial.ruleset))
 		abort();
+	ms_ruleset_free(again);
 	free(c.inventory);
-	return trial;
+	return moment;
+}
+
+static void forget(struct moment *moment)
+{
+	trial_fini(&moment->trial);
+	moment->roles = ms_roles_free(moment->roles);
 }
 
 static bool equal(const struct ms_ruleset *patched, const struct ms_ruleset *whole)
@@ -129,48 +170,75 @@ static bool equal(const struct ms_ruleset *patched, const struct ms_ruleset *who
 	return same;
 }
 
-/* Takes @before's ruleset along when the short way was there. */
-static void step(struct trial *before, struct trial *after, const char *name, struct tally *tally)
-{
-	struct ms_delta delta;
-	int r = ms_compile_delta(before->policy, before->inventory, after->inventory,
-				 &trial_options, before->ruleset, &delta);
+#define swap(a, b)                                                                                 \
+	do {                                                                                       \
+		__typeof__(a) swapped_ = (a);                                                      \
+		(a) = (b);                                                                         \
+		(b) = swapped_;                                                                    \
+	} while (0)
 
-	tally->n_steps++;
+/* Returns whether @before's ruleset and roles were made those of @after, in place. */
+static bool go_short(struct moment *before, const struct moment *after, struct tally *tally)
+{
+	struct ms_arena *arena = ms_arena_new();
+	struct ms_inventory_change change;
+	struct ms_delta delta;
+	int r = arena ? ms_inventory_compare(before->trial.inventory, after->trial.inventory, arena,
+					     &change)
+		      : -1;
+
+	if (r == 0)
+		r = ms_compile_delta(before->trial.policy, before->trial.inventory, &change,
+				     &trial_options, before->trial.ruleset, before->roles, &delta);
+	if (r == 0) {
+		tally->n_empty += delta.plan.changes.n_items == 0;
+		if (ms_plan_patch(&delta.plan, before->trial.ruleset) < 0)
+			abort();
+		ms_roles_patch(before->roles, &change);
+		ms_delta_fini(&delta);
+	}
+	ms_arena_free(arena);
 	if (r < 0)
 		abort();
-	if (r > 0)
+	return r == 0;
+}
+
+/* Takes @before's ruleset along when the short way was there. */
+static void step(struct moment *before, struct moment *after, const char *name, struct tally *tally)
+{
+	tally->n_steps++;
+	if (!go_short(before, after, tally))
 		return;
 	tally->n_short++;
-	tally->n_empty += delta.plan.changes.n_items == 0;
-	if (ms_plan_patch(&delta.plan, before->ruleset) < 0 ||
-	    !equal(before->ruleset, after->ruleset)) {
+	if (!equal(before->trial.ruleset, after->trial.ruleset)) {
 		tally->n_failed++;
 		fprintf(stderr, "%s: the short way leads elsewhere\n", name);
 	}
-	struct ms_ruleset *patched = before->ruleset;
-	before->ruleset = after->ruleset;
-	after->ruleset = patched;
-	ms_delta_fini(&delta);
+	swap(before->trial.ruleset, after->trial.ruleset);
+	swap(before->roles, after->roles);
 }
 
 static void walk(uint32_t number, struct tally *tally)
 {
 	struct node node = make_node(number);
-	struct trial before = look(&node);
+	struct moment before = look(&node);
 	char name[64];
 
 	for (uint32_t i = 0; i < arg_steps; i++) {
 		for (uint32_t n = 1 + random_below(&node.random, 3); n > 0; n--)
 			node.now[random_below(&node.random, (uint32_t)node.n_endpoints)] =
 				random_below(&node.random, N_VERSIONS);
-		struct trial after = look(&node);
+		if (random_chance(&node.random, 30))
+			node.hosts ^= 1u << random_below(&node.random, N_OWN_ADDRS);
+		if (random_chance(&node.random, 3))
+			node.hosts ^= 1u << random_below(&node.random, N_HOST_ADDRS);
+		struct moment after = look(&node);
 		snprintf(name, sizeof(name), "walk %" PRIu32 ", step %" PRIu32, number, i);
 		step(&before, &after, name, tally);
-		trial_fini(&before);
+		forget(&before);
 		before = after;
 	}
-	trial_fini(&before);
+	forget(&before);
 	free_node(&node);
 }
 
