@@ -161,6 +161,12 @@ int ms_inventory_compare(const struct ms_inventory *before, const struct ms_inve
 			 struct ms_arena *arena, struct ms_inventory_change *ret_change);
 
 /**
+ * Carries @change out on @inventory, which it leaves canonical and as identified as the endpoints
+ * that come are. Returns 0, or -ENOMEM with nothing changed.
+ */
+int ms_inventory_patch(struct ms_inventory *inventory, const struct ms_inventory_change *change);
+
+/**
  * Reads `kind: Inventory` documents (SPEC section 4) out of one file.
  * Returns 0 and the inventory, not yet identified; -EINVAL with errors in @diags; -ENOMEM.
  */

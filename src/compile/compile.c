@@ -290,8 +290,8 @@ int ms_compile_roles(const struct ms_policy *policy, const struct ms_inventory *
 }
 
 int compile_elements(const struct ms_policy *policy, const struct ms_inventory *view,
-		     const struct ms_roles *roles, const struct ms_compile_options *options,
-		     struct ms_ruleset **ret_ruleset)
+		     const struct ms_inventory_change *change, const struct ms_roles *roles,
+		     const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset)
 {
 	_cleanup_(ms_ruleset_freep) struct ms_ruleset *ruleset = ms_ruleset_new();
 
@@ -306,6 +306,8 @@ int compile_elements(const struct ms_policy *policy, const struct ms_inventory *
 	sets_declare_bridge(&c);
 	sets_declare_inet(&c);
 	services_dispatch_unidentified(&c);
+	roles_declare(&c, roles, &change->gone);
+	roles_declare(&c, roles, &change->come);
 	roles_fill(&c, roles);
 	sets_fill(&c);
 	sets_fini(&c);

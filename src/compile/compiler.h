@@ -121,10 +121,11 @@ bool link_is_known(const struct ms_inventory *inventory, const struct ms_managed
 bool addr_identifies(const struct compiler *c, const struct ms_addr *addr);
 
 /* Compiles the known endpoints of @view, an inventory of few, as elements: no chains. @roles are
- * those of the whole; there has to be one with chains for each identity. */
+ * those of the whole; there has to be one with chains for each identity. The sets are all those
+ * that @change, of which @view is one side, concerns. */
 int compile_elements(const struct ms_policy *policy, const struct ms_inventory *view,
-		     const struct ms_roles *roles, const struct ms_compile_options *options,
-		     struct ms_ruleset **ret_ruleset);
+		     const struct ms_inventory_change *change, const struct ms_roles *roles,
+		     const struct ms_compile_options *options, struct ms_ruleset **ret_ruleset);
 
 /* sets.c */
 /* The size of a set that is declared with @least and has @n_elems. */

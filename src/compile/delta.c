@@ -161,9 +161,9 @@ void ms_roles_patch(struct ms_roles *roles, const struct ms_inventory_change *ch
 		}
 }
 
-/* Compiles @endpoints and @hosts alone, on the node of all. */
+/* Compiles what goes, or what comes, alone, on the node of all. */
 static int compile_alone(const struct ms_policy *policy, const struct ms_inventory *node,
-			 const ms_endpoint_vec *endpoints, const ms_addr_vec *hosts,
+			 const struct ms_inventory_change *change, bool come,
 			 const struct ms_roles *roles, const struct ms_compile_options *options,
 			 struct ms_ruleset **ret_ruleset)
 {
@@ -173,17 +173,17 @@ static int compile_alone(const struct ms_policy *policy, const struct ms_invento
 		return -ENOMEM;
 	struct ms_inventory view = *node;
 	view.arena = alone->arena;
-	view.hosts = *hosts;
+	view.hosts = come ? change->hosts_come : change->hosts_gone;
 	memset(&view.endpoints, 0, sizeof(view.endpoints));
 	memset(&view.holders, 0, sizeof(view.holders));
 	memset(&view.macs, 0, sizeof(view.macs));
-	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints) {
+	ms_vec_each (const struct ms_endpoint *, endpoint, come ? &change->come : &change->gone) {
 		int r = ms_avec_push(alone->arena, &view.endpoints, **endpoint);
 
 		if (r < 0)
 			return r;
 	}
-	return compile_elements(policy, &view, roles, options, ret_ruleset);
+	return compile_elements(policy, &view, change, roles, options, ret_ruleset);
 }
 
 /* Turns a change between the small rulesets into one of @installed. Returns WHOLE when it is none
@@ -240,12 +240,10 @@ static int make_plan(const struct ms_policy *policy, const struct ms_inventory *
 		     const struct ms_compile_options *options, const struct ms_ruleset *installed,
 		     struct ms_delta *delta)
 {
-	int r = compile_alone(policy, before, &change->gone, &change->hosts_gone, roles, options,
-			      &delta->gone);
+	int r = compile_alone(policy, before, change, false, roles, options, &delta->gone);
 
 	if (r == 0)
-		r = compile_alone(policy, before, &change->come, &change->hosts_come, roles,
-				  options, &delta->come);
+		r = compile_alone(policy, before, change, true, roles, options, &delta->come);
 	if (r == 0)
 		r = ms_plan_make(delta->gone, delta->come, &delta->plan);
 	if (r == 0)

@@ -159,13 +159,25 @@ void roles_note_caller(struct compiler *c, const char *provider, const struct fa
 		c->roles->failed = true;
 }
 
+void roles_declare(struct compiler *c, const struct ms_roles *roles,
+		   const ms_endpoint_vec *endpoints)
+{
+	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints) {
+		const struct role *role = roles_find(roles, (*endpoint)->identity);
+
+		for (size_t i = 0; role && i < 2; i++)
+			if (role->peer[i])
+				sets_peer(c, &families[i], role->env, role->service);
+		for (size_t i = 0; role && i < role->callers.n_items; i++)
+			sets_callers(c, role->callers.items[i].family,
+				     role->callers.items[i].provider);
+	}
+}
+
 static void fill(struct compiler *c, const struct role *role,
 		 const struct ms_endpoint *const *members, size_t n_members)
 {
 	targets_dispatch(c, &role->targets, members, n_members);
-	for (size_t i = 0; i < 2; i++)
-		if (role->peer[i])
-			sets_peer(c, &families[i], role->env, role->service);
 	ms_vec_each (const struct caller_role, caller, &role->callers)
 		sets_add_caller(c, sets_callers(c, caller->family, caller->provider),
 				caller->family, role->identity, &caller->port, &caller->at);

@@ -44,5 +44,8 @@ int roles_finish(struct ms_roles *roles);
 
 /* NULL: nothing was noted of this identity. */
 struct role *roles_find(const struct ms_roles *roles, const char *identity);
+/* Declares the sets that @endpoints are in by their identities. */
+void roles_declare(struct compiler *c, const struct ms_roles *roles,
+		   const ms_endpoint_vec *endpoints);
 /* Gives the members of the compiler, which are few, what their roles say. */
 void roles_fill(struct compiler *c, const struct ms_roles *roles);

@@ -251,6 +251,9 @@ struct ms_loaded *ms_candidate_promote(struct ms_daemon *daemon);
  * the whole must be compiled, -ENOMEM.
  */
 int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory);
+/** The same without a snapshot: for what discovery knows to have changed. `inventory` is the next
+ * one then, and the changes of addresses are noted for revocation. */
+int ms_shortway_part(struct ms_daemon *daemon);
 
 /* takeover.c */
 
@@ -304,6 +307,11 @@ void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
  * ms_revoke_held() has to follow the commit.
  */
 bool ms_revoke_hold(struct ms_daemon *daemon, struct ms_inventory *inventory);
+/** Would ms_revoke_hold() take an address from an endpoint that @change brings? */
+bool ms_revoke_must_hold(struct ms_daemon *daemon, const struct ms_inventory_change *change);
+/** As ms_revoke_note(), for @change to the inventory in force. */
+void ms_revoke_note_change(struct ms_daemon *daemon, const struct ms_inventory_change *change);
+
 /** After the commit that held something back: revokes at once, and gives it in the turn after. */
 void ms_revoke_held(struct ms_daemon *daemon);
 

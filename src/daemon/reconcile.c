@@ -75,6 +75,7 @@ static void keep_inventory(struct ms_daemon *daemon, struct ms_inventory *invent
 	ms_revoke_note(daemon, daemon->inventory, inventory);
 	ms_inventory_free(daemon->inventory);
 	daemon->inventory = inventory;
+	ms_discover_kept(daemon->discover);
 	set_view(daemon);
 }
 
@@ -336,6 +337,17 @@ static void expect_end(struct ms_daemon *daemon)
 		ms_timer_set(daemon->lend, LEND_MS);
 }
 
+/* What every commit ends with. */
+static void settle_commit(struct ms_daemon *daemon, bool changed)
+{
+	daemon->patchable = true;
+	if (changed)
+		ms_takeover_note(daemon);
+	ms_daemon_set_text(&daemon->problem, NULL);
+	daemon->backoff_ms = 0;
+	expect_end(daemon);
+}
+
 /* @changed: the kernel, or the policy it stands for, is another than before. @wanted empty: it was
  * patched. */
 static void finish_commit(struct ms_daemon *daemon, struct wanted *wanted,
@@ -350,13 +362,8 @@ static void finish_commit(struct ms_daemon *daemon, struct wanted *wanted,
 	if (wanted->ruleset)
 		keep_wanted(daemon, wanted);
 	keep_inventory(daemon, inventory);
-	daemon->patchable = true;
-	if (changed)
-		ms_takeover_note(daemon);
+	settle_commit(daemon, changed);
 	ms_loaded_free(before);
-	ms_daemon_set_text(&daemon->problem, NULL);
-	daemon->backoff_ms = 0;
-	expect_end(daemon);
 	ms_candidate_answer_done(daemon);
 }
 
@@ -374,6 +381,23 @@ static int update(struct ms_daemon *daemon, const struct ms_policy *policy,
 	return r == 0 ? install(daemon, ret_wanted->ruleset, error) : r;
 }
 
+/* The shortest way. Returns whether it was there. */
+static bool enforce_part(struct ms_daemon *daemon)
+{
+	uint64_t since_us = now_us();
+	int r = ms_shortway_part(daemon);
+
+	if (r < 0 || r == MS_SHORTWAY_NONE)
+		return false;
+	if (r > 0) {
+		count_apply(daemon, since_us, r);
+		next_generation(daemon);
+	}
+	set_view(daemon);
+	settle_commit(daemon, r > 0);
+	return true;
+}
+
 static int enforce(struct ms_daemon *daemon)
 {
 	const struct ms_loaded *loaded = daemon->candidate ? daemon->candidate : daemon->loaded;
@@ -386,7 +410,7 @@ static int enforce(struct ms_daemon *daemon)
 	int r;
 
 	ensure_flags(daemon);
-	if (daemon->waiting)
+	if (daemon->waiting || enforce_part(daemon))
 		return 0;
 	arming = !daemon->installed && !daemon->standing;
 	take_over(daemon);
@@ -409,8 +433,10 @@ static int enforce(struct ms_daemon *daemon)
 	if (arming)
 		ms_adopt_begin(daemon);
 	finish_commit(daemon, &wanted, ms_steal(&inventory), r > 0);
-	if (held)
+	if (held) {
+		ms_discover_doubt(daemon->discover);
 		ms_revoke_held(daemon);
+	}
 	return 0;
 }
 

@@ -360,6 +360,48 @@ bool ms_revoke_hold(struct ms_daemon *daemon, struct ms_inventory *inventory)
 	return held;
 }
 
+bool ms_revoke_must_hold(struct ms_daemon *daemon, const struct ms_inventory_change *change)
+{
+	ms_vec_sort(&daemon->stale, compare_addrs);
+	ms_vec_each (const struct ms_endpoint *, endpoint, &change->come) {
+		const struct ms_endpoint *before =
+			ms_inventory_by_interface(daemon->inventory, (*endpoint)->interface);
+
+		if (before && is_same(before, *endpoint) && has_addrs(before, *endpoint))
+			continue;
+		ms_vec_each (const struct ms_addr, addr, &(*endpoint)->addrs)
+			if (is_burdened(daemon, *endpoint, addr))
+				return true;
+	}
+	return false;
+}
+
+static bool holds(const struct ms_endpoint *endpoint, const struct ms_addr *addr)
+{
+	ms_vec_each (const struct ms_addr, own, &endpoint->addrs)
+		if (ms_addr_equal(own, addr))
+			return true;
+	return false;
+}
+
+/* Has the same endpoint @addr after @change too? */
+static bool stays(const struct ms_inventory_change *change, const struct ms_endpoint *endpoint,
+		  const struct ms_addr *addr)
+{
+	ms_vec_each (const struct ms_endpoint *, now, &change->come)
+		if (is_same(endpoint, *now) && holds(*now, addr))
+			return true;
+	return false;
+}
+
+void ms_revoke_note_change(struct ms_daemon *daemon, const struct ms_inventory_change *change)
+{
+	ms_vec_each (const struct ms_endpoint *, endpoint, &change->gone)
+		ms_vec_each (const struct ms_addr, addr, &(*endpoint)->addrs)
+			if (!ms_addr_is_link_local(addr) && !stays(change, *endpoint, addr))
+				(void)!ms_vec_push(&daemon->stale, *addr);
+}
+
 void ms_revoke_held(struct ms_daemon *daemon)
 {
 	daemon->holding = true;

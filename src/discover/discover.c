@@ -8,6 +8,9 @@
  * loop brings is told of once, at the start of the next turn, and nothing waits longer. Time alone
  * changes a snapshot too (an endpoint stops being pending); every snapshot says when, and a timer
  * waits for that.
+ *
+ * Where nothing changed but a few veths, which the links keep book of, a part of a snapshot does:
+ * the same code makes it, out of those veths and of what they depend on.
  */
 #include "discover/discover.h"
 
@@ -19,6 +22,7 @@
 
 #include "discover/engine.h"
 #include "discover/netns.h"
+#include "discover/part.h"
 #include "discover/snapshot.h"
 #include "discover/watch.h"
 #include "microseg/cleanup.h"
@@ -37,8 +41,11 @@ struct ms_discover {
 	struct ms_watch *watch;
 	struct ms_netns *netns;
 	MS_VEC(struct ms_engine *) engines;
-	struct ms_timer *touched; /* runs out at the start of the next turn */
-	struct ms_timer *later;	  /* when time alone changes the snapshot */
+	struct ms_timer *touched;  /* runs out at the start of the next turn */
+	struct ms_timer *later;	   /* when time alone changes the snapshot: */
+	uint64_t later_ms;	   /* then; UINT64_MAX: never */
+	bool later_all;		   /* any link */
+	MS_VEC(uint32_t) restless; /* or these */
 	uint64_t revision;
 	char gaps[80]; /* the watch's detail */
 	MS_VEC(struct ms_bridge_state) bridges;
@@ -56,10 +63,12 @@ const char *ms_source_state_name(enum ms_source_state state)
 	return names[state];
 }
 
+/* More may be different than the links know. */
 static void touch(void *userdata)
 {
 	struct ms_discover *discover = userdata;
 
+	ms_links_soil(ms_watch_links(discover->watch));
 	ms_timer_set(discover->touched, 0);
 }
 
@@ -104,18 +113,62 @@ static struct ms_cover_rules rules(const struct ms_discover *discover)
 
 /* Looks again when time will have changed something: an endpoint stops being pending, a young veth
  * is decided. */
-static void look_later(struct ms_discover *discover, uint64_t now_ms, uint64_t again_ms)
+static void arm_later(struct ms_discover *discover, uint64_t now_ms)
 {
+	uint64_t again_ms = discover->later_ms;
+
 	if (again_ms == UINT64_MAX)
 		ms_timer_stop(discover->later);
 	else
 		ms_timer_set(discover->later, again_ms > now_ms ? again_ms - now_ms : 0);
 }
 
-int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret_inventory)
+static void look_later(struct ms_discover *discover, uint64_t now_ms, uint64_t again_ms)
 {
-	_cleanup_(freep) const struct ms_claims **claims = NULL;
-	struct ms_snapshot_facts facts = {.node = discover->node,
+	discover->later_ms = again_ms;
+	discover->later_all = true;
+	discover->restless.n_items = 0;
+	arm_later(discover, now_ms);
+}
+
+/* The same for the dirty veths alone; others go on waiting. */
+static void look_later_at(struct ms_discover *discover, const struct ms_dirty *dirty,
+			  uint64_t now_ms, uint64_t again_ms)
+{
+	if (again_ms == UINT64_MAX)
+		return;
+	if (discover->later_ms == UINT64_MAX)
+		discover->later_all = false;
+	for (size_t i = 0; i < dirty->veths.n_items; i++)
+		if (ms_vec_push(&discover->restless, dirty->veths.items[i].ifindex) < 0)
+			discover->later_all = true;
+	if (again_ms < discover->later_ms) {
+		discover->later_ms = again_ms;
+		arm_later(discover, now_ms);
+	}
+}
+
+static void on_later(void *userdata)
+{
+	struct ms_discover *discover = userdata;
+	struct ms_links *links = ms_watch_links(discover->watch);
+
+	if (discover->later_all)
+		ms_links_soil(links);
+	ms_vec_each (uint32_t, ifindex, &discover->restless) {
+		const struct ms_link *link = ms_links_find(links, *ifindex);
+
+		if (link)
+			ms_links_touch(links, link);
+	}
+	discover->restless.n_items = 0;
+	discover->later_ms = UINT64_MAX;
+	ms_timer_set(discover->touched, 0);
+}
+
+static struct ms_snapshot_facts facts_of(const struct ms_discover *discover)
+{
+	return (struct ms_snapshot_facts){.node = discover->node,
 					  .sockets = discover->sockets.items,
 					  .n_sockets = discover->sockets.n_items,
 					  .links = ms_watch_links(discover->watch),
@@ -123,18 +176,69 @@ int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret
 					  .engine_may_name = engine_may_name(discover),
 					  .now_ms = ms_monotonic_ms(),
 					  .revision = discover->revision + 1};
+}
+
+static int build_snapshot(struct ms_discover *discover, struct ms_snapshot_facts *facts,
+			  struct ms_inventory **ret_inventory, uint64_t *ret_again_ms)
+{
+	_cleanup_(freep) const struct ms_claims **claims = NULL;
+	int r = gather_claims(discover, &claims, &facts->n_claims);
+
+	if (r < 0)
+		return r;
+	facts->claims = claims;
+	r = ms_snapshot_build(facts, ret_inventory, ret_again_ms);
+	facts->claims = NULL;
+	discover->revision += r == 0;
+	return r;
+}
+
+int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret_inventory)
+{
+	struct ms_snapshot_facts facts = facts_of(discover);
+	uint64_t again_ms;
+	int r = build_snapshot(discover, &facts, ret_inventory, &again_ms);
+
+	if (r == 0)
+		look_later(discover, facts.now_ms, again_ms);
+	return r;
+}
+
+int ms_discover_part(struct ms_discover *discover, struct ms_inventory **ret_part)
+{
+	struct ms_links *links = ms_watch_links(discover->watch), view;
+	struct ms_snapshot_facts facts = facts_of(discover);
 	uint64_t again_ms;
 
-	int r = gather_claims(discover, &claims, &facts.n_claims);
+	if (!links->dirty.partial)
+		return 1;
+	int r = ms_links_dirty_view(links, &view);
 	if (r < 0)
 		return r;
-	facts.claims = claims;
-	r = ms_snapshot_build(&facts, ret_inventory, &again_ms);
-	if (r < 0)
-		return r;
-	discover->revision++;
-	look_later(discover, facts.now_ms, again_ms);
-	return 0;
+	facts.links = &view;
+	facts.part = true;
+	r = build_snapshot(discover, &facts, ret_part, &again_ms);
+	if (r == 0)
+		look_later_at(discover, &links->dirty, facts.now_ms, again_ms);
+	ms_vec_fini(&view.list);
+	return r;
+}
+
+int ms_discover_change(struct ms_discover *discover, const struct ms_inventory *before,
+		       const struct ms_inventory *part, struct ms_arena *arena,
+		       struct ms_inventory_change *ret_change)
+{
+	return ms_part_change(before, part, ms_watch_links(discover->watch), arena, ret_change);
+}
+
+void ms_discover_kept(struct ms_discover *discover)
+{
+	ms_links_clean(ms_watch_links(discover->watch));
+}
+
+void ms_discover_doubt(struct ms_discover *discover)
+{
+	ms_links_soil(ms_watch_links(discover->watch));
 }
 
 /* The names are those of the links, which change only in the watch's turn, and that ends here. */
@@ -222,9 +326,12 @@ static void on_touched(void *userdata)
 
 static void on_watch_changed(void *userdata)
 {
-	list_bridges(userdata); /* without memory there are fewer bridges than there are, until the
-				   next change */
-	touch(userdata);
+	struct ms_discover *discover = userdata;
+
+	/* Without memory there are fewer bridges than there are, until the next change. */
+	if (!ms_watch_links(discover->watch)->dirty.partial)
+		list_bridges(discover);
+	ms_timer_set(discover->touched, 0);
 }
 
 static void on_nsid(int32_t nsid, bool gone, void *userdata)
@@ -337,7 +444,8 @@ int ms_discover_new(struct ms_loop *loop, const struct ms_discover_options *opti
 		return -ENOMEM;
 	int r = copy_options(discover, options);
 	discover->touched = ms_loop_timer(loop, on_touched, discover);
-	discover->later = ms_loop_timer(loop, touch, discover);
+	discover->later = ms_loop_timer(loop, on_later, discover);
+	discover->later_ms = UINT64_MAX;
 	discover->http = ms_http_new(loop);
 	if (r == 0 && (!discover->touched || !discover->later || !discover->http))
 		r = -ENOMEM;
@@ -366,6 +474,7 @@ struct ms_discover *ms_discover_free(struct ms_discover *discover)
 	ms_timer_free(discover->touched);
 	ms_timer_free(discover->later);
 	ms_vec_fini(&discover->bridges);
+	ms_vec_fini(&discover->restless);
 	ms_arena_free(discover->arena);
 	free(discover);
 	return NULL;

@@ -79,6 +79,20 @@ bool ms_discover_settled(const struct ms_discover *discover);
  */
 int ms_discover_snapshot(struct ms_discover *discover, struct ms_inventory **ret_inventory);
 
+/**
+ * Where few veths changed since ms_discover_kept(), makes a snapshot of these alone, and
+ * ms_discover_change() says what it changes in @before, the snapshot that was kept (see part.h).
+ * Returns 0; 1 when more may have changed and a whole snapshot must be made; -ENOMEM.
+ */
+int ms_discover_part(struct ms_discover *discover, struct ms_inventory **ret_part);
+int ms_discover_change(struct ms_discover *discover, const struct ms_inventory *before,
+		       const struct ms_inventory *part, struct ms_arena *arena,
+		       struct ms_inventory_change *ret_change);
+/** The snapshot of this turn, or the part of one, is what the next change is asked against. */
+void ms_discover_kept(struct ms_discover *discover);
+/** What was kept is not all that the snapshot said: the next one is a whole one. */
+void ms_discover_doubt(struct ms_discover *discover);
+
 /** Appends what the engines said of their containers. Identities outlive a restart by it, see
  * memory.h. */
 void ms_discover_remember(const struct ms_discover *discover, struct ms_str *out);

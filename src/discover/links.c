@@ -24,6 +24,172 @@ void ms_links_fini(struct ms_links *links)
 	ms_vec_each (struct ms_link *, link, &links->list)
 		link_free(*link);
 	ms_vec_fini(&links->list);
+	ms_vec_fini(&links->others);
+	ms_vec_fini(&links->addrs);
+	ms_vec_fini(&links->dirty.veths);
+	ms_vec_fini(&links->dirty.addrs);
+}
+
+/* What changed. */
+
+static bool is_veth(const struct ms_link_view *view)
+{
+	return strcmp(view->kind, "veth") == 0;
+}
+
+static void touch_view(struct ms_links *links, const struct ms_link_view *view)
+{
+	struct ms_dirty_link dirty = {.ifindex = view->ifindex};
+	struct ms_dirty *all = &links->dirty;
+
+	if (!is_veth(view)) {
+		all->partial = false;
+		links->others_known = false;
+	}
+	if (!all->partial)
+		return;
+	ms_vec_each (const struct ms_dirty_link, known, &all->veths)
+		if (known->ifindex == view->ifindex && strcmp(known->name, view->name) == 0)
+			return;
+	memcpy(dirty.name, view->name, sizeof(dirty.name));
+	if (all->veths.n_items == MS_MAX_DIRTY || ms_vec_push(&all->veths, dirty) < 0)
+		all->partial = false;
+}
+
+void ms_links_touch(struct ms_links *links, const struct ms_link *link)
+{
+	touch_view(links, &link->view);
+}
+
+static void touch_addr(struct ms_links *links, const struct ms_addr *addr)
+{
+	struct ms_dirty *all = &links->dirty;
+
+	if (all->partial &&
+	    (all->addrs.n_items == MS_MAX_DIRTY || ms_vec_push(&all->addrs, *addr) < 0))
+		all->partial = false;
+}
+
+void ms_links_clean(struct ms_links *links)
+{
+	links->dirty.partial = true;
+	links->dirty.veths.n_items = 0;
+	links->dirty.addrs.n_items = 0;
+}
+
+static int find_others(struct ms_links *links)
+{
+	int r = 0;
+
+	links->others.n_items = 0;
+	for (size_t i = 0; r == 0 && i < links->list.n_items; i++)
+		if (!is_veth(&links->list.items[i]->view))
+			r = ms_vec_push(&links->others, links->list.items[i]);
+	links->others_known = r == 0;
+	return r;
+}
+
+static int compare_links(const void *left, const void *right)
+{
+	const struct ms_link *const *a = left, *const *b = right;
+
+	return ((*a)->view.ifindex > (*b)->view.ifindex) -
+	       ((*a)->view.ifindex < (*b)->view.ifindex);
+}
+
+int ms_links_dirty_view(struct ms_links *links, struct ms_links *ret_view)
+{
+	struct ms_links view = {.seq = links->seq};
+	int r = links->others_known ? 0 : find_others(links);
+
+	for (size_t i = 0; r == 0 && i < links->others.n_items; i++)
+		r = ms_vec_push(&view.list, links->others.items[i]);
+	for (size_t i = 0; r == 0 && i < links->dirty.veths.n_items; i++) {
+		struct ms_link *link = ms_links_find(links, links->dirty.veths.items[i].ifindex);
+
+		/* Renamed, it is dirty under both names. */
+		if (link && strcmp(link->view.name, links->dirty.veths.items[i].name) == 0)
+			r = ms_vec_push(&view.list, link);
+	}
+	if (r < 0) {
+		ms_vec_fini(&view.list);
+		return r;
+	}
+	ms_vec_sort(&view.list, compare_links);
+	*ret_view = view;
+	return 0;
+}
+
+/* Where @addr is among those of all links, or would stand. */
+static size_t addr_position(const struct ms_links *links, const struct ms_addr *addr)
+{
+	size_t low = 0, high = links->addrs.n_items;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (ms_addr_compare(&links->addrs.items[middle], addr) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+bool ms_links_have_addr(const struct ms_links *links, const struct ms_addr *addr)
+{
+	size_t at = addr_position(links, addr);
+
+	return at < links->addrs.n_items && ms_addr_equal(&links->addrs.items[at], addr);
+}
+
+static int count_addr(struct ms_links *links, const struct ms_addr *addr)
+{
+	size_t at = addr_position(links, addr);
+	int r = ms_vec_push(&links->addrs, *addr);
+
+	if (r < 0)
+		return r;
+	memmove(links->addrs.items + at + 1, links->addrs.items + at,
+		(links->addrs.n_items - 1 - at) * sizeof(*addr));
+	links->addrs.items[at] = *addr;
+	touch_addr(links, addr);
+	return 0;
+}
+
+static void discount_addr(struct ms_links *links, const struct ms_addr *addr)
+{
+	size_t at = addr_position(links, addr);
+
+	if (at == links->addrs.n_items || !ms_addr_equal(&links->addrs.items[at], addr))
+		return;
+	links->addrs.n_items--;
+	memmove(links->addrs.items + at, links->addrs.items + at + 1,
+		(links->addrs.n_items - at) * sizeof(*addr));
+	touch_addr(links, addr);
+}
+
+int ms_links_set_addrs(struct ms_links *links, struct ms_link *link, ms_addr_vec *own)
+{
+	int r;
+
+	if (ms_addrs_equal(own, &link->addrs))
+		return 0;
+	for (size_t i = 0; i < own->n_items; i++) {
+		r = count_addr(links, &own->items[i]);
+		if (r == 0)
+			continue;
+		while (i > 0)
+			discount_addr(links, &own->items[--i]);
+		return r;
+	}
+	ms_vec_each (const struct ms_addr, addr, &link->addrs)
+		discount_addr(links, addr);
+	ms_vec_fini(&link->addrs);
+	link->addrs = *own;
+	*own = (ms_addr_vec){0};
+	ms_links_touch(links, link);
+	return 1;
 }
 
 /* Where @ifindex is, or would stand. */
@@ -101,7 +267,10 @@ int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint
 		if (r < 0)
 			return r;
 	}
+	if (*link->view.name)
+		ms_links_touch(links, link); /* as what it was */
 	link->view = *view;
+	touch_view(links, view);
 	if (fresh) {
 		ms_veth_peer_fini(&link->peer);
 		link->peer_stale = view->peer_foreign && view->peer_nsid >= 0;
@@ -118,6 +287,9 @@ bool ms_links_remove(struct ms_links *links, uint32_t ifindex)
 
 	if (at == links->list.n_items || links->list.items[at]->view.ifindex != ifindex)
 		return false;
+	ms_links_touch(links, links->list.items[at]);
+	ms_vec_each (const struct ms_addr, addr, &links->list.items[at]->addrs)
+		discount_addr(links, addr);
 	link_free(links->list.items[at]);
 	links->list.n_items--;
 	memmove(links->list.items + at, links->list.items + at + 1,

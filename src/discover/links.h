@@ -56,10 +56,28 @@ struct ms_link {
 	uint64_t generation; /* of the last list that showed it */
 };
 
+#define MS_MAX_DIRTY 64 /* veths; beyond that everything counts as changed */
+
+struct ms_dirty_link {
+	uint32_t ifindex;
+	char name[MS_IFNAME_SIZE];
+};
+
+/** What changed since ms_links_clean(): veths, and addresses of this namespace. */
+struct ms_dirty {
+	bool partial; /* no more than this; never so at first */
+	MS_VEC(struct ms_dirty_link) veths;
+	ms_addr_vec addrs;
+};
+
 /** Sorted by ifindex. */
 struct ms_links {
 	MS_VEC(struct ms_link *) list;
-	uint64_t seq; /* grows with every link that is new or leads elsewhere */
+	uint64_t seq;			 /* grows with every link that is new or leads elsewhere */
+	ms_addr_vec addrs;		 /* of all links, sorted, what two have twice */
+	MS_VEC(struct ms_link *) others; /* that are no veths, as in `list`, where they are known */
+	bool others_known;
+	struct ms_dirty dirty;
 };
 
 void ms_links_fini(struct ms_links *links);
@@ -71,6 +89,25 @@ struct ms_link *ms_links_find(const struct ms_links *links, uint32_t ifindex);
  */
 int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms,
 		   bool at_start);
+/** Notes that something of @link differs. */
+void ms_links_touch(struct ms_links *links, const struct ms_link *link);
+/**
+ * Makes a view of the dirty veths and of all links that are no veths: what a veth is depends on
+ * these. It borrows the links; free its list alone. Returns 0 or -ENOMEM.
+ */
+int ms_links_dirty_view(struct ms_links *links, struct ms_links *ret_view);
+/** Whoever asked for what changed has it. */
+void ms_links_clean(struct ms_links *links);
+/** More changed than the links can tell. */
+static inline void ms_links_soil(struct ms_links *links)
+{
+	links->dirty.partial = false;
+}
+/** Gives @link the addresses @own, which it takes over on success. Returns 1 when they differ from
+ * before, 0 when not, -ENOMEM. */
+int ms_links_set_addrs(struct ms_links *links, struct ms_link *link, ms_addr_vec *own);
+/** Has any link this address? */
+bool ms_links_have_addr(const struct ms_links *links, const struct ms_addr *addr);
 /** Returns whether there was such a link. */
 bool ms_links_remove(struct ms_links *links, uint32_t ifindex);
 /** Marks the far ends in namespace @nsid for a new read: the one numbered @ifindex there, or with 0

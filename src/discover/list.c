@@ -134,9 +134,11 @@ static int hand_out(struct ms_links *links, const host_addr_vec *found, bool *re
 			return r;
 		}
 		ms_addrs_normalize(&own);
-		*ret_changed |= !ms_addrs_equal(&own, &link->addrs);
-		ms_vec_fini(&link->addrs);
-		link->addrs = own;
+		r = ms_links_set_addrs(links, link, &own);
+		ms_vec_fini(&own);
+		if (r < 0)
+			return r;
+		*ret_changed |= r > 0;
 	}
 	return 0;
 }
@@ -210,8 +212,11 @@ int ms_list_routes(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_chang
 		struct ms_link *link = links->list.items[i];
 		bool carries = contains(&list.oifs, link->view.ifindex);
 
-		*ret_changed |= carries != link->default_route;
+		if (carries == link->default_route)
+			continue;
 		link->default_route = carries;
+		ms_links_soil(links);
+		*ret_changed = true;
 	}
 	ms_vec_fini(&list.oifs);
 	return r;
@@ -275,7 +280,8 @@ static int dump_peer_addrs(struct ms_rtnl *rtnl, uint8_t family, struct peer_lis
 	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP ? 0 : r;
 }
 
-int ms_list_peer(struct ms_rtnl *rtnl, struct ms_link *link, bool *ret_changed)
+int ms_list_peer(struct ms_rtnl *rtnl, struct ms_links *links, struct ms_link *link,
+		 bool *ret_changed)
 {
 	struct peer_list list = {.link = link};
 	int r = get_peer_link(rtnl, &list);
@@ -291,7 +297,10 @@ int ms_list_peer(struct ms_rtnl *rtnl, struct ms_link *link, bool *ret_changed)
 	if (r == 0) {
 		ms_addrs_normalize(&list.peer.addrs);
 		link->peer_stale = false;
-		*ret_changed |= ms_veth_peer_replace(&link->peer, &list.peer);
+		if (ms_veth_peer_replace(&link->peer, &list.peer)) {
+			ms_links_touch(links, link);
+			*ret_changed = true;
+		}
 	}
 	ms_veth_peer_fini(&list.peer);
 	return r;

@@ -20,4 +20,5 @@ int ms_list_addrs(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_change
 int ms_list_routes(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_changed);
 /** MAC and addresses of the far end of @link. A namespace or interface that is gone leaves it
  * unknown. */
-int ms_list_peer(struct ms_rtnl *rtnl, struct ms_link *link, bool *ret_changed);
+int ms_list_peer(struct ms_rtnl *rtnl, struct ms_links *links, struct ms_link *link,
+		 bool *ret_changed);

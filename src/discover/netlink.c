@@ -55,7 +55,7 @@ struct ms_watch {
 	char event[EVENT_SIZE];
 };
 
-const struct ms_links *ms_watch_links(const struct ms_watch *watch)
+struct ms_links *ms_watch_links(struct ms_watch *watch)
 {
 	return &watch->links;
 }
@@ -88,7 +88,7 @@ static int list_peers(struct ms_watch *watch)
 	ms_vec_each (struct ms_link *, link, &watch->links.list) {
 		if (!(*link)->peer_stale)
 			continue;
-		int r = ms_list_peer(watch->rtnl, *link, &watch->changed);
+		int r = ms_list_peer(watch->rtnl, &watch->links, *link, &watch->changed);
 		if (r < 0)
 			return r;
 	}

@@ -274,7 +274,7 @@ static int add_links(struct build *build)
 
 	for (size_t i = 0; r == 0 && i < covered.n_items; i++)
 		r = add_covered(build, &covered.items[i]);
-	if (r == 0)
+	if (r == 0 && !build->facts->part)
 		r = ms_uncovered_find(build->facts, &covered, build->inventory);
 	ms_vec_fini(&covered);
 	return r;

@@ -19,6 +19,8 @@ struct ms_snapshot_facts {
 	bool engine_may_name; /* some engine answers, or has not been given up yet */
 	uint64_t now_ms;      /* monotonic */
 	uint64_t revision;
+	bool part; /* `links` are those that changed and what they depend on: see
+		      ms_links_dirty_view() */
 };
 
 /**

@@ -27,7 +27,8 @@ int ms_watch_new(struct ms_loop *loop, struct ms_rtnl *rtnl, const struct ms_wat
 		 uint64_t relist_ms, struct ms_watch **ret_watch);
 struct ms_watch *ms_watch_free(struct ms_watch *watch);
 
-const struct ms_links *ms_watch_links(const struct ms_watch *watch);
+/** For its reader to ask what changed, and to say that it has it; not to change them. */
+struct ms_links *ms_watch_links(struct ms_watch *watch);
 /** What is wrong, or NULL when all is well. */
 const char *ms_watch_error(const struct ms_watch *watch);
 /** How often events were lost. */

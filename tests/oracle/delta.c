@@ -170,6 +170,32 @@ static bool equal(const struct ms_ruleset *patched, const struct ms_ruleset *who
 	return same;
 }
 
+static bool addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b)
+{
+	bool same = a->n_items == b->n_items;
+
+	for (size_t i = 0; same && i < a->n_items; i++)
+		same = ms_addr_equal(&a->items[i], &b->items[i]);
+	return same;
+}
+
+/* With the indexes. */
+static bool inventories_equal(const struct ms_inventory *a, const struct ms_inventory *b)
+{
+	bool same = addrs_equal(&a->hosts, &b->hosts) &&
+		    a->endpoints.n_items == b->endpoints.n_items &&
+		    a->holders.n_items == b->holders.n_items && a->macs.n_items == b->macs.n_items;
+
+	for (size_t i = 0; same && i < a->endpoints.n_items; i++)
+		same = ms_endpoints_equal(&a->endpoints.items[i], &b->endpoints.items[i]);
+	for (size_t i = 0; same && i < a->holders.n_items; i++)
+		same = a->holders.items[i].endpoint == b->holders.items[i].endpoint &&
+		       ms_addr_equal(&a->holders.items[i].addr, &b->holders.items[i].addr);
+	for (size_t i = 0; same && i < a->macs.n_items; i++)
+		same = ms_mac_compare(&a->macs.items[i], &b->macs.items[i]) == 0;
+	return same;
+}
+
 #define swap(a, b)                                                                                 \
 	do {                                                                                       \
 		__typeof__(a) swapped_ = (a);                                                      \
@@ -196,6 +222,8 @@ static bool go_short(struct moment *before, const struct moment *after, struct t
 			abort();
 		ms_roles_patch(before->roles, &change);
 		ms_delta_fini(&delta);
+		if (ms_inventory_patch(before->trial.inventory, &change) < 0)
+			abort();
 	}
 	ms_arena_free(arena);
 	if (r < 0)
@@ -210,7 +238,8 @@ static void step(struct moment *before, struct moment *after, const char *name, 
 	if (!go_short(before, after, tally))
 		return;
 	tally->n_short++;
-	if (!equal(before->trial.ruleset, after->trial.ruleset)) {
+	if (!equal(before->trial.ruleset, after->trial.ruleset) ||
+	    !inventories_equal(before->trial.inventory, after->trial.inventory)) {
 		tally->n_failed++;
 		fprintf(stderr, "%s: the short way leads elsewhere\n", name);
 	}
