@@ -29,6 +29,8 @@
 #include "daemon/stored.h"
 #include "microseg/cleanup.h"
 
+#define SAMPLE_REST 400 /* times as long as a look at the counters took */
+
 const char *ms_daemon_state_name(enum ms_daemon_state state)
 {
 	static const char *const names[] = {"starting", "observing", "enforcing",
@@ -331,10 +333,10 @@ static void on_sample(void *userdata)
 	uint64_t start_ms = ms_monotonic_ms();
 
 	ms_reconcile_sample(daemon);
-	/* On a large node it must not take more than a hundredth of the time. */
-	uint64_t took_ms = ms_monotonic_ms() - start_ms;
-	ms_timer_set(daemon->sample,
-		     took_ms * 100 > MS_HITS_EVERY_MS ? took_ms * 100 : MS_HITS_EVERY_MS);
+	/* Nothing else is done meanwhile: on a large node no more than one change in some hundreds
+	 * has to wait for it. */
+	uint64_t rest_ms = (ms_monotonic_ms() - start_ms) * SAMPLE_REST;
+	ms_timer_set(daemon->sample, rest_ms > MS_HITS_EVERY_MS ? rest_ms : MS_HITS_EVERY_MS);
 }
 
 static int make_timers(struct ms_daemon *daemon)
