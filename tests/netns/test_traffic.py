@@ -26,7 +26,7 @@ PER_SECOND = 5000  # of each of the floods
 IPERF_PORT = 5201
 BYTES = "400M"  # of a stream that is to show what it can
 PACED = "20M"  # bits a second of the paced streams: what is lost there is not the machine's lack of time
-TURNS = 5 if SECONDS < 10 else 20
+TURNS = 3 if SECONDS < 10 else 20
 LEAST_SHARE = 0.4  # of the throughput without our rules. It is the way through netfilter that costs, whoever's rules are there
 STREAMS = (("web-1", "api-1", 4), ("web-1", "api-1", 6), ("web-2", "api-1", 4), ("web-1", "api-2", 6))
 
@@ -183,7 +183,7 @@ def disturbed(scene, disturb):
 
 def control_cut(scene):
     """A policy without the grant breaks a stream and connections: these checks would see it."""
-    stream = Iperf(scene, IPERF_PORT, *STREAMS[0], "-t", "3", "-b", PACED)
+    stream = Iperf(scene, IPERF_PORT, *STREAMS[0], "-t", "6", "-b", PACED)
     short = start_program(scene.lab, scene.parties["web-1"], "connect", scene.parties["api-1"].addr[4], SERVICE_PORT)
     time.sleep(0.5)
     scene.policies["closed"] = scene.policies["a"] + ".closed.yaml"
@@ -191,7 +191,7 @@ def control_cut(scene):
         file.write(COMMON[: COMMON.rindex("allow:")])
     scene.apply("closed")
     try:
-        whole = is_whole("tcp", stream.result(5))
+        whole = is_whole("tcp", stream.result(8))
     except LabError:
         whole = False
     account = short.stop()
