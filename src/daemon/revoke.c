@@ -232,10 +232,10 @@ void ms_revoke(void *userdata)
 	if (!lending)
 		return;
 	r = ms_lending_finish(lending);
-	if (r < 0)
+	if (r < 0 && r != -EAGAIN)
 		ms_log(MS_LOG_WARNING, "records of connections that end could not be kept: %s",
 		       strerror(-r));
-	ms_timer_set(daemon->lend, LEND_AGAIN_MS);
+	ms_timer_set(daemon->lend, r == -EAGAIN ? RETRY_MS : LEND_AGAIN_MS);
 }
 
 void ms_revoke_soon(struct ms_daemon *daemon)
