@@ -24,10 +24,10 @@ import time
 import storm
 from storm import finish, make_floods, order, write_policies
 
-from flat import Series, children, descriptors, files_below, memory_kb, resident_kb
+from flat import Series, children, descriptors, files_below, resident_kb
 from lab import LEASH, LabError, run, wait_for
 from nftwatch import canonical
-from node import Node
+from node import BUILD, Node
 from probes import control, flows, send_all
 from tap import Report
 from traffic import Floods
@@ -42,13 +42,13 @@ MIN_ROUNDS = 6  # of the short one, however slow the machine is
 WARM_EVENTS = 4500  # lines: the daemon keeps 4096
 WARM_APPLIES = 34  # the history keeps 32
 WARM_ROUNDS = 2
+MORE_KB = 4096  # of resident memory: what the allocator may keep
 LEAK_KB = 1.0  # of each change: must be noticed
 NOISE_KB = 0.5  # of each change: is none
 TIMEOUTS = ("udp_timeout", "udp_timeout_stream", "icmp_timeout", "icmpv6_timeout", "generic_timeout", "tcp_timeout_time_wait",
             "tcp_timeout_close", "tcp_timeout_syn_sent", "tcp_timeout_syn_recv", "tcp_timeout_fin_wait",
             "tcp_timeout_close_wait", "tcp_timeout_last_ack")
-# What is freed goes back to the kernel: memory is then what is in use, not what the allocator keeps for the next time.
-MALLOC = ("MALLOC_MMAP_THRESHOLD_=8192", "MALLOC_TRIM_THRESHOLD_=0", "MALLOC_TOP_PAD_=0")
+HEAP_COUNT = os.path.join(BUILD, "tests", "netns", "libheap-count.so")
 HELD = [(name, family) for name in ("api-1", "api-2") for family in (4, 6)]
 
 
@@ -70,6 +70,7 @@ class Rig:
         self.constant = make_floods(self.parties, 20)
         self.burst = Floods([(self.parties["web-1"], self.parties["db-1"], 4)], 5000)
         self.lab.closers += [self.constant.close, self.burst.close]
+        self.heap = os.path.join(self.lab.dir, "heap")
         self.comer = None
         self.n_changes = 0
 
@@ -224,8 +225,12 @@ class Rig:
     def sample(self):
         pid = self.node.process.pid
         n_files, size = files_below(self.node.state)
-        return {"memory, KB": memory_kb(pid), "resident, KB": resident_kb(pid), "descriptors": descriptors(pid),
+        return {"heap, KB": self.heap_kb(), "resident, KB": resident_kb(pid), "descriptors": descriptors(pid),
                 "processes": children(pid), "files": n_files, "bytes of files": size, "connections": self.tracked()}
+
+    def heap_kb(self):
+        with open(self.heap, "rb") as file:
+            return int.from_bytes(file.read(8), sys.byteorder) / 1024
 
     def flags(self):
         return [self.node.bridge_flags(bridge) for bridge in self.lab.bridges]
@@ -310,10 +315,11 @@ def judge_flat(report, soak):
     for what in first:
         report.note("%s: %s at first, %s at last, from %s to %s; %+.4f a change" % (
             what, first[what], last[what], min(series.values(what)), max(series.values(what)), series.rise(what)))
-    for what in ("memory, KB", "resident, KB"):
-        rise = series.rise(what)
-        report.check(rise < NOISE_KB, "%s: %+.3f by each of %d changes" % (what, rise, n), series.values(what))
-        report.check(series.would_notice(what, LEAK_KB, NOISE_KB), "%s: a leak of %g KB a change would be seen" % (what, LEAK_KB))
+    rise = series.rise("heap, KB")
+    report.check(rise < NOISE_KB, "heap in use: %+.3f KB by each of %d changes" % (rise, n), series.values("heap, KB"))
+    report.check(series.would_notice("heap, KB", LEAK_KB, NOISE_KB), "a leak of %g KB by each would be seen" % LEAK_KB)
+    most, allowed = max(series.values("resident, KB")), first["resident, KB"] + MORE_KB
+    report.check(most < allowed, "resident memory: %d KB at most, %d at first" % (most, first["resident, KB"]))
     for what in ("descriptors", "processes", "files"):
         report.equal(set(series.values(what)), {first[what]}, "%s: as many after every round" % what)
     for what, allowed in (("bytes of files", 16384), ("connections", 60)):
@@ -373,7 +379,7 @@ def main():
     rig = Rig()
     with rig.lab:
         report.section(control_open, report, rig)
-        rig.node.start(policy=rig.policies["a"], wrapper=["env", *MALLOC])
+        rig.node.start(policy=rig.policies["a"], wrapper=["env", "LD_PRELOAD=" + HEAP_COUNT, "MS_HEAP_COUNT=" + rig.heap])
         rig.node.wait_endpoints(rig.containers())
         rig.hold()
         report.section(warm_up, rig)
