@@ -90,9 +90,10 @@ __attribute__((constructor)) static void publish(void)
 
 	if (fd < 0)
 		return;
-	void *page = ftruncate(fd, sizeof(*in_use)) == 0
-			     ? mmap(NULL, sizeof(*in_use), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-			     : MAP_FAILED;
+	void *page =
+		ftruncate(fd, sizeof(*in_use)) == 0
+			? mmap(NULL, sizeof(*in_use), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+			: MAP_FAILED;
 	close(fd);
 	if (page == MAP_FAILED)
 		return;
