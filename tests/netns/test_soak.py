@@ -12,6 +12,7 @@ test_soak.py               half a minute, one change after the other
 test_soak.py --minutes 20  fifty changes a minute; a line a minute says how it stands
 """
 import argparse
+import contextlib
 import itertools
 import os
 import re
@@ -215,9 +216,11 @@ class Rig:
 
     # ---- what is looked at when a round is over ------------------------------------------------------------------------
 
-    def rest(self):
-        """Waits until nothing has an end any more, and nobody is connected."""
-        wait_for(lambda: self.node.json("status") and "until/" not in self.node.ruleset(), "all that has an end to be over", 10)
+    def rest(self, n_descriptors):
+        """Waits until nothing has an end any more, and nobody is connected who was not at first."""
+        wait_for(lambda: "until/" not in self.node.ruleset(), "all that has an end to be over", 10)
+        with contextlib.suppress(LabError):  # the samples tell
+            wait_for(lambda: n_descriptors in (None, descriptors(self.node.process.pid)), "connections to be closed", 3)
 
     def tracked(self):
         return len(self.lab.host.run("conntrack", "-L", check=False).stdout.splitlines())
@@ -246,13 +249,13 @@ def count_objects(listing):
 
 def warm_up(rig):
     """What is bounded is filled: then the daemon is as large as it gets."""
-    web, db = rig.parties["web-1"], rig.parties["db-1"]
-    for number in range(WARM_APPLIES // 2):
+    dev, api = rig.parties["dev-1"], rig.parties["api-2"]
+    for _ in range(WARM_APPLIES // 2):
         rig.apply("b")
         rig.apply("a")
-    dst, ports = db.addr[4], WARM_EVENTS // 10
+    dst, ports = api.addr[4], WARM_EVENTS // 10
     for first in range(10000, 10000 + WARM_EVENTS, ports):
-        web.agent.do("datagrams", dst=dst, port=first, ports=ports, sources=1)
+        dev.agent.do("datagrams", dst=dst, port=first, ports=ports, sources=1)
         time.sleep(0.05)
     wait_for(lambda: len(rig.node.events()) >= 4000, "events to fill the ring", 20)
 
@@ -284,7 +287,7 @@ class Soak:
             self.wrong += ["%s: %s" % (change.__name__, what) for what in change(rig) or ()]
             rig.n_changes += 1
         self.wrong += ["at the end of a round: %s" % what for what in rig.wrong_verdicts(self.tables)]
-        rig.rest()
+        rig.rest(self.series.samples[0]["descriptors"] if self.series.samples else None)
         listing = rig.node.ruleset()
         if self.listing is None:
             self.listing, self.flags = listing, rig.flags()
