@@ -428,8 +428,10 @@ static int start(struct ms_daemon *daemon, const struct ms_daemon_options *optio
 	if (r < 0)
 		return r;
 	r = ms_events_new(daemon->loop, daemon->config, &daemon->events);
-	if (r == 0)
+	if (r == 0) {
 		ms_events_set_adopt(daemon->events, ms_adopt_packet, daemon);
+		ms_events_set_kernel(daemon->events, daemon->kernel);
+	}
 	if (r == 0)
 		r = ms_control_new(daemon, &daemon->control);
 	if (r == 0)

@@ -2,16 +2,16 @@
 #include "daemon/events.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
+#include "daemon/balance.h"
+#include "daemon/eventlog.h"
 #include "daemon/log.h"
+#include "daemon/tally.h"
 #include "kernel/nflog.h"
 #include "microseg/cleanup.h"
 
@@ -21,6 +21,7 @@
 #define READ_MAX 1024 /* records a turn: some 4 ms */
 #define READ_PAUSE_MS                                                                              \
 	1 /* between two reads: a flood of refusals must not keep the loop from reconciling */
+#define READ_AGAIN_MS 100     /* after reading failed */
 #define LOSS_INTERVAL_MS 1000 /* how often losses are told */
 
 struct ms_events {
@@ -32,12 +33,20 @@ struct ms_events {
 	struct ms_events_view view;
 	const char *node;
 
-	const char *log_path; /* borrowed from the config; NULL: none */
-	int log_fd;
+	struct ms_eventlog *log;
 	char *problem;
 
 	uint64_t lost;	    /* beside what the NFLOG reader counts */
 	uint64_t lost_told; /* by a line */
+
+	struct ms_kernel *kernel; /* borrowed; NULL: nothing is held against its counters */
+	struct ms_balance *balance;
+	bool balanced;		 /* the two below are known */
+	uint64_t balanced_at;	 /* records numbered at the last look */
+	uint64_t refused_before; /* what the counters were ahead of the records then */
+	uint64_t numbered_before;
+
+	struct ms_tally *tally;
 
 	struct ms_events_line *ring; /* MS_EVENTS_RING slots; json owns all texts of its line */
 	size_t ring_next, ring_len;
@@ -54,40 +63,17 @@ static void set_problem(struct ms_events *events, const char *format, ...)
 
 static void set_problem(struct ms_events *events, const char *format, ...)
 {
-	struct ms_str text = {0};
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	va_list args;
 
 	va_start(args, format);
 	ms_str_addv(&text, format, args);
 	va_end(args);
+	if (events->problem && text.text && strcmp(events->problem, text.text) == 0)
+		return;
 	free(events->problem);
 	events->problem = ms_str_steal(&text);
 	ms_log(MS_LOG_WARNING, "%s", events->problem ? events->problem : "out of memory");
-}
-
-/*
- * A line goes out whole or not at all. A pipe that nobody empties must not stop the loop: POLLOUT
- * promises room for PIPE_BUF bytes; longer lines are not written to pipes.
- */
-static bool log_write(struct ms_events *events, const char *line, size_t len)
-{
-	struct pollfd ready = {.fd = events->log_fd, .events = POLLOUT};
-
-	if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
-		return false;
-	return write(events->log_fd, line, len) == (ssize_t)len;
-}
-
-static void log_line(struct ms_events *events, const char *json)
-{
-	_cleanup_(ms_str_fini) struct ms_str line = {0};
-
-	if (events->log_fd < 0)
-		return;
-	ms_str_addf(&line, "%s\n", json);
-	if ((line.failed || !log_write(events, line.text, line.len)) && !events->problem)
-		set_problem(events, "cannot write events to %s: lines are missing there",
-			    events->log_path);
 }
 
 static char *end_of(char *text)
@@ -95,20 +81,22 @@ static char *end_of(char *text)
 	return text + strlen(text) + 1;
 }
 
-/* Puts a line into the ring, the log and the stream. */
-static void publish(struct ms_events *events, uint64_t time_ms, enum ms_reason reason,
-		    const char *src, const char *dst, const char *json)
+/* Puts a line, which tells of @n_packets, into the ring, the log and the stream. Returns whether
+ * there was memory for that. */
+static bool publish(struct ms_events *events, const struct ms_events_line *line, uint64_t n_packets)
 {
+	const char *json = line->json, *src = line->src, *dst = line->dst;
 	struct ms_events_line *slot = &events->ring[events->ring_next];
 	size_t size = strlen(json) + strlen(src) + strlen(dst) + 3;
 	char *texts = malloc(size);
 
-	log_line(events, json);
 	if (!texts)
-		return;
+		return false;
+	ms_eventlog_write(events->log, json, n_packets);
 	free((char *)slot->json);
 	snprintf(texts, size, "%s%c%s%c%s", json, 0, src, 0, dst);
-	*slot = (struct ms_events_line){.time_ms = time_ms, .reason = reason, .json = texts};
+	*slot = (struct ms_events_line){
+		.time_ms = line->time_ms, .reason = line->reason, .json = texts};
 	slot->src = end_of(texts);
 	slot->dst = end_of(end_of(texts));
 	events->ring_next = (events->ring_next + 1) % MS_EVENTS_RING;
@@ -116,6 +104,7 @@ static void publish(struct ms_events *events, uint64_t time_ms, enum ms_reason r
 		events->ring_len++;
 	if (events->sink)
 		events->sink(slot, events->sink_userdata);
+	return true;
 }
 
 static struct ms_events_series *find_series(struct ms_events *events, const struct ms_event *event)
@@ -159,13 +148,18 @@ static void on_folded(const struct ms_event *event, void *userdata)
 	_cleanup_(ms_str_fini) struct ms_str json = {0};
 	struct ms_events *events = userdata;
 
-	count(events, event);
 	ms_event_json(event, &json);
-	if (json.failed || !json.text)
-		events->lost += event->count;
-	else
-		publish(events, event->time_ms, event->reason, event->src.identity,
-			event->dst.identity, json.text);
+	const struct ms_events_line line = {.time_ms = event->time_ms,
+					    .reason = event->reason,
+					    .src = event->src.identity,
+					    .dst = event->dst.identity,
+					    .json = json.text};
+	/* A tracked connection is told of, and no packet was refused. */
+	if (json.failed || !json.text || !publish(events, &line, event->tracked ? 0 : event->count))
+		events->lost += event->tracked ? 0 : event->count;
+	count(events, event);
+	if (events->view.inventory && !event->tracked)
+		ms_tally_add(events->tally, event, events->view.inventory);
 }
 
 static void flush(void *userdata)
@@ -215,11 +209,16 @@ static void on_readable(int fd, void *userdata)
 
 	(void)fd;
 	events->io = ms_io_free(events->io);
-	if (r < 0)
-		set_problem(events, "reading the packet log failed: %s; drops are not reported",
-			    strerror(-r));
-	else
-		ms_timer_set(events->read_timer, READ_PAUSE_MS);
+	if (r < 0) {
+		set_problem(
+			events,
+			"reading the packet log failed: %s; drops are not reported until it works",
+			strerror(-r));
+	} else if (r > 0) {
+		free(events->problem);
+		events->problem = NULL;
+	}
+	ms_timer_set(events->read_timer, r < 0 ? READ_AGAIN_MS : READ_PAUSE_MS);
 	flush(events);
 }
 
@@ -248,46 +247,72 @@ static void format_time(uint64_t time_ms, char text[32])
 	snprintf(text + len, 32 - len, ".%03uZ", (unsigned int)(time_ms % 1000));
 }
 
+/* {"time", "lost", "node", "generation"} on the heap; NULL without memory. */
+static char *make_lost(const struct ms_events *events, uint64_t now_ms, uint64_t n_lost)
+{
+	char time[32];
+
+	format_time(now_ms, time);
+	_cleanup_(json_decrefp) json_t *line =
+		json_pack("{s:s, s:I, s:s, s:I}", "time", time, "lost", (json_int_t)n_lost, "node",
+			  events->node, "generation", (json_int_t)events->view.generation);
+	return line ? json_dumps(line, JSON_COMPACT) : NULL;
+}
+
+/* What was lost at the end of a flood has no record after it whose number would show the gap. When
+ * the kernel has refused nothing for a while, its counters do. */
+static void balance(struct ms_events *events)
+{
+	uint64_t numbered = events->nflog ? ms_nflog_numbered(events->nflog) : 0, refused;
+	bool quiet = numbered == events->numbered_before;
+
+	events->numbered_before = numbered;
+	if (!events->kernel || !events->nflog || !quiet)
+		return;
+	bool overflowed = ms_nflog_overflowed(events->nflog);
+	if (events->balanced && !overflowed && numbered == events->balanced_at)
+		return;
+	if (ms_balance_read(events->balance, events->kernel, &refused) < 0)
+		return;
+	int64_t n_missed = (int64_t)(refused - events->refused_before - numbered);
+	if (events->balanced && overflowed) {
+		ms_nflog_miss(events->nflog,
+			      n_missed > 0 && n_missed < INT32_MAX ? (uint32_t)n_missed : 0);
+		numbered = ms_nflog_numbered(events->nflog);
+	}
+	events->balanced = true;
+	events->balanced_at = events->numbered_before = numbered;
+	events->refused_before = refused - numbered;
+}
+
 static void tell_losses(void *userdata)
 {
 	struct ms_events *events = userdata;
-	uint64_t lost = ms_events_lost(events), now_ms = ms_realtime_ms();
-	char time[32];
+	uint64_t now_ms = ms_realtime_ms();
 
+	balance(events);
+	uint64_t lost = ms_events_lost(events);
 	if (lost > events->lost_told) {
-		_cleanup_(freep) char *json = NULL;
-		json_t *line;
+		_cleanup_(freep) char *json = make_lost(events, now_ms, lost - events->lost_told);
+		const struct ms_events_line line = {
+			.time_ms = now_ms, .src = "", .dst = "", .json = json};
 
-		format_time(now_ms, time);
-		line = json_pack("{s:s, s:I, s:s, s:I}", "time", time, "lost",
-				 (json_int_t)(lost - events->lost_told), "node", events->node,
-				 "generation", (json_int_t)events->view.generation);
-		json = line ? json_dumps(line, JSON_COMPACT) : NULL;
-		json_decref(line);
+		if (json && publish(events, &line, lost - events->lost_told))
+			events->lost_told = lost;
+	}
+	uint64_t missing = ms_eventlog_missing(events->log);
+	if (missing > 0 || ms_eventlog_problem(events->log)) {
+		_cleanup_(freep) char *json = make_lost(events, now_ms, missing);
+
 		if (json)
-			publish(events, now_ms, MS_REASON_NONE, "", "", json);
-		events->lost_told = lost;
+			ms_eventlog_tell(events->log, json);
 	}
 	ms_timer_set(events->loss_timer, LOSS_INTERVAL_MS);
 }
 
 void ms_events_reopen(struct ms_events *events)
 {
-	if (!events->log_path)
-		return;
-	if (strcmp(events->log_path, "-") == 0) {
-		events->log_fd = STDOUT_FILENO;
-		return;
-	}
-	if (events->log_fd >= 0)
-		close(events->log_fd);
-	events->log_fd =
-		open(events->log_path,
-		     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-	if (events->log_fd < 0)
-		set_problem(events,
-			    "cannot open the log file %s: %s; events are kept in memory only",
-			    events->log_path, strerror(errno));
+	ms_eventlog_reopen(events->log);
 }
 
 static void open_nflog(struct ms_events *events, uint16_t group)
@@ -315,8 +340,9 @@ int ms_events_new(struct ms_loop *loop, const struct ms_config *config,
 	if (!events)
 		return -ENOMEM;
 	events->loop = loop;
-	events->log_fd = -1;
-	events->log_path = config->log;
+	events->log = ms_eventlog_new(config->log);
+	events->balance = ms_balance_new();
+	events->tally = ms_tally_new();
 	events->node = config->node;
 	events->fold = ms_fold_new();
 	events->ring = calloc(MS_EVENTS_RING, sizeof(*events->ring));
@@ -324,11 +350,10 @@ int ms_events_new(struct ms_loop *loop, const struct ms_config *config,
 	events->loss_timer = ms_loop_timer(loop, tell_losses, events);
 	events->read_timer = ms_loop_timer(loop, listen_again, events);
 	if (!events->fold || !events->ring || !events->flush_timer || !events->loss_timer ||
-	    !events->read_timer) {
+	    !events->read_timer || !events->log || !events->balance || !events->tally) {
 		ms_events_free(events);
 		return -ENOMEM;
 	}
-	ms_events_reopen(events);
 	open_nflog(events, config->nflog_group);
 	ms_timer_set(events->loss_timer, LOSS_INTERVAL_MS);
 	*ret_events = events;
@@ -339,16 +364,20 @@ struct ms_events *ms_events_free(struct ms_events *events)
 {
 	if (!events)
 		return NULL;
-	if (events->fold && events->ring) /* what waits for its window is still told */
+	if (events->fold && events->ring && events->log && events->tally && events->loss_timer) {
+		/* what waits for its window is still told, and what was lost */
 		ms_fold_flush(events->fold, UINT64_MAX, on_folded, events);
+		tell_losses(events);
+	}
 	ms_timer_free(events->flush_timer);
 	ms_timer_free(events->loss_timer);
 	ms_timer_free(events->read_timer);
 	ms_io_free(events->io);
 	ms_nflog_free(events->nflog);
 	ms_fold_free(events->fold);
-	if (events->log_fd > STDERR_FILENO)
-		close(events->log_fd);
+	ms_eventlog_free(events->log);
+	ms_balance_free(events->balance);
+	ms_tally_free(events->tally);
 	for (size_t i = 0; events->ring && i < MS_EVENTS_RING; i++)
 		free((char *)events->ring[i].json);
 	free(events->ring);
@@ -361,11 +390,28 @@ struct ms_events *ms_events_free(struct ms_events *events)
 void ms_events_set_view(struct ms_events *events, const struct ms_events_view *view)
 {
 	events->view = *view;
+	if (view->inventory)
+		ms_tally_keep(events->tally, view->inventory);
+}
+
+void ms_events_set_kernel(struct ms_events *events, struct ms_kernel *kernel)
+{
+	events->kernel = kernel;
 }
 
 const char *ms_events_problem(const struct ms_events *events)
 {
 	return events->problem;
+}
+
+const char *ms_events_log_problem(const struct ms_events *events)
+{
+	return ms_eventlog_problem(events->log);
+}
+
+const struct ms_tally *ms_events_tally(const struct ms_events *events)
+{
+	return events->tally;
 }
 
 void ms_events_set_adopt(struct ms_events *events, ms_events_adopt_fn adopt, void *userdata)

@@ -10,6 +10,8 @@
 #pragma once
 
 #include "daemon/config.h"
+#include "daemon/tally.h"
+#include "kernel/kernel.h"
 #include "loop/loop.h"
 #include "microseg/event.h"
 
@@ -60,8 +62,14 @@ void ms_events_tracked(struct ms_events *events, const struct ms_packet_record *
 /** Opens the log file anew, for rotation. */
 void ms_events_reopen(struct ms_events *events);
 
+/** Holds what is read against the counters of @kernel, borrowed: what was lost is known sooner
+ * then. */
+void ms_events_set_kernel(struct ms_events *events, struct ms_kernel *kernel);
+
 /** One sentence on what of the events does not work, or NULL. */
 const char *ms_events_problem(const struct ms_events *events);
+/** One sentence on what does not work with the log file, or NULL. */
+const char *ms_events_log_problem(const struct ms_events *events);
 /** Refused packets that no line tells of. */
 uint64_t ms_events_lost(const struct ms_events *events);
 
@@ -80,3 +88,5 @@ struct ms_events_series {
 };
 /** The counts by verdict, reason and ends, in the order they first appeared. */
 size_t ms_events_series(const struct ms_events *events, const struct ms_events_series **ret_series);
+/** The counts by endpoint. */
+const struct ms_tally *ms_events_tally(const struct ms_events *events);

@@ -199,6 +199,7 @@ static json_t *report_problems(const struct ms_daemon *daemon)
 		daemon->flags_problem,
 		daemon->memory_problem,
 		daemon->events ? ms_events_problem(daemon->events) : NULL,
+		daemon->events ? ms_events_log_problem(daemon->events) : NULL,
 		ms_exporter_problem(daemon->exporter),
 	};
 	json_t *json = json_array();
@@ -276,16 +277,20 @@ static json_t *report_addresses(const struct ms_endpoint *endpoint)
 static json_t *report_endpoint(const struct ms_daemon *daemon, const struct ms_endpoint *endpoint)
 {
 	bool ready = endpoint->ready || !daemon->installed;
+	struct ms_tally_counts counts =
+		daemon->events ? ms_tally_get(ms_events_tally(daemon->events), endpoint)
+			       : (struct ms_tally_counts){0};
 	char mac[MS_MAC_TEXT_SIZE];
 
-	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o}", "name",
-			 text(endpoint->name), "identity", text(endpoint->identity), "state",
-			 ms_endpoint_state_name(endpoint->state), "why", text(endpoint->why),
-			 "interface", text(endpoint->interface), "bridge", text(endpoint->bridge),
-			 "network", text(endpoint->network), "mac",
-			 ms_mac_format(&endpoint->mac, mac), "addresses",
-			 report_addresses(endpoint), "ready", ready, "workloads",
-			 report_workloads(endpoint));
+	return json_pack(
+		"{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:b, s:o, s:o, s:o, s:o}", "name",
+		text(endpoint->name), "identity", text(endpoint->identity), "state",
+		ms_endpoint_state_name(endpoint->state), "why", text(endpoint->why), "interface",
+		text(endpoint->interface), "bridge", text(endpoint->bridge), "network",
+		text(endpoint->network), "mac", ms_mac_format(&endpoint->mac, mac), "addresses",
+		report_addresses(endpoint), "ready", ready, "workloads", report_workloads(endpoint),
+		"denied", integer(counts.denied), "audited", integer(counts.audited), "last_drop",
+		counts.last_ms ? integer(counts.last_ms / 1000) : json_null());
 }
 
 json_t *ms_report_endpoints(const struct ms_daemon *daemon)

@@ -85,14 +85,16 @@ int ms_kernel_monitor_read(struct ms_kernel *kernel);
 /** One counter: of a rule, found by its log prefix or its comment, or of an element of a set. */
 struct ms_kernel_counter {
 	enum ms_family family;
-	const char *chain; /* of a rule; NULL for an element */
-	const char *set;   /* of an element; NULL for a rule */
+	const char *chain;   /* of a rule; NULL for an element */
+	const char *set;     /* of an element; NULL for a rule */
 	const char *prefix;  /* of its log statement, or NULL */
 	const char *comment; /* or NULL */
 	uint64_t packets;
 	uint64_t bytes;
 };
 typedef void (*ms_kernel_counter_fn)(const struct ms_kernel_counter *counter, void *userdata);
-/** Calls @fn for every rule and element of ours that has a counter. Texts live during the call. Returns 0 or
- * -errno. */
+/** Calls @fn for every rule and element of ours that has a counter. Texts live during the call.
+ * Returns 0 or -errno. */
 int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata);
+/** As ms_kernel_counters(), for rules alone. */
+int ms_kernel_rule_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata);

@@ -174,11 +174,11 @@ static int dump(struct ms_kernel *kernel, struct counting *counting, uint16_t ty
 	return r == -EINTR || r == -ENOENT ? 0 : r;
 }
 
-static int count_table(struct ms_kernel *kernel, struct counting *counting)
+static int count_table(struct ms_kernel *kernel, struct counting *counting, bool elements)
 {
 	int r = dump(kernel, counting, NFT_MSG_GETRULE, count_rule);
 
-	if (r == 0)
+	if (r == 0 && elements)
 		r = dump(kernel, counting, NFT_MSG_GETSET, keep_counting_set);
 	for (size_t i = 0; r == 0 && i < counting->sets.n_items; i++) {
 		counting->set = counting->sets.items[i];
@@ -194,7 +194,8 @@ static int count_table(struct ms_kernel *kernel, struct counting *counting)
  * A reading that was disturbed is not repeated, because @fn has seen half of it: it saw what is
  * there, and the next reading sees the others.
  */
-int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata)
+static int count_tables(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata,
+			bool elements)
 {
 	ms_family_vec found = {0};
 	int r = ms_kernel_find_tables(kernel, &found);
@@ -203,8 +204,18 @@ int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *
 		struct counting counting = {
 			.family = found.items[i], .fn = fn, .userdata = userdata};
 
-		r = count_table(kernel, &counting);
+		r = count_table(kernel, &counting, elements);
 	}
 	ms_vec_fini(&found);
 	return r;
+}
+
+int ms_kernel_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata)
+{
+	return count_tables(kernel, fn, userdata, true);
+}
+
+int ms_kernel_rule_counters(struct ms_kernel *kernel, ms_kernel_counter_fn fn, void *userdata)
+{
+	return count_tables(kernel, fn, userdata, false);
 }

@@ -52,7 +52,8 @@ struct name_slot {
 struct ms_nflog {
 	struct mnl_socket *socket;
 	uint32_t next_seq;
-	uint64_t lost;
+	uint64_t lost, read;
+	bool overflowed;
 	struct name_slot names[NAME_SLOTS];
 	char buffer[RECEIVE_SIZE] __attribute__((aligned(8)));
 };
@@ -182,6 +183,23 @@ uint64_t ms_nflog_lost(const struct ms_nflog *nflog)
 	return nflog->lost;
 }
 
+uint64_t ms_nflog_numbered(const struct ms_nflog *nflog)
+{
+	return nflog->lost + nflog->read;
+}
+
+bool ms_nflog_overflowed(const struct ms_nflog *nflog)
+{
+	return nflog->overflowed;
+}
+
+void ms_nflog_miss(struct ms_nflog *nflog, uint32_t n)
+{
+	nflog->lost += n;
+	nflog->next_seq += n;
+	nflog->overflowed = false;
+}
+
 /* --- reading --- */
 
 static int keep_attr(const struct nlattr *attr, void *userdata)
@@ -271,7 +289,9 @@ static void count_lost(struct ms_nflog *nflog, const struct nlattr *attr)
 
 	if (!seq_be)
 		return;
-	nflog->lost += (uint32_t)(ntohl(*seq_be) - nflog->next_seq); /* the numbers wrap around */
+	/* The numbers wrap around. A step back: we were told of too many that were missed. */
+	int32_t gap = (int32_t)(ntohl(*seq_be) - nflog->next_seq);
+	nflog->lost += (uint64_t)(int64_t)gap;
 	nflog->next_seq = ntohl(*seq_be) + 1;
 }
 
@@ -320,6 +340,7 @@ static unsigned int read_batch(struct ms_nflog *nflog, size_t size, ms_nflog_fn 
 		    mnl_attr_parse(message, sizeof(struct nfgenmsg), keep_attr, attrs) < MNL_CB_OK)
 			continue;
 		count_lost(nflog, attrs[NFULA_SEQ]);
+		nflog->read++;
 		read_record(nflog, message, attrs, &record);
 		fn(&record, userdata);
 		n++;
@@ -338,8 +359,9 @@ int ms_nflog_read(struct ms_nflog *nflog, unsigned int max, ms_nflog_fn fn, void
 			n += read_batch(nflog, (size_t)size, fn, userdata);
 		else if (errno == EAGAIN)
 			break;
-		else if (errno != ENOBUFS &&
-			 errno != EINTR) /* overflow: the next number tells how much */
+		else if (errno == ENOBUFS)
+			nflog->overflowed = true; /* the next number tells how much */
+		else if (errno != EINTR)
 			return -errno;
 	}
 	return (int)n;

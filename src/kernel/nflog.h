@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "microseg/event.h"
@@ -28,5 +29,13 @@ typedef void (*ms_nflog_fn)(const struct ms_packet_record *record, void *userdat
  */
 int ms_nflog_read(struct ms_nflog *nflog, unsigned int max, ms_nflog_fn fn, void *userdata);
 /** Packets that the kernel logged and we never saw, by sequence numbers: exact once a later packet
- * was read. */
+ * was read, or ms_nflog_miss() was told. */
 uint64_t ms_nflog_lost(const struct ms_nflog *nflog);
+/** All that were numbered so far: seen or known to be lost. */
+uint64_t ms_nflog_numbered(const struct ms_nflog *nflog);
+/** Did the socket overflow since the last packet that was read? Then what was lost after it has no
+ * gap that shows it yet. */
+bool ms_nflog_overflowed(const struct ms_nflog *nflog);
+/** Counts @n packets after the last one as lost. The number of the next one puts it right where
+ * that was not so. */
+void ms_nflog_miss(struct ms_nflog *nflog, uint32_t n);

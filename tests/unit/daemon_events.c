@@ -64,7 +64,7 @@ static void a_group_or_log_that_cannot_be_had_is_a_problem_not_a_failure(void **
 	config.log = "/nowhere/events.jsonl";
 	assert_non_null(loop);
 	assert_int_equal(ms_events_new(loop, &config, &events), 0);
-	assert_non_null(ms_events_problem(events));
+	assert_non_null(ms_events_log_problem(events));
 	assert_int_equal(ms_events_lost(events), 0);
 	ms_events_free(events);
 	ms_loop_free(loop);
