@@ -2,10 +2,12 @@
 /*
  * Theory of operation
  *
- * The line of the daemon, once a turn: snapshot, identify, bridge flags, compile, plan, commit. It
- * is run whole every time; a plan without changes is the common end of it. `installed` is what we
- * know the kernel has: it only moves after a commit, and a doubt about it (a foreign change, a
- * failed commit) leads to a look and then to one transaction that replaces everything.
+ * The line of the daemon, once a turn: snapshot, identify, bridge flags, compile, plan, commit; a
+ * plan without changes is a common end of it. Where no more is known to have changed than a few
+ * ports of bridges, the short way does (shortway.c), which leads to the same; everything else runs
+ * the line whole. `installed` is what we know the kernel has: it only moves after a commit, and a
+ * doubt about it (a foreign change, a failed commit) leads to a look and then to one transaction
+ * that replaces everything.
  *
  * A policy that is being applied is the wanted one for the length of the turn. It becomes the one
  * in force after the commit, or it is dropped and nothing has changed.
