@@ -225,6 +225,8 @@ static void print_problems(const json_t *status)
 
 	json_array_foreach(json_object_get(status, "problems"), i, problem)
 		print_safe("problem: %s\n", json_string_value(problem));
+	json_array_foreach(json_object_get(status, "warnings"), i, problem)
+		print_safe("warning: %s\n", json_string_value(problem));
 	if (get_number(counters, "drift_repaired") || get_number(counters, "flags_repaired"))
 		printf("repaired: tables %" PRId64 " times, bridge flags %" PRId64
 		       " times (somebody else changed them)\n",

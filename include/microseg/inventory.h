@@ -29,6 +29,7 @@ struct ms_workload {
 	const char *runtime;		/* "docker", "podman", "netns", "alias", "static" */
 	const char *image;		/* or "" */
 	MS_VEC(struct ms_label) labels; /* sorted by name */
+	ms_ports_vec published; /* its own ports that the engine lets others call at the host */
 };
 
 enum ms_endpoint_state {

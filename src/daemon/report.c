@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/warnings.h"
 #include "microseg/cleanup.h"
 
 #define N_ENDPOINT_STATES (MS_ENDPOINT_IDENTIFIED + 1)
@@ -237,6 +238,8 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 		{"conflicts", report_conflicts(daemon->inventory)},
 		{"kernel", report_kernel(&daemon->features)},
 		{"problems", report_problems(daemon)},
+		{"warnings",
+		 ms_warnings(daemon->loaded ? daemon->loaded->policy : NULL, daemon->inventory)},
 		{"counters", report_counters(daemon)},
 	};
 	json_t *json = json_object();

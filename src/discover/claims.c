@@ -24,6 +24,7 @@ void ms_workload_facts_fini(struct ms_workload_facts *facts)
 	ms_vec_each (char *, bind, &facts->binds)
 		free(*bind);
 	ms_vec_fini(&facts->binds);
+	ms_vec_fini(&facts->published);
 	*facts = (struct ms_workload_facts){0};
 }
 
@@ -180,6 +181,16 @@ static bool binds_equal(const struct ms_workload_facts *a, const struct ms_workl
 	return true;
 }
 
+static bool published_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
+{
+	if (a->published.n_items != b->published.n_items)
+		return false;
+	for (size_t i = 0; i < a->published.n_items; i++)
+		if (ms_ports_compare(&a->published.items[i], &b->published.items[i]) != 0)
+			return false;
+	return true;
+}
+
 static bool facts_equal(const struct ms_workload_facts *a, const struct ms_workload_facts *b)
 {
 	return strcmp(a->name, b->name) == 0 && strcmp(a->image, b->image) == 0 &&
@@ -187,7 +198,7 @@ static bool facts_equal(const struct ms_workload_facts *a, const struct ms_workl
 	       (!a->joined || strcmp(a->joined, b->joined) == 0) && a->pid == b->pid &&
 	       strcmp(a->started_at, b->started_at) == 0 && a->privileged == b->privileged &&
 	       a->net_admin == b->net_admin && labels_equal(a, b) && attachments_equal(a, b) &&
-	       binds_equal(a, b);
+	       binds_equal(a, b) && published_equal(a, b);
 }
 
 static bool is_as_before(const struct ms_claim *claim, const struct ms_workload_facts *facts,

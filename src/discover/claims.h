@@ -22,6 +22,7 @@
 #define MS_MAX_WORKLOAD_TEXT ((size_t)64 * 1024) /* bytes of all texts of one workload */
 #define MS_MAX_ATTACHMENTS 256
 #define MS_MAX_BINDS 1024
+#define MS_MAX_PUBLISHED 1024 /* what is beyond is not warned of */
 
 enum ms_network_mode {
 	MS_NETWORK_OWN,	   /* a namespace of its own */
@@ -55,7 +56,8 @@ struct ms_workload_facts {
 	char *started_at; /* as the engine writes it, or "" */
 	uint64_t process; /* the kernel's number of it, see memory.h; 0: not known */
 	bool privileged, net_admin;
-	MS_VEC(char *) binds; /* directories and files of the host that it sees */
+	MS_VEC(char *) binds;	/* directories and files of the host that it sees */
+	ms_ports_vec published; /* its own ports that others than the host can call at the host */
 };
 
 void ms_workload_facts_fini(struct ms_workload_facts *facts);

@@ -288,11 +288,52 @@ static int parse_mounts(const json_t *mounts, struct budget *budget,
 	return 0;
 }
 
+/* {"5432/tcp": [{"HostIp": "0.0.0.0", "HostPort": "15432"}], "80/tcp": null} */
+static bool is_published(const json_t *bindings)
+{
+	const json_t *binding;
+	struct ms_addr addr;
+	size_t i;
+
+	json_array_foreach(bindings, i, binding)
+	{
+		const char *ip = get_text(binding, "HostIp");
+
+		if (!ip || ms_addr_parse(ip, &addr) < 0 || !ms_addr_is_loopback(&addr))
+			return true;
+	}
+	return false;
+}
+
+/* They are only warned of: what can't be read is left out. */
+static int parse_published(const json_t *ports, struct ms_workload_facts *facts)
+{
+	const char *name;
+	json_t *bindings;
+
+	json_object_foreach((json_t *)ports, name, bindings)
+	{
+		const char *slash = strchr(name, '/');
+		char text[MS_PORTS_TEXT_SIZE];
+		struct ms_ports port;
+
+		if (!slash || !is_published(bindings) ||
+		    facts->published.n_items == MS_MAX_PUBLISHED)
+			continue;
+		snprintf(text, sizeof(text), "%s/%.*s", slash + 1, (int)(slash - name), name);
+		if (ms_ports_parse(text, &port) == 0 && ms_vec_push(&facts->published, port) < 0)
+			return -ENOMEM;
+	}
+	ms_ports_normalize(&facts->published);
+	return 0;
+}
+
 static int parse_container(const json_t *root, struct ms_workload_facts *facts)
 {
 	struct budget budget = {MS_MAX_WORKLOAD_TEXT};
 	const json_t *config = json_object_get(root, "Config");
 	const json_t *host_config = json_object_get(root, "HostConfig");
+	const json_t *settings = json_object_get(root, "NetworkSettings");
 	const char *id = get_text(root, "Id"), *name = get_text(root, "Name");
 
 	if (!json_is_object(config) || !id_is_valid(id) || !name)
@@ -312,9 +353,9 @@ static int parse_container(const json_t *root, struct ms_workload_facts *facts)
 		r = parse_mounts(json_object_get(root, "Mounts"), &budget, facts);
 	parse_powers(host_config, facts);
 	if (r == 0)
-		r = parse_networks(
-			json_object_get(json_object_get(root, "NetworkSettings"), "Networks"),
-			&budget, facts);
+		r = parse_networks(json_object_get(settings, "Networks"), &budget, facts);
+	if (r == 0)
+		r = parse_published(json_object_get(settings, "Ports"), facts);
 	return r;
 }
 

@@ -108,16 +108,34 @@ static json_t *mode_of(const struct ms_workload_facts *facts)
 						: json_string(modes[facts->mode]);
 }
 
+static json_t *ports_of(const struct ms_workload_facts *facts)
+{
+	json_t *ports = json_object();
+
+	ms_vec_each (struct ms_ports, range, &facts->published)
+		for (unsigned int port = range->first; port <= range->last; port++) {
+			char text[MS_PORTS_TEXT_SIZE], name[MS_PORTS_TEXT_SIZE];
+			struct ms_ports one = {range->proto, (uint16_t)port, (uint16_t)port};
+			const char *slash = strchr(ms_ports_format(&one, text), '/');
+
+			snprintf(name, sizeof(name), "%s/%.*s", slash + 1, (int)(slash - text),
+				 text);
+			json_object_set_new(ports, name, json_pack("[{}]"));
+		}
+	return ports;
+}
+
 /* As the engine would say it, so that one reader is enough. */
 static json_t *document_of(const struct ms_workload_facts *facts)
 {
 	return json_pack(
-		"{s:s, s:s, s:{s:b, s:i, s:s}, s:{s:s, s:o}, s:{s:o, s:b, s:[s]}, s:{s:o}, s:o}",
+		"{s:s, s:s, s:{s:b, s:i, s:s}, s:{s:s, s:o}, s:{s:o, s:b, s:[s]}, s:{s:o, s:o}, s:o}",
 		"Id", facts->id, "Name", facts->name, "State", "Running", 1, "Pid", (int)facts->pid,
 		"StartedAt", facts->started_at, "Config", "Image", facts->image, "Labels",
 		labels_of(facts), "HostConfig", "NetworkMode", mode_of(facts), "Privileged",
 		facts->privileged, "CapAdd", facts->net_admin ? "NET_ADMIN" : "", "NetworkSettings",
-		"Networks", networks_of(facts), "Mounts", mounts_of(facts));
+		"Networks", networks_of(facts), "Ports", ports_of(facts), "Mounts",
+		mounts_of(facts));
 }
 
 void ms_memory_write(const char *path, const struct ms_claims *claims, struct ms_str *out)

@@ -36,6 +36,9 @@ int ms_workload_copy(struct ms_arena *arena, const char *runtime,
 			return -ENOMEM;
 	}
 	ms_vec_sort(&workload.labels, compare_labels);
+	ms_vec_each (struct ms_ports, port, &facts->published)
+		if (ms_avec_push(arena, &workload.published, *port) < 0)
+			return -ENOMEM;
 	*ret_workload = workload;
 	return 0;
 }

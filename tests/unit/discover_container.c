@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -161,6 +162,7 @@ static void what_a_container_may_do_to_the_host_is_read(void **state)
 		bool privileged, net_admin;
 		const char *bind; /* the first; NULL: none */
 		enum ms_network_mode mode;
+		struct ms_ports published; /* the first; all zero: none */
 	} rows[] = {
 		{HEAD "\"Config\":{},\"HostConfig\":{\"Privileged\":true}}", true},
 		{HEAD "\"Config\":{},\"HostConfig\":{\"Privileged\":\"true\"}}"},
@@ -178,6 +180,15 @@ static void what_a_container_may_do_to_the_host_is_read(void **state)
 		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"pasta\"}}", false, false,
 		 NULL, MS_NETWORK_USER},
 		{HEAD "\"Config\":{},\"HostConfig\":{\"NetworkMode\":\"pastabar\"}}"},
+		{HEAD "\"Config\":{},\"NetworkSettings\":{\"Ports\":{\"80/tcp\":null,\"53/udp\":["
+		      "{\"HostIp\":\"127.0.0.1\"},{\"HostIp\":\"0.0.0.0\"}]}}}",
+		 .published = {IPPROTO_UDP, 53, 53}},
+		{HEAD "\"Config\":{},\"NetworkSettings\":{\"Ports\":{\"80/tcp\":["
+		      "{\"HostIp\":\"127.0.0.1\"},{\"HostIp\":\"::1\"}],\"nonsense\":[{}],"
+		      "\"70000/tcp\":[{}],\"1/xyz\":[{}],\"2/tcp\":7,\"3/tcp\":[]}}}"},
+		{HEAD "\"Config\":{},\"NetworkSettings\":{\"Ports\":[]}}"},
+		{HEAD "\"Config\":{},\"NetworkSettings\":{\"Ports\":{\"3868/sctp\":[{}]}}}",
+		 .published = {IPPROTO_SCTP, 3868, 3868}},
 	};
 
 	(void)state;
@@ -192,6 +203,10 @@ static void what_a_container_may_do_to_the_host_is_read(void **state)
 		assert_int_equal(facts.binds.n_items, rows[i].bind ? 1 : 0);
 		if (rows[i].bind)
 			assert_string_equal(facts.binds.items[0], rows[i].bind);
+		assert_int_equal(facts.published.n_items, rows[i].published.proto ? 1 : 0);
+		if (rows[i].published.proto)
+			assert_int_equal(
+				ms_ports_compare(&facts.published.items[0], &rows[i].published), 0);
 		ms_workload_facts_fini(&facts);
 	}
 }
