@@ -270,7 +270,9 @@ static int recall(struct ms_daemon *daemon)
 		ms_log(MS_LOG_ERROR,
 		       "what grant, relax and quarantine added, in %s, cannot be read: %s",
 		       daemon->config->state,
-		       r == -EBADMSG ? "its checksum is wrong" : strerror(-r));
+		       r == -EBADMSG	       ? "its checksum is wrong"
+		       : r == -EPROTONOSUPPORT ? "a newer version of microsegd wrote it"
+					       : strerror(-r));
 	return r == -ENOMEM ? r : 0;
 }
 

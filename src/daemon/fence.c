@@ -174,7 +174,9 @@ static int gather(struct fence *fence)
 		ms_log(MS_LOG_WARNING,
 		       "fence: the inventory in %s cannot be used (%s): no endpoint is known",
 		       fence->config->state,
-		       r == -EBADMSG ? "its checksum is wrong" : strerror(-r));
+		       r == -EBADMSG	       ? "its checksum is wrong"
+		       : r == -EPROTONOSUPPORT ? "a newer version of microsegd wrote it"
+					       : strerror(-r));
 	r = look(fence);
 	if (r < 0) {
 		ms_log(MS_LOG_WARNING, "fence: cannot list links and addresses: %s", strerror(-r));

@@ -13,6 +13,7 @@
 #include "microseg/cleanup.h"
 
 #define HEADER "microseg state 1 " /* then the checksum in 16 hex digits, a newline, and JSON */
+#define FORMAT 1		   /* as in HEADER */
 #define HEADER_SIZE (sizeof(HEADER) - 1 + 16 + 1)
 #define INVENTORY_HEAD                                                                             \
 	"# microseg inventory 1 " /* then the checksum in 16 hex digits, a blank, and the boot */
@@ -238,6 +239,15 @@ int ms_state_store_json(struct ms_state *state, const char *name, const json_t *
 			   : ms_state_replace_file(state, name, file.text, file.len, true);
 }
 
+/* Is it one of ours, in a form that came after this one? */
+static bool is_newer(const char *bytes, size_t size)
+{
+	static const char magic[] = "microseg state ";
+
+	return size > sizeof(magic) && memcmp(bytes, magic, sizeof(magic) - 1) == 0 &&
+	       strtoul(bytes + sizeof(magic) - 1, NULL, 10) > FORMAT;
+}
+
 int ms_state_fetch_json(const struct ms_state *state, const char *name, json_t **ret_json)
 {
 	_cleanup_(freep) char *bytes = NULL;
@@ -246,6 +256,8 @@ int ms_state_fetch_json(const struct ms_state *state, const char *name, json_t *
 
 	if (r < 0)
 		return r;
+	if (is_newer(bytes, size))
+		return -EPROTONOSUPPORT;
 	if (size < HEADER_SIZE || memcmp(bytes, HEADER, sizeof(HEADER) - 1) != 0)
 		return -EBADMSG;
 	uint64_t sum = strtoull(bytes + sizeof(HEADER) - 1, NULL, 16);

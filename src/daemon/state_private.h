@@ -19,7 +19,8 @@ int ms_state_replace_file(struct ms_state *state, const char *name, const char *
 int ms_state_read_file(const struct ms_state *state, const char *name, char **ret_bytes,
 		       size_t *ret_size);
 
-/** Writes and reads JSON behind a checksum. A file that fails it is -EBADMSG. */
+/** Writes and reads JSON behind a checksum. A file that fails it is -EBADMSG; one in a form that
+ * came after ours -EPROTONOSUPPORT. */
 int ms_state_store_json(struct ms_state *state, const char *name, const json_t *json);
 int ms_state_fetch_json(const struct ms_state *state, const char *name, json_t **ret_json);
 /** The checksum that stands in the file, which nobody verified. 0 when there is none. */

@@ -38,9 +38,10 @@ int ms_stored_policy(const struct ms_state *state, const char *path, struct ms_l
 	if (r == 0 || r == -ENOENT)
 		return r;
 	ms_log(MS_LOG_ERROR, "the last good policy in %s cannot be used: %s", path,
-	       r == -EBADMSG  ? "a checksum is wrong"
-	       : r == -EINVAL ? "it has errors"
-			      : strerror(-r));
+	       r == -EBADMSG	       ? "a checksum is wrong"
+	       : r == -EPROTONOSUPPORT ? "a newer version of microsegd wrote it"
+	       : r == -EINVAL	       ? "it has errors"
+				       : strerror(-r));
 	if (text.text)
 		fputs(text.text, stderr);
 	return r;
