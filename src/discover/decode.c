@@ -119,7 +119,8 @@ int ms_addr_decode(const struct nlmsghdr *message, struct ms_addr_view *ret_view
 	return 0;
 }
 
-static void decode_nexthops(struct nlattr *multipath, ms_route_fn fn, void *userdata)
+static void decode_nexthops(struct nlattr *multipath, const struct ms_prefix *net, ms_route_fn fn,
+			    void *userdata)
 {
 	const struct rtnexthop *hop = nla_data(multipath);
 	int left = nla_len(multipath);
@@ -127,28 +128,45 @@ static void decode_nexthops(struct nlattr *multipath, ms_route_fn fn, void *user
 	while (left >= (int)sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) &&
 	       hop->rtnh_len <= left) {
 		if (hop->rtnh_ifindex > 0)
-			fn((uint32_t)hop->rtnh_ifindex, userdata);
+			fn((uint32_t)hop->rtnh_ifindex, net, userdata);
 		left -= (int)RTNH_ALIGN(hop->rtnh_len);
 		hop = RTNH_NEXT(hop);
 	}
 }
 
+/* Where a route leads. A default route has no destination. */
+static int decode_destination(const struct rtmsg *header, const struct nlattr *dst,
+			      struct ms_prefix *ret_net)
+{
+	static const uint8_t nowhere[16] = {0};
+	int size = header->rtm_family == AF_INET ? 4 : 16;
+	struct ms_prefix net = {.len = header->rtm_dst_len};
+
+	if (net.len > size * 8 || (dst ? nla_len(dst) != size : net.len != 0) ||
+	    ms_addr_from_bytes(dst ? nla_data(dst) : nowhere, (size_t)size, &net.addr) < 0)
+		return -EBADMSG;
+	*ret_net = net;
+	return 0;
+}
+
 int ms_route_decode(const struct nlmsghdr *message, ms_route_fn fn, void *userdata)
 {
 	struct nlattr *route[RTA_MAX + 1];
+	struct ms_prefix net;
 
 	if (parse(message, sizeof(struct rtmsg), route, RTA_MAX) < 0)
 		return -EBADMSG;
 	const struct rtmsg *header = nlmsg_data(message);
 	if ((header->rtm_family != AF_INET && header->rtm_family != AF_INET6) ||
-	    header->rtm_dst_len != 0 || header->rtm_type != RTN_UNICAST ||
-	    header->rtm_flags & RTM_F_CLONED)
+	    header->rtm_type != RTN_UNICAST || header->rtm_flags & RTM_F_CLONED)
 		return -ENOMSG;
+	if (decode_destination(header, route[RTA_DST], &net) < 0)
+		return -EBADMSG;
 	uint32_t oif = get_u32(route[RTA_OIF]);
-	if (fn && oif)
-		fn(oif, userdata);
-	if (fn && route[RTA_MULTIPATH])
-		decode_nexthops(route[RTA_MULTIPATH], fn, userdata);
+	if (oif)
+		fn(oif, &net, userdata);
+	if (route[RTA_MULTIPATH])
+		decode_nexthops(route[RTA_MULTIPATH], &net, fn, userdata);
 	return 0;
 }
 

@@ -15,6 +15,7 @@ void ms_veth_peer_fini(struct ms_veth_peer *peer)
 static void link_free(struct ms_link *link)
 {
 	ms_vec_fini(&link->addrs);
+	ms_vec_fini(&link->nets);
 	ms_veth_peer_fini(&link->peer);
 	free(link);
 }
@@ -314,6 +315,22 @@ bool ms_links_lead_to(const struct ms_links *links, int32_t nsid)
 		if ((*item)->view.peer_foreign && (*item)->view.peer_nsid == nsid)
 			return true;
 	return false;
+}
+
+bool ms_link_may_lead_to(const struct ms_link *link, const struct ms_addr *addr)
+{
+	bool any = false;
+
+	if (ms_addr_is_link_local(addr))
+		return true;
+	ms_vec_each (struct ms_prefix, net, &link->nets) {
+		if (net->addr.ip != addr->ip)
+			continue;
+		if (ms_prefix_contains(net, addr))
+			return true;
+		any = true;
+	}
+	return !any;
 }
 
 bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b)

@@ -16,6 +16,7 @@ struct nlmsghdr;
 #define MS_MAX_LINKS 65536	/* interfaces of this namespace that are looked at */
 #define MS_MAX_PEER_ADDRS 256	/* addresses of one endpoint: its namespace may add what it likes */
 #define MS_MAX_HOST_ADDRS 65536 /* addresses of this namespace */
+#define MS_MAX_NETS 65536	/* routes of this namespace through bridges and veths */
 #define MS_ALIAS_SIZE 257	/* IFALIASZ and a NUL */
 #define MS_LINK_KIND_SIZE 16
 
@@ -48,6 +49,7 @@ struct ms_link {
 	struct ms_link_view view;
 	ms_addr_vec addrs;  /* the host's own on it, sorted */
 	bool default_route; /* of either family leaves through it */
+	ms_prefix_vec nets; /* what else the host routes through it, sorted; not the link-local */
 	struct ms_veth_peer peer;
 	bool peer_stale;     /* must be read (again) */
 	uint64_t seen_ms;    /* monotonic: since when this interface leads to this namespace */
@@ -134,12 +136,19 @@ struct ms_addr_view {
 /** Decodes RTM_NEWADDR or RTM_DELADDR. Returns 0; -ENOMSG for another family; -EBADMSG. */
 int ms_addr_decode(const struct nlmsghdr *message, struct ms_addr_view *ret_view);
 
-typedef void (*ms_route_fn)(uint32_t ifindex, void *userdata);
+typedef void (*ms_route_fn)(uint32_t ifindex, const struct ms_prefix *net, void *userdata);
 /**
- * Calls @fn for every interface that a unicast default route leaves through; @fn may be NULL.
- * Returns 0; -ENOMSG when it is no such route; -EBADMSG.
+ * Calls @fn for every interface that a unicast route leaves through, with where it leads: the
+ * length of a default route's is 0. Returns 0; -ENOMSG when it is no such route; -EBADMSG.
  */
 int ms_route_decode(const struct nlmsghdr *message, ms_route_fn fn, void *userdata);
+
+/**
+ * May an endpoint behind @link have @addr for its own? What the host routes through other
+ * interfaces belongs there, whatever a container gives itself: only the networks of its own bridge
+ * or veth do, where that has any of this family, and link-local addresses.
+ */
+bool ms_link_may_lead_to(const struct ms_link *link, const struct ms_addr *addr);
 
 /** Decodes RTM_NEWNSID and RTM_DELNSID. Returns 0 or -EBADMSG. */
 int ms_nsid_decode(const struct nlmsghdr *message, int32_t *ret_nsid);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "microseg/cleanup.h"
@@ -159,19 +160,41 @@ int ms_list_addrs(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_change
 	return r;
 }
 
-typedef MS_VEC(uint32_t) ifindex_vec;
+/* A route, by the interface that it leaves through. */
+struct route {
+	uint32_t oif;
+	struct ms_prefix net;
+};
+typedef MS_VEC(struct route) route_vec;
 
 struct routes_list {
-	ifindex_vec oifs;
+	const struct ms_links *links;
+	route_vec routes;
+	size_t n_nets;
 	int failed;
 };
 
-static void on_nexthop(uint32_t ifindex, void *userdata)
+static bool leads_to_containers(const struct ms_links *links, uint32_t oif)
+{
+	const struct ms_link *link = ms_links_find(links, oif);
+
+	return link &&
+	       (strcmp(link->view.kind, "bridge") == 0 || strcmp(link->view.kind, "veth") == 0);
+}
+
+/* Default routes of all, and of bridges and veths the others: a host may have a million. */
+static void on_nexthop(uint32_t ifindex, const struct ms_prefix *net, void *userdata)
 {
 	struct routes_list *list = userdata;
+	bool is_default = net->len == 0;
 
-	if (!list->failed)
-		list->failed = ms_vec_push(&list->oifs, ifindex);
+	if (list->failed || ms_addr_is_link_local(&net->addr) || ms_addr_is_multicast(&net->addr) ||
+	    (!is_default && !leads_to_containers(list->links, ifindex)))
+		return;
+	if (!is_default && ++list->n_nets > MS_MAX_NETS)
+		list->failed = -E2BIG;
+	else
+		list->failed = ms_vec_push(&list->routes, ((struct route){ifindex, *net}));
 }
 
 static int on_route(const struct nlmsghdr *message, void *userdata)
@@ -191,34 +214,82 @@ static int dump_routes(struct ms_rtnl *rtnl, uint8_t family, struct routes_list 
 	return message ? ms_rtnl_request(rtnl, message, on_route, list) : -ENOMEM;
 }
 
-static bool contains(const ifindex_vec *oifs, uint32_t ifindex)
+static int compare_nets(const struct ms_prefix *a, const struct ms_prefix *b)
 {
-	ms_vec_each (uint32_t, oif, oifs)
-		if (*oif == ifindex)
-			return true;
-	return false;
+	int order = ms_addr_compare(&a->addr, &b->addr);
+
+	return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+static int compare_routes(const void *a, const void *b)
+{
+	const struct route *x = a, *y = b;
+
+	if (x->oif != y->oif)
+		return x->oif < y->oif ? -1 : 1;
+	return compare_nets(&x->net, &y->net);
+}
+
+static bool nets_equal(const ms_prefix_vec *a, const ms_prefix_vec *b)
+{
+	if (a->n_items != b->n_items)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (compare_nets(&a->items[i], &b->items[i]) != 0)
+			return false;
+	return true;
+}
+
+/* Gives @link its part of @routes, which begins at *@at. */
+static int take_routes(struct ms_links *links, struct ms_link *link, const route_vec *routes,
+		       size_t *at, bool *ret_changed)
+{
+	ms_prefix_vec nets = {0};
+	bool is_default = false;
+	int r = 0;
+
+	for (; r == 0 && *at < routes->n_items && routes->items[*at].oif == link->view.ifindex;
+	     ++*at) {
+		const struct ms_prefix *net = &routes->items[*at].net;
+
+		if (net->len == 0)
+			is_default = true;
+		else if (!nets.n_items || compare_nets(net, &nets.items[nets.n_items - 1]) != 0)
+			r = ms_vec_push(&nets, *net);
+	}
+	if (r < 0) {
+		ms_vec_fini(&nets);
+		return r;
+	}
+	if (is_default != link->default_route || !nets_equal(&nets, &link->nets)) {
+		ms_links_soil(links);
+		*ret_changed = true;
+	}
+	link->default_route = is_default;
+	ms_vec_fini(&link->nets);
+	link->nets = nets;
+	return 0;
 }
 
 int ms_list_routes(struct ms_rtnl *rtnl, struct ms_links *links, bool *ret_changed)
 {
-	struct routes_list list = {0};
+	struct routes_list list = {.links = links};
+	size_t at = 0;
 	int r = dump_routes(rtnl, AF_INET, &list);
 
 	if (r == 0)
 		r = dump_routes(rtnl, AF_INET6, &list);
 	if (r == -EAFNOSUPPORT || r == -EOPNOTSUPP)
 		r = 0; /* a kernel without this family has no such route */
+	ms_vec_sort(&list.routes, compare_routes);
 	for (size_t i = 0; r == 0 && i < links->list.n_items; i++) {
 		struct ms_link *link = links->list.items[i];
-		bool carries = contains(&list.oifs, link->view.ifindex);
 
-		if (carries == link->default_route)
-			continue;
-		link->default_route = carries;
-		ms_links_soil(links);
-		*ret_changed = true;
+		while (at < list.routes.n_items && list.routes.items[at].oif < link->view.ifindex)
+			at++;
+		r = take_routes(links, link, &list.routes, &at, ret_changed);
 	}
-	ms_vec_fini(&list.oifs);
+	ms_vec_fini(&list.routes);
 	return r;
 }
 

@@ -251,10 +251,21 @@ static void on_addr(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr 
 	watch->peers_stale = true;
 }
 
+/* Default routes, and those that say what networks a bridge or a veth leads to. */
+static void note_route(uint32_t ifindex, const struct ms_prefix *net, void *userdata)
+{
+	struct ms_watch *watch = userdata;
+	const struct ms_link *link = ms_links_find(&watch->links, ifindex);
+
+	if (net->len == 0 || !link || strcmp(link->view.kind, "bridge") == 0 ||
+	    strcmp(link->view.kind, "veth") == 0)
+		watch->routes_stale = true;
+}
+
 static void on_route(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr *message)
 {
-	if (nsid < 0 && ms_route_decode(message, NULL, NULL) == 0)
-		watch->routes_stale = true;
+	if (nsid < 0)
+		ms_route_decode(message, note_route, watch);
 }
 
 static void on_nsid(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr *message)

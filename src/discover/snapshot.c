@@ -48,6 +48,35 @@ static int add_uncovered(struct build *build, const char *what, const char *reas
 	return ms_avec_push(build->arena, &build->inventory->uncovered, uncovered);
 }
 
+/* What a container gives itself is its own only where its interface leads to. Another's, the
+ * host's peers' above all, would be taken from them: whatever comes from there is then forged. */
+static int copy_own_addrs(struct build *build, const struct ms_link *leads, const ms_addr_vec *from,
+			  struct ms_endpoint *endpoint)
+{
+	const struct ms_addr *stray = NULL;
+	int r = 0;
+
+	ms_vec_each (const struct ms_addr, addr, from) {
+		if (!ms_link_may_lead_to(leads, addr))
+			stray = stray ? stray : addr;
+		else if (r == 0)
+			r = ms_avec_push(build->arena, &endpoint->addrs, *addr);
+	}
+	if (r < 0 || !stray)
+		return r;
+	char text[MS_ADDR_TEXT_SIZE];
+	const char *reason = ms_arena_printf(
+		build->arena,
+		"its address %s is in none of the networks that the host routes through %s: it is "
+		"not taken for its own",
+		ms_addr_format(stray, text), leads->view.name);
+	return reason ? add_uncovered(
+				build,
+				ms_arena_printf(build->arena, "endpoint %s", endpoint->interface),
+				reason)
+		      : -ENOMEM;
+}
+
 static int add_skipped(struct build *build, const struct ms_covered *covered)
 {
 	const struct ms_link_view *view = &covered->link->view;
@@ -234,7 +263,8 @@ static int add_endpoint(struct build *build, const struct ms_covered *covered)
 		return -ENOMEM;
 	endpoint.name = endpoint.interface;
 	endpoint.network = endpoint.bridge;
-	int r = copy_addrs(build, &link->peer.addrs, &endpoint.addrs);
+	int r = copy_own_addrs(build, covered->bridge ? covered->bridge : link, &link->peer.addrs,
+			       &endpoint);
 	if (r == 0)
 		r = add_workloads(build, link, &endpoint);
 	if (r == 0 && link->peer.n_left_out)

@@ -72,8 +72,10 @@ static void read_about(const char *text, size_t len)
 		abort();
 }
 
-static void on_route(uint32_t ifindex, void *userdata)
+static void on_route(uint32_t ifindex, const struct ms_prefix *net, void *userdata)
 {
+	if (net->len > ms_addr_size(net->addr.ip) * 8)
+		abort();
 	*(uint64_t *)userdata += ifindex;
 }
 

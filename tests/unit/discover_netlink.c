@@ -342,6 +342,46 @@ static void a_bridge_with_a_foreign_port_or_the_default_route_is_left_alone(void
 	lab_wait(lab, SOON_MS, is_endpoint, "veth1");
 }
 
+static bool has_two_addresses(const struct lab *lab, const void *name)
+{
+	const struct ms_endpoint *endpoint = lab_endpoint(lab, name);
+
+	return endpoint && endpoint->addrs.n_items == 2;
+}
+
+static bool has_one_address(const struct lab *lab, const void *name)
+{
+	const struct ms_endpoint *endpoint = lab_endpoint(lab, name);
+
+	return endpoint && endpoint->addrs.n_items == 1;
+}
+
+/* A container with rights over its own namespace takes no address from anybody elsewhere. */
+static void an_address_that_leads_elsewhere_is_not_believed(void **state)
+{
+	struct lab *lab = *state;
+
+	make_bridge("br-one");
+	make_container("c1", "veth1", "br-one", "02:42:0a:01:00:02", 2);
+	sh("ip -n c1 link set eth0 addrgenmode none && "
+	   "ip -n c1 addr flush dev eth0 && ip -n c1 addr add 10.1.0.2/24 dev eth0");
+	lab_start(lab);
+	lab_wait(lab, SOON_MS, has_one_address, "veth1");
+	sh("ip -n c1 addr add 192.0.2.2/32 dev eth0");
+	sh("ip -n c1 addr add 10.1.0.3/24 dev eth0");
+	lab_wait(lab, SOON_MS, has_two_addresses, "veth1");
+	assert_non_null(strstr(lab_uncovered(lab, "endpoint veth1"), "192.0.2.2"));
+
+	/* The host's own routes decide, and are followed. */
+	sh("ip -n c1 addr del 10.1.0.3/24 dev eth0");
+	lab_wait(lab, SOON_MS, has_one_address, "veth1");
+	sh("ip route add 192.0.2.2/32 dev br-one");
+	lab_wait(lab, SOON_MS, has_two_addresses, "veth1");
+	assert_null(lab_uncovered(lab, "endpoint veth1"));
+	sh("ip route del 192.0.2.2/32 dev br-one");
+	lab_wait(lab, SOON_MS, has_one_address, "veth1");
+}
+
 static void a_bridge_named_in_full_is_managed_whatever_it_carries(void **state)
 {
 	struct lab *lab = *state;
@@ -432,6 +472,7 @@ static void an_endpoint_has_a_limit_of_addresses(void **state)
 
 	make_bridge("br-one");
 	make_container("c1", "veth1", "br-one", "02:42:0a:01:00:02", 2);
+	sh("ip addr add 10.2.0.1/16 dev br-one");
 	sh("for i in 1 2; do for j in $(seq 150); do echo addr add 10.2.$i.$j/32 dev eth0; done; done | "
 	   "ip -n c1 -batch -");
 	lab_start(lab);
@@ -490,6 +531,7 @@ int main(void)
 		lab_test(a_port_is_ready_once_both_flags_are_seen),
 		lab_test(a_routed_veth_is_an_endpoint_and_a_link),
 		lab_test(a_bridge_with_a_foreign_port_or_the_default_route_is_left_alone),
+		lab_test(an_address_that_leads_elsewhere_is_not_believed),
 		lab_test(a_bridge_named_in_full_is_managed_whatever_it_carries),
 		lab_test(a_young_veth_with_both_ends_here_is_not_skipped_before_five_seconds),
 		lab_test(lost_events_lead_to_a_new_list),

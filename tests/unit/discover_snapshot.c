@@ -267,6 +267,42 @@ static void ports_go_the_way_of_their_bridge(void **state)
 	ms_links_fini(&links);
 }
 
+/* What a container behind a bridge with these networks may have for its own. */
+static const struct own_row {
+	const char *nets[2], *addr;
+	bool own;
+} own_rows[] = {
+	{{"10.1.0.0/24"}, "10.1.0.7", true},
+	{{"10.1.0.0/24"}, "192.0.2.2", false},
+	{{"10.1.0.0/24", "203.0.113.5/32"}, "203.0.113.5", true},
+	{{"10.1.0.0/24", "203.0.113.5/32"}, "203.0.113.6", false},
+	{{"10.1.0.0/24"}, "2001:db8::2", true}, /* nothing says where that family leads */
+	{{"10.1.0.0/24", "fd01::/64"}, "2001:db8::2", false},
+	{{"10.1.0.0/24", "fd01::/64"}, "fe80::1", true},
+	{{"10.1.0.0/24"}, "169.254.7.7", true},
+	{{NULL}, "192.0.2.2", true},
+};
+
+static void an_address_is_a_containers_own_where_its_bridge_leads_to(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(own_rows) / sizeof(own_rows[0]); i++) {
+		const struct own_row *row = &own_rows[i];
+		struct ms_link link = {0};
+		struct ms_prefix net;
+		struct ms_addr addr;
+
+		for (size_t n = 0; n < 2 && row->nets[n]; n++) {
+			assert_int_equal(ms_prefix_parse(row->nets[n], &net), 0);
+			assert_int_equal(ms_vec_push(&link.nets, net), 0);
+		}
+		assert_int_equal(ms_addr_parse(row->addr, &addr), 0);
+		if (ms_link_may_lead_to(&link, &addr) != row->own)
+			fail_msg("row %zu: %s", i, row->addr);
+		ms_vec_fini(&link.nets);
+	}
+}
+
 static void a_young_inner_veth_is_left_undecided(void **state)
 {
 	struct ms_links links = {0};
@@ -395,8 +431,9 @@ static void a_link_message_is_decoded_whole(void **state)
 	nlmsg_free(message);
 }
 
-static void on_oif(uint32_t ifindex, void *userdata)
+static void on_oif(uint32_t ifindex, const struct ms_prefix *net, void *userdata)
 {
+	assert_true(net->len <= ms_addr_size(net->addr.ip) * 8);
 	(void)ifindex;
 	(void)userdata;
 }
@@ -440,6 +477,7 @@ int main(void)
 		cmocka_unit_test(claims_have_their_limit_and_kept_ones_are_pruned),
 		cmocka_unit_test(what_is_managed_is_decided_by_kind_name_and_place),
 		cmocka_unit_test(ports_go_the_way_of_their_bridge),
+		cmocka_unit_test(an_address_is_a_containers_own_where_its_bridge_leads_to),
 		cmocka_unit_test(a_young_inner_veth_is_left_undecided),
 		cmocka_unit_test(a_routed_veth_that_is_down_is_left_undecided),
 		cmocka_unit_test(snapshots_say_when_they_run_out_and_who_is_where),
