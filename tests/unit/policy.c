@@ -398,7 +398,7 @@ static void a_service_carries_what_can_be_net(void **state)
 		{DB "carries: [10.9.0.0/16, \"fd09::/48\"]\n", "", NULL},
 		{DB "carries: [224.0.0.0/4, 169.254.0.0/16]\n", "[empty-net@6:10]", "net"},
 		{DB "carries: [10.9.0.1/16]\n", "host-bits@6:11", NULL},
-		{HEAD("\"*\"", "prod") "carries: [10.9.0.0/16]\n", "misplaced-key@5:1", "its own"},
+		{HEAD("\"*\"", "prod") "carries: [10.9.0.0/16]\n", "misplaced-key@5:10", "its own"},
 	};
 	struct loaded loaded;
 
