@@ -123,6 +123,7 @@ struct ms_service {
 	const char *name;
 	const char *identity; /* "env/name" */
 	struct ms_origin at;
+	struct ms_origin allow_at, needs_at; /* of these keys; line 0: the document lacks them */
 	enum ms_mode mode; /* the environment's unless the document says otherwise */
 	struct ms_match match;
 	ms_range_vec carries; /* source addresses beside its endpoints' own; disjoint and sorted */
@@ -212,6 +213,7 @@ struct ms_policy {
 	} service_index;
 	ms_range_vec carried; /* what any service carries; disjoint and sorted */
 	MS_VEC(struct ms_node) nodes;
+	struct ms_origin crossings_at; /* of the key; line 0: there is none */
 	MS_VEC(struct ms_crossing) crossings;
 	MS_VEC(struct ms_never) nevers;
 	time_t exception_max; /* seconds */

@@ -335,7 +335,11 @@ struct ms_decision ms_decide(const struct ms_policy *policy, const struct ms_inv
 	if (answer.reason == MS_REASON_NONE)
 		return decision;
 	decision.verdict = mode_for(&q, answer.reason) == MS_MODE_AUDIT ? MS_AUDIT : MS_DENY;
-	if (arena)
-		decision.nearest = ms_nearest_miss(policy, flow, answer.reason, answer.by, arena);
+	if (arena) {
+		const struct ms_refusal refusal = {policy, inventory,	  flow,
+						   now,	   answer.reason, answer.by};
+
+		decision.nearest = ms_nearest_miss(&refusal, arena);
+	}
 	return decision;
 }

@@ -105,8 +105,7 @@ const struct ms_crossing *ms_find_crossing(const struct ms_policy *policy,
 	return NULL;
 }
 
-/* Does a grant have to say `published` for this flow? */
-static bool asks_published(const struct ms_flow *flow)
+bool ms_asks_published(const struct ms_flow *flow)
 {
 	return flow->published &&
 	       (flow->src.kind == MS_PARTY_NET || flow->src.kind == MS_PARTY_NODE);
@@ -119,7 +118,7 @@ const struct ms_grant *ms_find_allow(const struct ms_policy *policy, const struc
 	if (!provider)
 		return NULL;
 	ms_vec_each (const struct ms_grant, grant, &provider->allow) {
-		if (asks_published(flow) && !grant->published)
+		if (ms_asks_published(flow) && !grant->published)
 			continue;
 		if (ms_peer_covers(&grant->peer, provider, &flow->src) &&
 		    ms_ports_vec_cover(&grant->ports, flow->proto, flow->port))
@@ -146,7 +145,7 @@ const struct ms_exception *ms_find_exception(const struct ms_policy *policy,
 {
 	const struct ms_exception *last = NULL;
 
-	if (asks_published(flow))
+	if (ms_asks_published(flow))
 		return NULL;
 	ms_vec_each (const struct ms_exception, exception, &policy->exceptions)
 		if (now < exception->until && (!last || exception->until > last->until) &&

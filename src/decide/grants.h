@@ -27,6 +27,8 @@ const struct ms_service *ms_party_document(const struct ms_policy *policy,
 bool ms_peer_covers(const struct ms_peer *peer, const struct ms_service *own,
 		    const struct ms_party *party);
 
+/** Does a grant have to say `published` to cover this flow? */
+bool ms_asks_published(const struct ms_flow *flow);
 bool ms_ports_vec_cover(const ms_ports_vec *ports, uint8_t proto, uint16_t port);
 
 const struct ms_never *ms_find_never(const struct ms_policy *policy, const struct ms_flow *flow);

@@ -245,6 +245,7 @@ static void read_document(struct ms_load *load, const struct ms_yaml_node *root)
 	const struct ms_yaml_node *unidentified = ms_yaml_get(root, "unidentified");
 
 	load->policy->environments_at = root->at;
+	load->policy->crossings_at = ms_load_key_at(root, "crossings");
 	read_identity(load, ms_yaml_get(root, "identity"));
 	if (unidentified)
 		load->policy->unidentified = read_mode(unidentified, MS_MODE_ENFORCE);

@@ -137,6 +137,14 @@ bool ms_load_bool(const struct ms_yaml_node *mapping, const char *key)
 	return text && strcmp(text, "true") == 0;
 }
 
+struct ms_origin ms_load_key_at(const struct ms_yaml_node *mapping, const char *key)
+{
+	ms_vec_each (const struct ms_yaml_entry, entry, &mapping->entries)
+		if (strcmp(entry->key->text, key) == 0)
+			return entry->key->at;
+	return (struct ms_origin){0};
+}
+
 const struct ms_yaml_node *ms_load_item(const struct ms_yaml_node *value, size_t index)
 {
 	if (!value)

@@ -111,6 +111,8 @@ const char *ms_load_printf(struct ms_load *load, const char *format, ...)
 /** The text under @key, or NULL when it is absent or cannot be read. */
 const char *ms_load_text(const struct ms_yaml_node *mapping, const char *key);
 bool ms_load_bool(const struct ms_yaml_node *mapping, const char *key);
+/** Where @key itself stands; line 0 when it is absent. */
+struct ms_origin ms_load_key_at(const struct ms_yaml_node *mapping, const char *key);
 /** The text of a scalar that can be read, or NULL. */
 const char *ms_load_scalar(const struct ms_yaml_node *node);
 /** The items of a value that may be one or a list: ms_load_item(value, 0), … until NULL. @value

@@ -159,6 +159,8 @@ static void add_service(struct ms_load *load, const struct ms_service_document *
 		.name = document->name,
 		.identity = ms_load_printf(load, "%s/%s", env->name, document->name),
 		.at = document->at,
+		.allow_at = ms_load_key_at(document->root, "allow"),
+		.needs_at = ms_load_key_at(document->root, "needs"),
 		.mode = env->mode,
 	};
 

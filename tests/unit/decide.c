@@ -656,43 +656,43 @@ static void the_nearest_miss_can_be_pasted(void **state)
 		const char *nearest;
 	} rows[] = {
 		{{"prod/web", "prod/db", "tcp/5432"},
-		 "prod/db allows tcp/5432 from api, host, net 10.8.0.0/24, 2001:db8::/64 except 10.8.0.9/32, … only (p.yaml:16); to let prod/web in, add to it: "
-		 "allow: - {from: web, ports: [tcp/5432]}"},
+		 "prod/db allows tcp/5432 from api, host, net 10.8.0.0/24, 2001:db8::/64 except 10.8.0.9/32, … only (p.yaml:16); to let prod/web in, add to its allow (line 15): "
+		 "- {from: web, ports: [tcp/5432]}"},
 		{{"prod/api", "prod/db", "tcp/80"},
-		 "prod/db allows prod/api only tcp/5432 (p.yaml:16); to let prod/api in, add to it: "
-		 "allow: - {from: api, ports: [tcp/80]}"},
+		 "prod/db allows prod/api only tcp/5432 (p.yaml:16); to let prod/api in, add to its allow (line 15): "
+		 "- {from: api, ports: [tcp/80]}"},
 		{{"prod/web", "prod/db", "tcp/80"},
-		 "prod/db allows tcp/80 from nobody (p.yaml:12); to let prod/web in, add to it: "
-		 "allow: - {from: web, ports: [tcp/80]}"},
+		 "prod/db allows tcp/80 from nobody (p.yaml:12); to let prod/web in, add to its allow (line 15): "
+		 "- {from: web, ports: [tcp/80]}"},
 		{{"prod/web", "prod/cache", "udp/1"},
-		 "prod/cache has no Service document, so it allows nothing; write one (kind: Service, service: cache, env: prod) "
-		 "with allow: - {from: web, ports: [udp/1]}"},
+		 "prod/cache has no Service document, so it allows nothing; to let prod/web in, write one (a new file, or below a line "
+		 "---): {apiVersion: microseg/v1, kind: Service, service: cache, env: prod, allow: [{from: web, ports: [udp/1]}]}"},
 		{{"10.8.2.1", "prod/db", "tcp/80"},
-		 "prod/db allows tcp/80 from nobody (p.yaml:12); to let 10.8.2.1 in, add to it: "
-		 "allow: - {from: {net: [\"10.8.2.1/32\"]}, ports: [tcp/80]}"},
+		 "prod/db allows tcp/80 from nobody (p.yaml:12); to let 10.8.2.1 in, add to its allow (line 15): "
+		 "- {from: {net: \"10.8.2.1/32\"}, ports: [tcp/80]}"},
 		{{"10.8.0.1", "prod/db", "!tcp/5432"},
 		 "prod/db lets 10.8.0.1 reach tcp/5432 (p.yaml:19), but not through a published port; add to that grant: "
 		 "published: true"},
 		{{"prod/db", "198.51.100.1", "tcp/443"},
-		 "prod/db may call 198.51.100.1 on nothing (p.yaml:12); to let it, add to it: "
-		 "needs: - {to: {net: [\"198.51.100.1/32\"]}, ports: [tcp/443]}"},
+		 "prod/db may not call 198.51.100.1 (p.yaml:12); to let it, add to it (line 12): "
+		 "needs: [{to: {net: \"198.51.100.1/32\"}, ports: [tcp/443]}]"},
 		{{"prod/api", "host", "tcp/80"},
-		 "prod/api may call the host only on udp/123 (p.yaml:28); to let it, add to it: "
-		 "needs: - {to: host, ports: [tcp/80]}"},
+		 "prod/api may call the host only on udp/123 (p.yaml:28); to let it, add to its needs (line 26): "
+		 "- {to: host, ports: [tcp/80]}"},
 		{{"prod/db", "198.51.100.53", "udp/53"},
-		 "prod/db may call 198.51.100.53 on nothing (p.yaml:12); to let it, add to it: "
-		 "needs: - {to: {net: [\"198.51.100.53/32\"]}, ports: [udp/53]}; if it resolves names for prod, name it under "
-		 "the environment's resolvers instead (p.yaml:6)"},
+		 "prod/db may not call 198.51.100.53 (p.yaml:12); to let it, add to it (line 12): "
+		 "needs: [{to: {net: \"198.51.100.53/32\"}, ports: [udp/53]}]; if it answers names for all of prod, add to its "
+		 "resolvers instead (p.yaml:6): \"198.51.100.53\""},
 		{{"prod/api", "224.0.0.251", "udp/5353"},
 		 "224.0.0.251 is a multicast, broadcast, link-local or loopback address: no grant covers those"},
 		{{"dev/web", "prod/db", "tcp/5432"},
-		 "dev/web and prod/db live in different environments and no crossing lifts the fence dev|prod for tcp/5432 "
-		 "(p.yaml); a crossing {from: dev/web, to: prod/db, ports: [tcp/5432]} would, and p.yaml would also have to "
-		 "allow it"},
+		 "dev/web and prod/db live in different environments, and no crossing lifts the fence dev|prod for tcp/5432; "
+		 "add to the Environments document (p.yaml:1): crossings: [{from: dev/web, to: prod/db, ports: [tcp/5432]}], "
+		 "and add to the allow of prod/db (p.yaml:15): - {from: dev/web, ports: [tcp/5432]}"},
 		{{"10.1.0.9", "prod/db", "tcp/5432"},
 		 "container stray has no identity: label service is missing"},
 		{{"prod/db", "10.1.0.7", "tcp/5432"},
-		 "10.1.0.7 is the address of no known endpoint, or of two"},
+		 "10.1.0.7 is held by twin-1 and twin-2, so it identifies neither"},
 		{{"fe80::2", "fe80::1", "tcp/5432"},
 		 "link-local addresses never pass between endpoints; use their other addresses"},
 	};
@@ -704,7 +704,7 @@ static void the_nearest_miss_can_be_pasted(void **state)
 
 		assert_non_null(got.nearest);
 		assert_string_equal(got.nearest, rows[i].nearest);
-		assert_true(strlen(got.nearest) <= 400);
+		assert_true(strlen(got.nearest) <= 500);
 	}
 }
 
@@ -714,10 +714,10 @@ static void the_second_key_is_named_as_well(void **state)
 	static const struct row rows[] = {{"prod/api", "prod/db", "tcp/5432"},
 					  {"prod/api", "prod/db", "tcp/80"}};
 	static const char *const expected[] = {
-		"prod asks for two keys (p.yaml:6); prod/api may call prod/db on nothing (p.yaml:24); to let it, add to it: "
-		"needs: - {to: db, ports: [tcp/5432]}",
-		"prod/db allows prod/api only tcp/5432 (p.yaml:16); to let prod/api in, add to it: allow: - {from: api, ports: "
-		"[tcp/80]}, and p.yaml would also have to say needs: - {to: db, ports: [tcp/80]}",
+		"prod asks for two keys (p.yaml:6), and only the provider's is there; prod/api may not call prod/db (p.yaml:24); "
+		"to let it, add to its needs (line 26): - {to: db, ports: [tcp/5432]}",
+		"prod/db allows prod/api only tcp/5432 (p.yaml:16); to let prod/api in, add to its allow (line 15): - {from: "
+		"api, ports: [tcp/80]}, and add to the needs of prod/api (p.yaml:26): - {to: db, ports: [tcp/80]}",
 	};
 
 	env(bench, "prod")->two_key = true;
@@ -748,7 +748,7 @@ static void a_long_sentence_is_cut_and_outside_names_are_escaped(void **state)
 	name[sizeof(name) - 1] = '\0';
 	const char *nearest =
 		ms_decide(bench->policy, bench->inventory, &flow, NOW, bench->arena).nearest;
-	assert_true(strlen(nearest) <= 400);
+	assert_true(strlen(nearest) <= 500);
 	assert_non_null(strstr(nearest, "xxx\\x0a\\x1bé"));
 	assert_string_equal(nearest + strlen(nearest) - 3, "…");
 }

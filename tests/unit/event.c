@@ -226,7 +226,7 @@ struct row {
 static const struct row rows[] = {
 	{"fence between bridges",
 	 {"denied fence", DEV_TO_PROD, "vethweb", "", "10.0.2.5", "10.0.1.7", IPPROTO_TCP, 5432, NULL},
-	 "dev/web", "web-1", "vethweb", "prod/db", "db-1", "vethdb", "a crossing {from: dev/web, to: prod/db", ""},
+	 "dev/web", "web-1", "vethweb", "prod/db", "db-1", "vethdb", "crossings: [{from: dev/web, to: prod/db", ""},
 	{"no grant on one bridge",
 	 {"denied no-grant", PROD_TO_PROD, "vethapi", "vethdb", "10.0.1.8", "10.0.1.7", IPPROTO_TCP, 22, NULL},
 	 "prod/api", "api-1", "vethapi", "prod/db", "db-1", "vethdb", "tcp/22", ""},
@@ -256,7 +256,7 @@ static const struct row rows[] = {
 	 "node/node-b", "", "eth0", "prod/db", "db-1", "vethdb", "{node: node-b}", ""},
 	{"container to host",
 	 {"denied no-grant", NFPROTO_IPV4, "br-dev", "", "vethweb", "", "10.0.2.5", "10.0.2.1", IPPROTO_TCP, 22, NULL},
-	 "dev/web", "web-1", "vethweb", "host", "", "", "needs: - {to: host", ""},
+	 "dev/web", "web-1", "vethweb", "host", "", "", "needs: [{to: host", ""},
 	{"host to container",
 	 {"denied no-grant", NFPROTO_IPV4, "", "br-dev", "", "", "10.0.2.1", "10.0.2.5", IPPROTO_TCP, 80, NULL},
 	 "host", "", "", "dev/web", "web-1", "vethweb", "from: host", ""},
