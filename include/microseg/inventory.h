@@ -70,6 +70,9 @@ struct ms_managed_link {
 	const char *name;
 	bool bridge;
 	ms_addr_vec addrs; /* the host's own addresses on it */
+	/* The networks that the host finds through it, sorted.
+	 * What is not known is not there. */
+	ms_prefix_vec nets;
 };
 
 /** Something on this node that is not enforced, and why. */

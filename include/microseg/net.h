@@ -95,6 +95,10 @@ bool ms_addr_is_unspecified(const struct ms_addr *addr);
 int ms_prefix_parse(const char *text, struct ms_prefix *ret_prefix);
 bool ms_prefix_contains(const struct ms_prefix *prefix, const struct ms_addr *addr);
 struct ms_range ms_prefix_range(const struct ms_prefix *prefix);
+/** As many bits as the family has: such a prefix is one address. */
+bool ms_prefix_is_addr(const struct ms_prefix *prefix);
+/** Orders by address, then by length. */
+int ms_prefix_compare(const struct ms_prefix *a, const struct ms_prefix *b);
 /** Writes "10.0.0.0/24"; @text holds at least MS_ADDR_TEXT_SIZE + 4 bytes. Returns @text. */
 const char *ms_prefix_format(const struct ms_prefix *prefix, char text[MS_ADDR_TEXT_SIZE + 4]);
 
@@ -111,6 +115,11 @@ int ms_ranges_build(struct ms_arena *arena, const ms_prefix_vec *prefixes,
 		    const ms_prefix_vec *excepts, ms_range_vec *ranges);
 /** Binary search in sorted disjoint ranges. */
 bool ms_ranges_contain(const ms_range_vec *ranges, const struct ms_addr *addr);
+
+/** The link-local address that an interface with this MAC gives itself (EUI-64, RFC 4291). */
+struct ms_addr ms_addr_of_mac(const struct ms_mac *mac);
+/** The other way round. Returns false when @addr is none that a MAC makes. */
+bool ms_addr_to_mac(const struct ms_addr *addr, struct ms_mac *ret_mac);
 
 int ms_mac_parse(const char *text, struct ms_mac *ret_mac);
 const char *ms_mac_format(const struct ms_mac *mac, char text[MS_MAC_TEXT_SIZE]);

@@ -77,11 +77,17 @@ enum ms_field {
 	MS_FIELD_RS_OPTION, /* @th,64,16: the same of a router solicitation, which has no target */
 	MS_FIELD_RS_LLADDR, /* @th,80,48: likewise; set key by typeof */
 	MS_FIELD_CT_STATE,  /* 4, flags MS_CT_*; one flag at a time */
-	MS_FIELD_CT_STATUS_DNAT,      /* no value: `ct status dnat`, negated: `ct status ! dnat` */
-	MS_FIELD_CT_STATUS_CONFIRMED, /* likewise: `ct status confirmed`; not yet of a first packet
-				       */
-	MS_FIELD_CT_ID,		      /* 4: names a connection while it lives; set key by typeof */
+	MS_FIELD_CT_STATUS_DNAT,       /* no value: `ct status dnat`, negated: `ct status ! dnat` */
+	MS_FIELD_CT_STATUS_CONFIRMED,  /* likewise: `ct status confirmed`; not yet of a first packet
+					*/
+	MS_FIELD_CT_ORIGINAL_IP_SADDR, /* 4: who opened the connection; implies IPv4 */
+	MS_FIELD_CT_ORIGINAL_IP6_SADDR, /* 16 */
+	MS_FIELD_CT_REPLY_IP_SADDR,	/* 4: who answers it, behind translation; implies IPv4 */
+	MS_FIELD_CT_REPLY_IP6_SADDR,	/* 16 */
+	MS_FIELD_CT_ID,		 /* 4: names a connection while it lives; set key by typeof */
 	MS_FIELD_FIB_DADDR_TYPE, /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */
+	MS_FIELD_FIB_SADDR_IIF,	 /* no value: `fib saddr . iif oif exists`: the way back to the
+				    sender  is the one it came by */
 	MS_FIELD_IP_OPTION_LSRR, /* no value: `ip option lsrr exists` */
 	MS_FIELD_IP_OPTION_SSRR, /* likewise */
 	MS_FIELD_EXTHDR_RT,	 /* no value: `exthdr rt exists` (routing header) */
@@ -311,6 +317,8 @@ int ms_ruleset_finish(struct ms_ruleset *ruleset);
 /** The same for a part of a ruleset, whose elements may go to chains that are elsewhere: nothing is
  * checked but the elements themselves. */
 int ms_ruleset_finish_elements(struct ms_ruleset *ruleset);
+/** Does it all fit together? What ms_ruleset_finish() does after that. Returns 0 or -EINVAL. */
+int ms_ruleset_check(const struct ms_ruleset *ruleset);
 
 /** A hash over everything that equality of finished rulesets looks at. */
 uint64_t ms_ruleset_hash(const struct ms_ruleset *ruleset);

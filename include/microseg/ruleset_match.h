@@ -23,7 +23,7 @@
 enum ms_load {
 	MS_LOAD_META,	   /* key: NFT_META_* */
 	MS_LOAD_CT,	   /* key: NFT_CT_* */
-	MS_LOAD_FIB,	   /* key: NFT_FIB_RESULT_*, flags NFTA_FIB_F_DADDR */
+	MS_LOAD_FIB,	   /* key: NFT_FIB_RESULT_*, flag: NFTA_FIB_F_* */
 	MS_LOAD_LINK,	   /* payload, link-layer header */
 	MS_LOAD_NETWORK,   /* payload, network header */
 	MS_LOAD_TRANSPORT, /* payload, transport header */
@@ -90,12 +90,15 @@ struct ms_sim_packet {
 
 	uint32_t ct_state; /* one of MS_CT_* */
 	bool ct_dnat;
+	struct ms_addr ct_original_saddr; /* of its connection; .ip MS_IP_NONE: it has none */
+	struct ms_addr ct_reply_saddr;
 	const char *listed; /* the dynamic set that holds its connection, or NULL; statements change
 			       it */
 	time_t now;	    /* timed elements that are over by then are gone */
 	bool over_limit;    /* its sender has too many tracked connections */
 	uint32_t priority;  /* meta priority; statements change it */
 	uint32_t fib_daddr_type; /* RTN_* */
+	bool fib_astray;	 /* the way back to saddr leaves by another interface */
 };
 
 struct ms_field_row {
@@ -113,8 +116,10 @@ struct ms_field_row {
 	const char *type_name; /* its name; NULL: a set of it is declared by typeof */
 
 	enum ms_load load;
-	uint32_t key;	 /* meta, ct, fib, option or extension header */
-	uint32_t flag;	 /* the bit of ct status, IPS_* */
+	uint32_t key;	  /* meta, ct, fib, option or extension header */
+	uint32_t flag;	  /* the bit of ct status, IPS_*; how fib is asked, NFTA_FIB_F_* */
+	int8_t direction; /* of ct: 0 original, 1 reply; where `directed` */
+	bool directed;
 	uint16_t offset; /* bytes into the header, of payload loads */
 
 	enum ms_ip needs_ip;   /* MS_IP4, MS_IP6: implied; MS_IP_NONE: nothing */

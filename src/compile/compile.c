@@ -257,7 +257,11 @@ static int compile(const struct ms_policy *policy, const struct ms_inventory *in
 		door_compile(&c);
 
 	sets_fini(&c);
-	int r = ms_ruleset_finish(ruleset);
+	int r = ms_ruleset_finish_elements(ruleset);
+	if (r == 0 && policy)
+		sets_make_room(ruleset);
+	if (r == 0)
+		r = ms_ruleset_check(ruleset);
 	if (r < 0)
 		return r;
 	*ret_ruleset = ms_steal(&ruleset);

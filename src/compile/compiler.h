@@ -4,6 +4,7 @@
  *
  *	sets.c          addresses and interfaces of the endpoints, as set and map elements
  *	guard.c         bridge microseg: who may send as whom
+ *	guard_strict.c  what ports in audit may send to ports that are not
  *	guard_routed.c  the same for routed veths, and the mirror: an endpoint's address is its own
  *	carried.c       what an endpoint may send from beside its own addresses
  *	claims.c        MACs and addresses that several claim
@@ -99,6 +100,7 @@ struct compiler {
 	endpoint_vec members; /* the known identified endpoints, sorted by identity */
 	ms_addr_vec shared;   /* link-local addresses that several endpoints have, sorted */
 	station_vec disputed; /* see claims.c; sorted */
+	station_vec stations; /* of all endpoints on bridges; sorted */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
 };
@@ -130,6 +132,8 @@ int compile_elements(const struct ms_policy *policy, const struct ms_inventory *
 /* sets.c */
 /* The size of a set that is declared with @least and has @n_elems. */
 uint32_t sets_room(uint32_t least, size_t n_elems);
+/* Gives every set of a finished ruleset its size: only then none counts an element twice. */
+void sets_make_room(struct ms_ruleset *ruleset);
 /* The first of the members that are @identity, or where they would stand. */
 size_t sets_first_member(const struct compiler *c, const char *identity);
 void sets_declare_bridge(struct compiler *c);
@@ -172,6 +176,7 @@ void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *ad
 
 /* guard*.c, judge.c, services.c, door.c */
 void guard_compile_bridge(struct compiler *c);
+void guard_compile_strict(struct compiler *c);
 void guard_compile_routed(struct compiler *c);
 void judge_compile(struct compiler *c);
 void limit_compile(struct compiler *c);
@@ -263,6 +268,9 @@ void match_ports(struct compiler *c, struct ms_rule *rule, const struct family *
 bool has_ranges(const struct ms_peer *peer, const struct family *family);
 void match_net(struct compiler *c, struct ms_rule *rule, const struct family *family,
 	       enum ms_field field, const struct ms_peer *peer);
+/* @prefix: as text, like "fe80::/10". */
+void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field,
+		  const char *prefix);
 
 /* carried.c: each writes nothing where nothing is carried. */
 bool carried_any(const struct compiler *c);

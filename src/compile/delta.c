@@ -68,12 +68,39 @@ static bool is_host_mac(const struct ms_inventory *inventory, const struct ms_ma
 	return false;
 }
 
+/* Has anybody @mac, before or after? */
+static bool has_mac(const struct ms_inventory *before, const struct ms_inventory_change *change,
+		    const struct ms_mac *mac)
+{
+	return is_host_mac(before, mac) || ms_inventory_n_macs(before, mac) > 0 ||
+	       count_mac(&change->come, mac) > 0;
+}
+
+/* Has anybody else the address that the MAC of @endpoint makes? That is its own before it has it:
+ * see claims.c. */
+static bool is_early_shared(const struct ms_inventory *before,
+			    const struct ms_inventory_change *change,
+			    const struct ms_endpoint *endpoint)
+{
+	const ms_endpoint_vec *sides[] = {&change->gone, &change->come};
+	const struct ms_addr early = ms_addr_of_mac(&endpoint->mac);
+
+	for (size_t side = 0; side < 2; side++)
+		ms_vec_each (const struct ms_endpoint *, other, sides[side])
+			if (ms_mac_compare(&(*other)->mac, &endpoint->mac) != 0 &&
+			    has_addr(*other, &early))
+				return true;
+	return ms_inventory_n_holders(before, &early) != count_addr(&change->gone, &early) ||
+	       ms_inventory_is_host(before, &early) || holds(&change->hosts_come, &early);
+}
+
 /* Is none of the addresses of @endpoint, and not its MAC, that of the host or of another endpoint:
  * neither before nor, when it is there then, after? */
 static bool is_alone(const struct ms_inventory *before, const struct ms_inventory_change *change,
 		     const struct ms_endpoint *endpoint)
 {
 	const struct ms_mac *mac = &endpoint->mac;
+	struct ms_mac maker;
 
 	if (!ms_mac_is_zero(mac) &&
 	    (is_host_mac(before, mac) || count_mac(&change->gone, mac) > 1 ||
@@ -87,8 +114,11 @@ static bool is_alone(const struct ms_inventory *before, const struct ms_inventor
 		    ms_inventory_n_holders(before, addr) != n_gone ||
 		    ms_inventory_is_host(before, addr) || holds(&change->hosts_come, addr))
 			return false;
+		if (ms_addr_to_mac(addr, &maker) && ms_mac_compare(&maker, mac) != 0 &&
+		    has_mac(before, change, &maker))
+			return false;
 	}
-	return true;
+	return !is_early_shared(before, change, endpoint);
 }
 
 static bool all_alone(const struct ms_inventory *before, const struct ms_inventory_change *change,
@@ -104,8 +134,11 @@ static bool all_alone(const struct ms_inventory *before, const struct ms_invento
  */
 static bool nobodys(const struct ms_inventory *before, const ms_addr_vec *hosts)
 {
+	struct ms_mac maker;
+
 	ms_vec_each (const struct ms_addr, addr, hosts)
-		if (ms_inventory_n_holders(before, addr) > 0)
+		if (ms_inventory_n_holders(before, addr) > 0 ||
+		    (ms_addr_to_mac(addr, &maker) && ms_inventory_n_macs(before, &maker) > 0))
 			return false;
 	return true;
 }

@@ -283,9 +283,16 @@ static void compile_ip6(struct guard *g)
 	rule_goto(g->c, rule_add(g->c, chain), g->spoof);
 }
 
-/* Rules that hold in audit as well: what belongs to somebody else stays theirs. */
+/*
+ * Rules that hold in audit as well: what belongs to somebody else stays theirs. What is the port's
+ * own it may use with any MAC that is nobody's, such as the virtual one of VRRP.
+ */
 static void compile_owned(struct guard *g, struct ms_chain *chain)
 {
+	static const enum ms_field held_arp[] = {MS_FIELD_IIFNAME, MS_FIELD_ARP_SADDR_IP};
+	static const enum ms_field held4[] = {MS_FIELD_IIFNAME, MS_FIELD_IP_SADDR};
+	static const enum ms_field held6[] = {MS_FIELD_IIFNAME, MS_FIELD_IP6_SADDR};
+	static const enum ms_field held_target[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_TARGET};
 	static const struct {
 		const char *own;
 		const enum ms_field *own_fields;
@@ -296,10 +303,10 @@ static void compile_owned(struct guard *g, struct ms_chain *chain)
 	} claims[] = {
 		{"mac", port_mac, "owned-mac", MS_FIELD_ETHER_SADDR, 2, 0},
 		{"mac", port_arp_mac, "owned-mac", MS_FIELD_ARP_SADDR_ETHER, 2, 0},
-		{"source/4", port_arp, "owned/4", MS_FIELD_ARP_SADDR_IP, 3, 0},
-		{"source/4", port_source4, "owned/4", MS_FIELD_IP_SADDR, 3, 0},
-		{"source/6", port_source6, "owned/6", MS_FIELD_IP6_SADDR, 3, 0},
-		{"nd-target", port_nd_target, "owned-nd-target", MS_FIELD_ND_TARGET, 3,
+		{"held/4", held_arp, "owned/4", MS_FIELD_ARP_SADDR_IP, 2, 0},
+		{"held/4", held4, "owned/4", MS_FIELD_IP_SADDR, 2, 0},
+		{"held/6", held6, "owned/6", MS_FIELD_IP6_SADDR, 2, 0},
+		{"held-nd-target", held_target, "owned-nd-target", MS_FIELD_ND_TARGET, 2,
 		 ICMP6_NEIGHBOR_ADVERT},
 		{"nd-mac", port_nd_mac, "owned-nd-mac", MS_FIELD_ND_LLADDR, 2,
 		 ICMP6_NEIGHBOR_ADVERT},
@@ -361,18 +368,6 @@ static void compile_guard(struct compiler *c, enum ms_mode mode)
 	for (size_t i = 0; i < N_ND_FORMS; i++)
 		compile_neighbour(&g, &nd_forms[i]);
 	carried_compile_guard_nd(c, g.suffix, g.spoof);
-}
-
-/* A frame of a port in audit, towards one that is not: the guard as it stands for all others. */
-static void compile_strict(struct compiler *c)
-{
-	struct ms_chain *chain = ms_ruleset_add_base_chain(c->ruleset, c->bridge, "strict",
-							   MS_HOOK_FORWARD, PRIORITY_STRICT);
-	struct ms_rule *strict = rule_add(c, chain);
-
-	rule_set(c, strict, MS_FIELD_IIFNAME, false, "audited");
-	rule_set(c, strict, MS_FIELD_OIFNAME, true, "audited");
-	rule_goto(c, strict, "guard");
 }
 
 static const char *unknown_port(struct compiler *c, const struct ms_table *table)
@@ -450,7 +445,7 @@ void guard_compile_bridge(struct compiler *c)
 	compile_guard(c, MS_MODE_ENFORCE);
 	if (c->audits) {
 		compile_guard(c, MS_MODE_AUDIT);
-		compile_strict(c);
+		guard_compile_strict(c);
 	}
 	carried_compile_guard(c, c->bridge);
 	carried_compile_guard_arp(c, c->bridge);

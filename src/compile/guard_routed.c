@@ -177,8 +177,11 @@ static void compile_prerouting(struct compiler *c)
 	for (size_t i = 0; i < 2; i++) {
 		struct ms_rule *mirror = rule_add(c, chain);
 
+		/* Where the way to the address leads back by where this came from, it is somebody
+		 * outside, whatever a container calls itself. */
 		rule_set(c, mirror, families[i].saddr, false,
 			 name_of(c, "local/%d", families[i].ip));
+		ms_rule_match_present(rs, mirror, MS_FIELD_FIB_SADDR_IIF, true);
 		rule_goto(c, mirror, forged(c, c->inet, MS_REASON_SPOOF, MS_MODE_ENFORCE));
 	}
 	patterns_goto(c, chain, MS_FIELD_IIFNAME, unknown_port(c, c->inet));

@@ -46,20 +46,6 @@ static void accept_udp(struct compiler *c, struct ms_chain *chain, uint16_t spor
 	rule_accept(c, rule);
 }
 
-static void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field,
-			 const char *prefix)
-{
-	struct ms_prefix parsed;
-
-	if (ms_prefix_parse(prefix, &parsed) < 0) {
-		c->ruleset->failed = true;
-		return;
-	}
-	struct ms_range range = ms_prefix_range(&parsed);
-	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes,
-			    ms_addr_size(range.first.ip));
-}
-
 /* @group: only to a multicast address. */
 static void accept_icmp6(struct compiler *c, struct ms_chain *chain, size_t n_types,
 			 const uint8_t *types, uint8_t hoplimit, bool group)
@@ -89,14 +75,70 @@ static void compile_baseline(struct compiler *c, struct ms_chain *chain, bool fr
 	accept_icmp6(c, chain, 4, listeners, 1, true);
 }
 
-static void accept_state(struct compiler *c, struct ms_chain *chain, uint32_t state, uint8_t proto)
+static void accept_state(struct compiler *c, struct ms_chain *chain, uint32_t state)
 {
 	struct ms_rule *rule = rule_add(c, chain);
 
-	if (proto)
-		ms_rule_match_u8(c->ruleset, rule, MS_FIELD_L4PROTO, proto);
 	ms_rule_match_u32(c->ruleset, rule, MS_FIELD_CT_STATE, false, state);
 	rule_accept(c, rule);
+}
+
+/* Who carries is a router too, and whom he carries may be the end of a connection. */
+static void compile_related_carried(struct compiler *c, struct ms_chain *chain)
+{
+	for (size_t i = 0; i < 2; i++) {
+		if (!carried_in(c, &families[i]))
+			continue;
+		struct ms_rule *end = rule_add(c, chain);
+
+		ms_rule_match_u8(c->ruleset, end, MS_FIELD_L4PROTO, families[i].icmp_proto);
+		carried_match(c, end, families[i].saddr, &families[i]);
+		rule_accept(c, end);
+		ms_vec_each (const struct ms_service, service, &c->policy->services) {
+			if (service->carries.n_items == 0)
+				continue;
+			struct ms_rule *router =
+				ms_ruleset_add_rule(c->ruleset, chain, &service->at);
+
+			ms_rule_match_u8(c->ruleset, router, MS_FIELD_L4PROTO,
+					 families[i].icmp_proto);
+			rule_set(c, router, families[i].saddr, false,
+				 sets_peer(c, &families[i], service->env, service->name));
+			rule_accept(c, router);
+		}
+	}
+}
+
+/*
+ * ICMP errors that belong to a connection. Whoever knows its ports can make one up: of endpoints
+ * only the two ends of the connection are believed, behind translation too; routers are where no
+ * interface is managed.
+ */
+static void compile_related(struct compiler *c)
+{
+	static const uint8_t protos[] = {IPPROTO_ICMP, IPPROTO_ICMPV6};
+	static const enum ms_field ends[2][2] = {
+		{MS_FIELD_CT_ORIGINAL_IP_SADDR, MS_FIELD_CT_REPLY_IP_SADDR},
+		{MS_FIELD_CT_ORIGINAL_IP6_SADDR, MS_FIELD_CT_REPLY_IP6_SADDR},
+	};
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "related");
+	struct ms_rule *router = rule_add(c, chain);
+
+	rule_in_managed(c, router, MS_FIELD_IIFNAME, true);
+	ms_rule_match_any_u8(c->ruleset, router, MS_FIELD_L4PROTO, 2, protos);
+	rule_accept(c, router);
+	for (size_t i = 0; i < 2; i++)
+		for (size_t end = 0; end < 2; end++) {
+			const enum ms_field own[] = {families[i].saddr, ends[i][end]};
+			struct ms_rule *rule = rule_add(c, chain);
+
+			ms_rule_match_u8(c->ruleset, rule, MS_FIELD_L4PROTO,
+					 families[i].icmp_proto);
+			ms_rule_match_set(c->ruleset, rule, false,
+					  name_of(c, "self/%d", families[i].ip), 2, own);
+			rule_accept(c, rule);
+		}
+	compile_related_carried(c, chain);
 }
 
 /*
@@ -112,13 +154,15 @@ static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_
 		ms_rule_match_u32(c->ruleset, rule, MS_FIELD_CT_STATE, false, MS_CT_ESTABLISHED);
 		ms_rule_verdict(c->ruleset, rule, MS_VERDICT_JUMP, "watch");
 	} else {
-		accept_state(c, chain, MS_CT_ESTABLISHED, 0);
+		accept_state(c, chain, MS_CT_ESTABLISHED);
 	}
 	if (from_host) {
-		accept_state(c, chain, MS_CT_RELATED, 0);
+		accept_state(c, chain, MS_CT_RELATED);
 	} else {
-		accept_state(c, chain, MS_CT_RELATED, IPPROTO_ICMP);
-		accept_state(c, chain, MS_CT_RELATED, IPPROTO_ICMPV6);
+		struct ms_rule *related = rule_add(c, chain);
+
+		ms_rule_match_u32(c->ruleset, related, MS_FIELD_CT_STATE, false, MS_CT_RELATED);
+		ms_rule_verdict(c->ruleset, related, MS_VERDICT_JUMP, "related");
 	}
 	struct ms_rule *invalid = rule_add(c, chain);
 	ms_rule_match_u32(c->ruleset, invalid, MS_FIELD_CT_STATE, false, MS_CT_INVALID);
@@ -295,6 +339,21 @@ static void compile_from_unidentified(struct compiler *c)
 		  deny(c, MS_REASON_UNIDENTIFIED, MS_EGRESS, c->policy->unidentified));
 }
 
+/*
+ * From outside to endpoints nobody has an endpoint's address, whatever the routes say (the mirror
+ * of guard_routed.c asks them): else he would have its grants.
+ */
+static void compile_mirror(struct compiler *c, struct ms_chain *chain)
+{
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_in_managed(c, rule, MS_FIELD_OIFNAME, false);
+		rule_set(c, rule, families[i].saddr, false, name_of(c, "local/%d", families[i].ip));
+		rule_goto(c, rule, deny(c, MS_REASON_SPOOF, MS_EAST_WEST, MS_MODE_ENFORCE));
+	}
+}
+
 static void compile_forward(struct compiler *c)
 {
 	static const enum ms_field pair[] = {MS_FIELD_IIFNAME, MS_FIELD_OIFNAME};
@@ -308,12 +367,13 @@ static void compile_forward(struct compiler *c)
 
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(rs, c->inet, "forward", MS_HOOK_FORWARD, PRIORITY_POLICY);
-	for (size_t i = 0; i < 2; i++) {
-		struct ms_rule *rule = rule_add(c, chain);
-
-		rule_in_managed(c, rule, pair[i], false);
-		rule_goto(c, rule, "judge");
-	}
+	struct ms_rule *from = rule_add(c, chain);
+	rule_in_managed(c, from, MS_FIELD_IIFNAME, false);
+	rule_goto(c, from, "judge");
+	compile_mirror(c, chain);
+	struct ms_rule *to = rule_add(c, chain);
+	rule_in_managed(c, to, MS_FIELD_OIFNAME, false);
+	rule_goto(c, to, "judge");
 	patterns_goto(c, chain, MS_FIELD_OIFNAME,
 		      deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
 }
@@ -388,6 +448,7 @@ void judge_compile(struct compiler *c)
 	compile_input(c);
 	compile_output(c);
 	compile_judge(c);
+	compile_related(c);
 	compile_link_local(c);
 	compile_to_unidentified(c);
 	compile_from_unidentified(c);

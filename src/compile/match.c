@@ -100,3 +100,16 @@ void match_net(struct compiler *c, struct ms_rule *rule, const struct family *fa
 					    range->last.bytes, family->size);
 	}
 }
+
+void match_prefix(struct compiler *c, struct ms_rule *rule, enum ms_field field, const char *prefix)
+{
+	struct ms_prefix parsed;
+
+	if (ms_prefix_parse(prefix, &parsed) < 0) {
+		c->ruleset->failed = true;
+		return;
+	}
+	struct ms_range range = ms_prefix_range(&parsed);
+	ms_rule_match_range(c->ruleset, rule, field, range.first.bytes, range.last.bytes,
+			    ms_addr_size(range.first.ip));
+}

@@ -73,10 +73,11 @@ uint32_t sets_room(uint32_t least, size_t n_elems)
 	return least;
 }
 
-static void make_room(struct ms_table *table)
+void sets_make_room(struct ms_ruleset *ruleset)
 {
-	ms_vec_each (struct ms_set *, set, &table->sets)
-		(*set)->size = sets_room((*set)->size, (*set)->elems.n_items);
+	ms_vec_each (struct ms_table *, table, &ruleset->tables)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets)
+			(*set)->size = sets_room((*set)->size, (*set)->elems.n_items);
 }
 
 /* A relax ends in the kernel. */
@@ -100,6 +101,10 @@ void sets_declare_bridge(struct compiler *c)
 	static const enum ms_field ether = MS_FIELD_ETHER_SADDR;
 	static const enum ms_field rs_lladdr[] = {MS_FIELD_IIFNAME, MS_FIELD_RS_LLADDR};
 	static const enum ms_field nd_target = MS_FIELD_ND_TARGET;
+	static const enum ms_field daddr4 = MS_FIELD_IP_DADDR;
+	static const enum ms_field held4[] = {MS_FIELD_IIFNAME, MS_FIELD_IP_SADDR};
+	static const enum ms_field held6[] = {MS_FIELD_IIFNAME, MS_FIELD_IP6_SADDR};
+	static const enum ms_field held_target[] = {MS_FIELD_IIFNAME, MS_FIELD_ND_TARGET};
 
 	declare(c, c->bridge, "ports", 1, &port, NODE_SET);
 	declare(c, c->bridge, "skipped", 1, &port, NODE_SET);
@@ -116,9 +121,13 @@ void sets_declare_bridge(struct compiler *c)
 	if (!c->audits)
 		return;
 	declare_audited(c, c->bridge, "audited", port);
+	declare(c, c->bridge, "broadcast", 1, &daddr4, SMALL_SET);
 	declare(c, c->bridge, "owned-mac", 1, &ether, NODE_SET);
 	declare(c, c->bridge, "owned-nd-mac", 1, &lladdr[1], NODE_SET);
 	declare(c, c->bridge, "owned-rs-mac", 1, &rs_lladdr[1], NODE_SET);
+	declare(c, c->bridge, "held/4", 2, held4, NODE_SET);
+	declare(c, c->bridge, "held/6", 2, held6, NODE_SET);
+	declare(c, c->bridge, "held-nd-target", 2, held_target, NODE_SET);
 	declare_family_sets(c, c->bridge, "owned", false);
 }
 
@@ -151,6 +160,18 @@ static void declare_routed(struct compiler *c)
 	declare(c, c->arp, "owned/4", 1, &arp[2], NODE_SET);
 }
 
+/* Each address beside itself: a lookup of two fields that finds whether they are equal. */
+static void declare_self(struct compiler *c)
+{
+	static const enum ms_field keys[2][2] = {
+		{MS_FIELD_IP_SADDR, MS_FIELD_CT_ORIGINAL_IP_SADDR},
+		{MS_FIELD_IP6_SADDR, MS_FIELD_CT_ORIGINAL_IP6_SADDR},
+	};
+
+	for (size_t i = 0; i < 2; i++)
+		declare(c, c->inet, name_of(c, "self/%d", families[i].ip), 2, keys[i], NODE_SET);
+}
+
 void sets_declare_inet(struct compiler *c)
 {
 	static const enum ms_field link = MS_FIELD_IIFNAME;
@@ -165,6 +186,7 @@ void sets_declare_inet(struct compiler *c)
 		declare(c, c->inet, name_of(c, "gateway/%d", families[i].ip), 2, gateway, NODE_SET);
 	}
 	declare_family_sets(c, c->inet, "local", false);
+	declare_self(c);
 	for (size_t i = 0; c->audits && i < 2; i++)
 		declare_audited(c, c->inet, name_of(c, "audited/%d", families[i].ip),
 				families[i].saddr);
@@ -440,9 +462,35 @@ static void add_carrier(struct compiler *c, struct ms_table *table,
 		add_text(c, find(c, table, name), endpoint->interface);
 }
 
+/* The same without the MAC, where there is audit: see compile_owned() of guard.c. */
+static void add_held(struct compiler *c, const struct ms_endpoint *endpoint,
+		     const struct ms_addr *addr)
+{
+	struct ms_set *sets[] = {
+		find_family(c, c->bridge, "held", family_of(addr)),
+		addr->ip == MS_IP6 ? find(c, c->bridge, "held-nd-target") : NULL,
+	};
+
+	for (size_t i = 0; c->audits && i < 2 && sets[i]; i++)
+		ms_elem_key(sets[i], add_text(c, sets[i], endpoint->interface), 1, addr->bytes,
+			    ms_addr_size(addr->ip));
+}
+
+/* What a port may advertise, and ask for before it has it. */
+static void add_target(struct compiler *c, const struct ms_endpoint *endpoint,
+		       const struct ms_addr *addr)
+{
+	struct ms_set *target = find(c, c->bridge, "nd-target");
+	struct ms_elem *elem = add_text(c, target, endpoint->interface);
+
+	ms_elem_key(target, elem, 1, endpoint->mac.bytes, 6);
+	ms_elem_key(target, elem, 2, addr->bytes, 16);
+}
+
 static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	static const char *const macs[] = {"mac", "nd-mac", "rs-mac"};
+	const struct ms_addr early = ms_addr_of_mac(&endpoint->mac);
 	struct ms_elem *elem;
 
 	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
@@ -461,19 +509,17 @@ static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
 	}
 	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
 		struct ms_set *source = find_family(c, c->bridge, "source", family_of(addr));
-		struct ms_set *target = addr->ip == MS_IP6 ? find(c, c->bridge, "nd-target") : NULL;
 
 		if (!claims_addr_is_own(c, endpoint, addr))
 			continue;
 		elem = add_text(c, source, endpoint->interface);
 		ms_elem_key(source, elem, 1, endpoint->mac.bytes, 6);
 		ms_elem_key(source, elem, 2, addr->bytes, ms_addr_size(addr->ip));
-		if (!target)
-			continue;
-		elem = add_text(c, target, endpoint->interface);
-		ms_elem_key(target, elem, 1, endpoint->mac.bytes, 6);
-		ms_elem_key(target, elem, 2, addr->bytes, 16);
+		add_held(c, endpoint, addr);
+		if (addr->ip == MS_IP6)
+			add_target(c, endpoint, addr);
 	}
+	add_target(c, endpoint, &early);
 }
 
 static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
@@ -545,10 +591,18 @@ static void own_addr(struct compiler *c, const struct ms_addr *addr)
 
 static void fill_owned_addrs(struct compiler *c)
 {
-	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
-		if (endpoint_is_known(endpoint))
-			ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
-				own_addr(c, addr);
+	struct ms_set *targets = find(c, c->bridge, "owned-nd-target");
+
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
+		const struct ms_addr early = ms_addr_of_mac(&endpoint->mac);
+
+		if (!endpoint_is_known(endpoint))
+			continue;
+		ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
+			own_addr(c, addr);
+		if (endpoint->bridge[0] && !ms_mac_is_zero(&endpoint->mac))
+			add_addr(c, targets, &early);
+	}
 	ms_vec_each (struct ms_addr, addr, &c->inventory->hosts)
 		own_addr(c, addr);
 	ms_vec_each (struct ms_node, node, &c->policy->nodes)
@@ -580,8 +634,11 @@ static void fill_owned(struct compiler *c)
 static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 {
 	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
+		struct ms_set *self = find_family(c, c->inet, "self", family_of(addr));
+
 		if (!claims_addr_is_own(c, endpoint, addr))
 			continue;
+		ms_elem_key(self, add_addr(c, self, addr), 1, addr->bytes, ms_addr_size(addr->ip));
 		/* An address that names nobody has nobody's mode. */
 		time_t audit_end = addr_identifies(c, addr) ? endpoint_audit_end(c, endpoint)
 				   : c->policy->unidentified == MS_MODE_AUDIT ? AUDITED
@@ -604,6 +661,21 @@ static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
 	}
 }
 
+/* The broadcast addresses of a link's networks, the old one of all zeros too. */
+static void fill_broadcast(struct compiler *c, const struct ms_managed_link *link)
+{
+	struct ms_set *set = find(c, c->bridge, "broadcast");
+
+	ms_vec_each (const struct ms_prefix, net, &link->nets) {
+		struct ms_range range = ms_prefix_range(net);
+
+		if (!set || net->addr.ip != MS_IP4 || net->len == 0 || net->len > 30)
+			continue;
+		add_addr(c, set, &range.first);
+		add_addr(c, set, &range.last);
+	}
+}
+
 static void fill_links(struct compiler *c)
 {
 	struct ms_set *same = find(c, c->inet, "same");
@@ -617,6 +689,8 @@ static void fill_links(struct compiler *c)
 		if (link->bridge)
 			ms_elem_key(same, add_text(c, same, link->name), 1, link->name,
 				    strlen(link->name));
+		if (link->bridge)
+			fill_broadcast(c, link);
 		ms_vec_each (struct ms_addr, addr, &link->addrs) {
 			struct ms_set *gateway =
 				find_family(c, c->inet, "gateway", family_of(addr));
@@ -648,8 +722,4 @@ void sets_fill(struct compiler *c)
 	fill_owned_addrs(c);
 	if (c->audits)
 		fill_owned(c);
-	make_room(c->bridge);
-	make_room(c->inet);
-	if (c->arp)
-		make_room(c->arp);
 }

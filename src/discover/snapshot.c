@@ -100,6 +100,8 @@ static int add_link(struct build *build, const struct ms_covered *covered)
 	if (!link.name)
 		return -ENOMEM;
 	int r = copy_addrs(build, &covered->link->addrs, &link.addrs);
+	for (size_t i = 0; r == 0 && i < covered->link->nets.n_items; i++)
+		r = ms_avec_push(build->arena, &link.nets, covered->link->nets.items[i]);
 	if (r == 0)
 		r = ms_avec_push(build->arena, &build->inventory->links, link);
 	if (r == 0 && !ms_mac_is_zero(&covered->link->view.mac))

@@ -85,6 +85,16 @@ static int find_hosts(const ms_addr_vec *before, const ms_addr_vec *after, struc
 	return r;
 }
 
+static bool nets_equal(const ms_prefix_vec *a, const ms_prefix_vec *b)
+{
+	if (a->n_items != b->n_items)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (ms_prefix_compare(&a->items[i], &b->items[i]) != 0)
+			return false;
+	return true;
+}
+
 static bool links_equal(const struct ms_inventory *a, const struct ms_inventory *b)
 {
 	if (a->links.n_items != b->links.n_items)
@@ -93,7 +103,7 @@ static bool links_equal(const struct ms_inventory *a, const struct ms_inventory 
 		const struct ms_managed_link *x = &a->links.items[i], *y = &b->links.items[i];
 
 		if (x->bridge != y->bridge || strcmp(x->name, y->name) != 0 ||
-		    !addrs_equal(&x->addrs, &y->addrs))
+		    !addrs_equal(&x->addrs, &y->addrs) || !nets_equal(&x->nets, &y->nets))
 			return false;
 	}
 	return true;

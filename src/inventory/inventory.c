@@ -61,6 +61,11 @@ static int compare_texts(const void *left, const void *right)
 	return strcmp(*a, *b);
 }
 
+static int compare_prefixes(const void *left, const void *right)
+{
+	return ms_prefix_compare(left, right);
+}
+
 static int compare_addrs(const void *left, const void *right)
 {
 	return ms_addr_compare(left, right);
@@ -203,8 +208,10 @@ void ms_inventory_canonicalize(struct ms_inventory *inventory)
 	sort_unique(&inventory->patterns, compare_texts);
 	ms_vec_sort(&inventory->uncovered, compare_uncovered);
 
-	ms_vec_each (struct ms_managed_link, link, &inventory->links)
+	ms_vec_each (struct ms_managed_link, link, &inventory->links) {
 		sort_unique(&link->addrs, compare_addrs);
+		sort_unique(&link->nets, compare_prefixes);
+	}
 	ms_vec_sort(&inventory->links, compare_links);
 
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints)

@@ -388,6 +388,26 @@ static void bridge_name(struct load *load, const struct ms_yaml_node *value, voi
 	read_interface_name(load, value, &((struct ms_managed_link *)into)->name, "name");
 }
 
+/* The length of a network behind an address, where there is one. */
+static bool parse_len(struct load *load, const struct ms_yaml_node *item, const char *slash,
+		      struct ms_prefix *prefix)
+{
+	uint64_t max = ms_addr_size(prefix->addr.ip) * 8, len = 0;
+	const char *at = slash + 1;
+
+	if (!*slash)
+		return true;
+	while (*at >= '0' && *at <= '9' && len <= max)
+		len = len * 10 + (uint64_t)(*at++ - '0');
+	if (*at || at == slash + 1 || len > max) {
+		error(load, &item->at, "bad-address", "expected an address like 10.0.0.1/24",
+		      "'%s' is not an address with the length of its network", item->text);
+		return false;
+	}
+	prefix->len = (uint8_t)len;
+	return true;
+}
+
 /* "10.0.0.1/24", as `ip address` shows it, or bare. */
 static void bridge_addresses(struct load *load, const struct ms_yaml_node *value, void *into)
 {
@@ -397,7 +417,7 @@ static void bridge_addresses(struct load *load, const struct ms_yaml_node *value
 		return;
 	for (size_t i = 0; i < value->items.n_items; i++) {
 		const struct ms_yaml_node *item = value->items.items[i];
-		struct ms_addr addr;
+		struct ms_prefix addr = {.len = 128};
 
 		if (!is_kind(load, item, MS_YAML_SCALAR, "an address"))
 			continue;
@@ -405,8 +425,13 @@ static void bridge_addresses(struct load *load, const struct ms_yaml_node *value
 						    strcspn(item->text, "/"));
 		if (!bare)
 			load->out_of_memory = true;
-		else if (parse_addr(load, item, bare, &addr))
-			push(load, &link->addrs, addr);
+		else if (parse_addr(load, item, bare, &addr.addr) &&
+			 parse_len(load, item, item->text + strlen(bare), &addr)) {
+			push(load, &link->addrs, addr.addr);
+			addr.addr = ms_prefix_range(&addr).first;
+			if (!ms_prefix_is_addr(&addr))
+				push(load, &link->nets, addr);
+		}
 	}
 }
 

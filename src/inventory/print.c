@@ -54,6 +54,26 @@ static void add_addrs(struct ms_str *out, const char *indent, const char *key,
 	ms_str_add(out, "]\n");
 }
 
+/* The host's addresses on a bridge, with the length of their networks where it is known. */
+static void add_own_addrs(struct ms_str *out, const struct ms_managed_link *link)
+{
+	char text[MS_ADDR_TEXT_SIZE + 4];
+
+	ms_str_add(out, "    addresses: [");
+	for (size_t i = 0; i < link->addrs.n_items; i++) {
+		const struct ms_addr *addr = &link->addrs.items[i];
+		struct ms_prefix known = {.addr = *addr};
+
+		ms_vec_each (const struct ms_prefix, net, &link->nets)
+			if (net->len > known.len && ms_prefix_contains(net, addr))
+				known.len = net->len;
+		ms_str_add(out, i ? ", " : "");
+		add_scalar(out,
+			   known.len ? ms_prefix_format(&known, text) : ms_addr_format(addr, text));
+	}
+	ms_str_add(out, "]\n");
+}
+
 static void add_texts(struct ms_str *out, const char *key, const ms_text_vec *texts)
 {
 	if (texts->n_items == 0)
@@ -170,7 +190,7 @@ void ms_inventory_print(const struct ms_inventory *inventory, struct ms_str *out
 		ms_str_add(out, "  - name: ");
 		add_scalar(out, link->name);
 		ms_str_add_char(out, '\n');
-		add_addrs(out, "    ", "addresses", &link->addrs);
+		add_own_addrs(out, link);
 	}
 	ms_str_add(out, inventory->endpoints.n_items ? "endpoints:\n" : "endpoints: []\n");
 	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints)

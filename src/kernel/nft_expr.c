@@ -127,20 +127,22 @@ static void add_exthdr(struct encoder *e, uint32_t op, uint32_t type, uint32_t d
 	put_u32(expr, NFTNL_EXPR_EXTHDR_OP, op);
 }
 
-static void add_fib(struct encoder *e, uint32_t result, uint32_t dreg)
+static void add_fib(struct encoder *e, uint32_t result, uint32_t flags, uint32_t dreg)
 {
 	struct nftnl_expr *expr = add_expr(e, "fib");
 
 	put_u32(expr, NFTNL_EXPR_FIB_DREG, dreg);
 	put_u32(expr, NFTNL_EXPR_FIB_RESULT, result);
-	put_u32(expr, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	put_u32(expr, NFTNL_EXPR_FIB_FLAGS, flags);
 }
 
-static void add_ct(struct encoder *e, uint32_t key, uint32_t dreg)
+static void add_ct(struct encoder *e, const struct ms_field_row *row, uint32_t dreg)
 {
 	struct nftnl_expr *expr = add_expr(e, "ct");
 
-	put_u32(expr, NFTNL_EXPR_CT_KEY, key);
+	put_u32(expr, NFTNL_EXPR_CT_KEY, row->key);
+	if (expr && row->directed)
+		nftnl_expr_set_u8(expr, NFTNL_EXPR_CT_DIR, (uint8_t)row->direction);
 	put_u32(expr, NFTNL_EXPR_CT_DREG, dreg);
 }
 
@@ -151,10 +153,10 @@ static void load_field(struct encoder *e, const struct ms_field_row *row, uint32
 		add_meta(e, row->key, dreg);
 		break;
 	case MS_LOAD_CT:
-		add_ct(e, row->key, dreg);
+		add_ct(e, row, dreg);
 		break;
 	case MS_LOAD_FIB:
-		add_fib(e, row->key, dreg);
+		add_fib(e, row->key, row->flag, dreg);
 		break;
 	case MS_LOAD_LINK:
 		add_payload(e, NFT_PAYLOAD_LL_HEADER, row->offset, row->size, dreg);

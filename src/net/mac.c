@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define UNIVERSAL 0x02 /* the bit of a MAC that an interface identifier has the other way round */
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -44,6 +46,29 @@ const char *ms_mac_format(const struct ms_mac *mac, char text[MS_MAC_TEXT_SIZE])
 int ms_mac_compare(const struct ms_mac *a, const struct ms_mac *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+struct ms_addr ms_addr_of_mac(const struct ms_mac *mac)
+{
+	const uint8_t *m = mac->bytes;
+
+	return (struct ms_addr){
+		.ip = MS_IP6,
+		.bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ UNIVERSAL, m[1], m[2], 0xff, 0xfe,
+			  m[3], m[4], m[5]},
+	};
+}
+
+bool ms_addr_to_mac(const struct ms_addr *addr, struct ms_mac *ret_mac)
+{
+	const uint8_t *b = addr->bytes + 8;
+	const struct ms_mac mac = {{b[0] ^ UNIVERSAL, b[1], b[2], b[5], b[6], b[7]}};
+	struct ms_addr made = ms_addr_of_mac(&mac);
+
+	if (!ms_addr_equal(addr, &made))
+		return false;
+	*ret_mac = mac;
+	return true;
 }
 
 bool ms_mac_is_zero(const struct ms_mac *mac)

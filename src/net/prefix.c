@@ -65,6 +65,18 @@ bool ms_prefix_contains(const struct ms_prefix *prefix, const struct ms_addr *ad
 	return ms_range_contains(&range, addr);
 }
 
+bool ms_prefix_is_addr(const struct ms_prefix *prefix)
+{
+	return prefix->len >= addr_bits(&prefix->addr);
+}
+
+int ms_prefix_compare(const struct ms_prefix *a, const struct ms_prefix *b)
+{
+	int r = ms_addr_compare(&a->addr, &b->addr);
+
+	return r ? r : (a->len > b->len) - (a->len < b->len);
+}
+
 const char *ms_prefix_format(const struct ms_prefix *prefix, char text[MS_ADDR_TEXT_SIZE + 4])
 {
 	char addr_text[MS_ADDR_TEXT_SIZE];

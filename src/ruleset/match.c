@@ -15,6 +15,10 @@
 #define PROTO_IP4 2
 #define PROTO_IP6 10
 
+/* As linux/netfilter/nf_conntrack_tuple_common.h, likewise. */
+#define CT_ORIGINAL 0
+#define CT_REPLY 1
+
 /* IPv4 options by their type byte, copy flag included. */
 #define OPTION_LSRR 131
 #define OPTION_SSRR 137
@@ -259,6 +263,38 @@ static bool read_ct_id(const struct ms_sim_packet *packet, uint8_t *value)
 static bool read_fib_daddr_type(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	return packet->saddr.ip != MS_IP_NONE && copy(value, &packet->fib_daddr_type, 4);
+}
+
+/* The other family has no answer. */
+static bool copy_addr(uint8_t *value, const struct ms_addr *addr, enum ms_ip ip)
+{
+	return addr->ip == ip && copy(value, addr->bytes, ms_addr_size(ip));
+}
+
+static bool read_ct_original_ip(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return copy_addr(value, &packet->ct_original_saddr, MS_IP4);
+}
+
+static bool read_ct_original_ip6(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return copy_addr(value, &packet->ct_original_saddr, MS_IP6);
+}
+
+static bool read_ct_reply_ip(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return copy_addr(value, &packet->ct_reply_saddr, MS_IP4);
+}
+
+static bool read_ct_reply_ip6(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return copy_addr(value, &packet->ct_reply_saddr, MS_IP6);
+}
+
+static bool read_fib_saddr_iif(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	*value = !packet->fib_astray;
+	return packet->saddr.ip != MS_IP_NONE;
 }
 
 static bool read_lsrr(const struct ms_sim_packet *packet, uint8_t *value)
@@ -617,6 +653,34 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.load = MS_LOAD_CT, .key = NFT_CT_STATUS, .flag = IPS_CONFIRMED,
 		.read = read_ct_confirmed,
 	},
+	[MS_FIELD_CT_ORIGINAL_IP_SADDR] = {
+		.name = "ct original ip saddr", .size = 4, .value = MS_VALUE_IP4,
+		.type_id = TYPE_IP4, .per_line = 2, .type_name = "ipv4_addr",
+		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP, .directed = true,
+		.direction = CT_ORIGINAL, .needs_ip = MS_IP4,
+		.read = read_ct_original_ip,
+	},
+	[MS_FIELD_CT_ORIGINAL_IP6_SADDR] = {
+		.name = "ct original ip6 saddr", .size = 16, .value = MS_VALUE_IP6,
+		.type_id = TYPE_IP6, .per_line = 1, .type_name = "ipv6_addr",
+		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP6, .directed = true,
+		.direction = CT_ORIGINAL, .needs_ip = MS_IP6,
+		.read = read_ct_original_ip6,
+	},
+	[MS_FIELD_CT_REPLY_IP_SADDR] = {
+		.name = "ct reply ip saddr", .size = 4, .value = MS_VALUE_IP4,
+		.type_id = TYPE_IP4, .per_line = 2, .type_name = "ipv4_addr",
+		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP, .directed = true,
+		.direction = CT_REPLY, .needs_ip = MS_IP4,
+		.read = read_ct_reply_ip,
+	},
+	[MS_FIELD_CT_REPLY_IP6_SADDR] = {
+		.name = "ct reply ip6 saddr", .size = 16, .value = MS_VALUE_IP6,
+		.type_id = TYPE_IP6, .per_line = 1, .type_name = "ipv6_addr",
+		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP6, .directed = true,
+		.direction = CT_REPLY, .needs_ip = MS_IP6,
+		.read = read_ct_reply_ip6,
+	},
 	[MS_FIELD_CT_ID] = {
 		.name = "ct id", .size = 4, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_CT, .key = NFT_CT_ID,
@@ -626,8 +690,14 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.name = "fib daddr type", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
 		.symbols = fib_types, .symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_FIB_ADDR, .per_line = 1, .type_name = "fib_addrtype",
-		.load = MS_LOAD_FIB, .key = NFT_FIB_RESULT_ADDRTYPE,
+		.load = MS_LOAD_FIB, .key = NFT_FIB_RESULT_ADDRTYPE, .flag = NFTA_FIB_F_DADDR,
 		.read = read_fib_daddr_type,
+	},
+	[MS_FIELD_FIB_SADDR_IIF] = {
+		.name = "fib saddr . iif oif", .value = MS_VALUE_NONE,
+		.load = MS_LOAD_FIB, .key = NFT_FIB_RESULT_OIF,
+		.flag = NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT,
+		.read = read_fib_saddr_iif,
 	},
 	[MS_FIELD_IP_OPTION_LSRR] = {
 		.name = "ip option lsrr", .value = MS_VALUE_NONE,

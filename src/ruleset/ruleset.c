@@ -368,12 +368,19 @@ int ms_ruleset_finish_elements(struct ms_ruleset *ruleset)
 	return 0;
 }
 
-int ms_ruleset_finish(struct ms_ruleset *ruleset)
+int ms_ruleset_check(const struct ms_ruleset *ruleset)
 {
-	int r = ms_ruleset_finish_elements(ruleset);
+	int r = 0;
 
 	ms_vec_each (struct ms_table *, table, &ruleset->tables)
 		if (r == 0)
 			r = ms_check_table(*table);
 	return r;
+}
+
+int ms_ruleset_finish(struct ms_ruleset *ruleset)
+{
+	int r = ms_ruleset_finish_elements(ruleset);
+
+	return r == 0 ? ms_ruleset_check(ruleset) : r;
 }

@@ -211,6 +211,9 @@ static struct ms_sim_packet first_packet(const struct ms_sim_flow *flow,
 		.ct_state = MS_CT_NEW,
 		.ct_dnat = flow->published,
 		.fib_daddr_type = address_type(flow),
+		/* The way to an endpoint's address leads to the endpoint. */
+		.fib_astray = !flow->src && !flow->src_is_host &&
+			      ms_inventory_n_holders(inventory, &flow->saddr) > 0,
 	};
 
 	if (flow->src)

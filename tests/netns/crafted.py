@@ -213,6 +213,8 @@ def groups4(t):
     for name, dst, eth in (("limited broadcast", "255.255.255.255", BROADCAST), ("subnet broadcast", subnet, BROADCAST),
                            ("mDNS", "224.0.0.251", None), ("SSDP", "239.255.255.250", None), ("all hosts", "224.0.0.1", None)):
         t.ip4("UDP " + name, "unidentified" if dst == subnet else "no-grant", udp_of(4030, 5353), dst=dst, eth_dst=eth or f.mac_of(dst))
+    for name, dst in () if t.aim.host else (("subnet broadcast", subnet), ("mDNS", "224.0.0.251")):
+        t.ip4("UDP %s to one MAC" % name, "unidentified" if dst == subnet else "no-grant", udp_of(4031, 5353), dst=dst)
     t.ip4("IGMP report", "no-grant", lambda s, d, m: f.icmp(0x16, 0, f.packed("239.1.2.3") + m), dst="239.1.2.3", proto=2,
           eth_dst=f.mac_of("239.1.2.3"), ttl=1)
     t.ip4("DHCP offer, broadcast", "ethertype", udp_of(67, 68), dst="255.255.255.255", eth_dst=BROADCAST)

@@ -178,12 +178,35 @@ def audited(report, ranges, node):
     """A container in audit reaches none in enforce with frames that its guard would refuse, and forges nobody's entry."""
     sender = Sender(ranges.parties["watched"])
     for name in ("victim", "behind", "host"):
-        frames = [frame for frame in craft(Aim(ranges.parties, name, "watched")) if frame.reason not in (HELD, "no-grant")]
+        frames = [frame for frame in craft(Aim(ranges.parties, name, "watched")) if frame.reason != HELD]
         arrived = ranges.shoot(frames, sender)
         through = ["%s arrived at %s" % (frame.name, where) for frame, where in arrived.items() if set(where) - {"host"}]
         report.check(not through, "audit: 0 of %d classes to %s arrive at a container in enforce" % (len(frames), name),
                      "\n".join(through))
+    report.section(audited_groups, report, ranges, node)
     report.equal(ranges.forged(), [], "audit: no forged entry in any neighbour table or bridge")
+
+
+def audited_groups(report, ranges, node):
+    """What a container in audit sends to a group is refused at each port in enforce, with its event."""
+    watched = ranges.parties["watched"]
+    groups = {"255.255.255.255", "224.0.0.251", "239.1.2.3", "ff02::fb", "ff05::2"}
+    table = Table(Aim(ranges.parties, "victim", "watched"))
+    for dst in groups:
+        if ":" in dst:
+            table.ip6(dst, "no-grant", udp6, dst=dst, eth_dst=f.mac_of(dst))
+        else:
+            table.ip4(dst, "no-grant", udp_of(4040, 5354), dst=dst, eth_dst=BROADCAST if dst[0] == "2" and dst.endswith("255") else f.mac_of(dst))
+    time.sleep(FOLD_WINDOW)
+    since = events_mark()
+    ranges.shoot(table.frames, Sender(watched))
+
+    def refused():
+        return {event["dst"].get("ip") for event in node.events(since) if event["src"].get("interface") == watched.port
+                and (event["verdict"], event["reason"]) == ("denied", "no-grant")}
+
+    wait_for(lambda: groups <= refused(), "events of what went to groups; there are %s" % refused(), EVENT_PATIENCE)
+    report.check(True, "audit: what goes to a group has its event at ports in enforce")
 
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------

@@ -155,37 +155,35 @@ def forged(ends, family, flow):
     }
 
 
-def shoot_errors(ends, family, flow):
-    """{what is wrong: does it arrive at the client}; also for the flow itself."""
-    client, attacker = ends["client"], ends["attacker"]
+def shoot_errors(ends, family, flow, sender, packets):
+    """{(what, big): does it arrive at the client}"""
+    client = ends["client"]
     found = {}
-    packets = dict(forged(ends, family, flow), **{"": quoted(family, client.party.addr[family], ends["server"].party.addr[family], *flow)})
     for what, inner in packets.items():
         for big in (False, True):
             mark = b"MSerr%04x" % next(marks)
-            attacker.send(client, family, *error(family, attacker, client, inner, mark, big))
+            sender.send(client, family, *error(family, sender, client, inner, mark, big))
             found[what, big] = mark in b"".join(client.tap.read())
     return found
 
 
 def forged_errors(report, what, ends, open_, node=None):
-    """From a container that has no part in the flow."""
+    """From a container that has no part in the flow; and from the one that has."""
     client, server = ends["client"], ends["server"]
     for family in (4, 6):
         flow = 4700, 9000
         client.datagram(server, family, *flow, b"a flow")
+        itself = quoted(family, client.party.addr[family], server.party.addr[family], *flow)
+        packets = dict(forged(ends, family, flow), **{"the flow itself": itself})
         since = events_mark()
-        found = shoot_errors(ends, family, flow)
-        for (wrong, big), arrived in found.items():
-            kind = "too big" if big else "unreachable"
-            if wrong:
-                report.equal(arrived, open_, "%s: IPv%d %s around %s %s" % (
-                    what, family, kind, wrong, "arrives" if open_ else "arrives nowhere"))
-            else:
-                report.check(arrived, "%s: IPv%d %s around the flow itself arrives" % (what, family, kind))
+        for (wrong, big), arrived in shoot_errors(ends, family, flow, ends["attacker"], packets).items():
+            report.equal(arrived, open_, "%s: IPv%d %s around %s %s" % (
+                what, family, "too big" if big else "unreachable", wrong, "arrives" if open_ else "arrives nowhere"))
         if node:
             reasons = {event["reason"] for event in node.events(since)}
-            report.equal(reasons, {"invalid"}, "%s: the events of IPv%d say invalid" % (what, family))
+            report.equal(reasons, {"invalid", "no-grant"}, "%s: the events of IPv%d say invalid, or that nothing grants it" % (what, family))
+        for (_, big), arrived in shoot_errors(ends, family, flow, server, {"": itself}).items():
+            report.check(arrived, "%s: IPv%d %s from the other end of the flow arrives" % (what, family, "too big" if big else "unreachable"))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -140,6 +140,8 @@ static struct ms_sim_packet full_packet(enum ms_ip ip, uint8_t l4proto)
 		.l4proto = l4proto,
 		.nd_option = {2, 1},
 		.ct_state = MS_CT_NEW,
+		.ct_original_saddr = {.ip = ip},
+		.ct_reply_saddr = {.ip = ip},
 	};
 }
 
