@@ -259,6 +259,13 @@ static char *make_lost(const struct ms_events *events, uint64_t now_ms, uint64_t
 	return line ? json_dumps(line, JSON_COMPACT) : NULL;
 }
 
+static void set_balance(struct ms_events *events, uint64_t refused, uint64_t numbered)
+{
+	events->balanced = true;
+	events->balanced_at = events->numbered_before = numbered;
+	events->refused_before = refused - numbered;
+}
+
 /* What was lost at the end of a flood has no record after it whose number would show the gap. When
  * the kernel has refused nothing for a while, its counters do. */
 static void balance(struct ms_events *events)
@@ -280,9 +287,7 @@ static void balance(struct ms_events *events)
 			      n_missed > 0 && n_missed < INT32_MAX ? (uint32_t)n_missed : 0);
 		numbered = ms_nflog_numbered(events->nflog);
 	}
-	events->balanced = true;
-	events->balanced_at = events->numbered_before = numbered;
-	events->refused_before = refused - numbered;
+	set_balance(events, refused, numbered);
 }
 
 static void tell_losses(void *userdata)
@@ -396,7 +401,12 @@ void ms_events_set_view(struct ms_events *events, const struct ms_events_view *v
 
 void ms_events_set_kernel(struct ms_events *events, struct ms_kernel *kernel)
 {
+	uint64_t refused;
+
 	events->kernel = kernel;
+	/* At once: a flood may come before the first moment of silence. */
+	if (events->nflog && ms_balance_read(events->balance, kernel, &refused) == 0)
+		set_balance(events, refused, ms_nflog_numbered(events->nflog));
 }
 
 const char *ms_events_problem(const struct ms_events *events)
