@@ -26,6 +26,19 @@ static bool is_full(const struct ms_endpoint *endpoint)
 	return endpoint && endpoint->addrs.n_items >= MS_MAX_PEER_ADDRS;
 }
 
+/* Addresses that are not an endpoint's own likewise: "endpoint NAME" is what they are told under.
+ */
+static bool is_told_of(const struct ms_inventory *inventory, const char *name)
+{
+	static const char prefix[] = "endpoint ";
+
+	ms_vec_each (const struct ms_uncovered, uncovered, &inventory->uncovered)
+		if (strncmp(uncovered->what, prefix, sizeof(prefix) - 1) == 0 &&
+		    strcmp(uncovered->what + sizeof(prefix) - 1, name) == 0)
+			return true;
+	return false;
+}
+
 static int compare_names(const void *left, const void *right)
 {
 	const char *const *a = left, *const *b = right;
@@ -41,7 +54,8 @@ static int add_endpoint(const struct ms_inventory *before, const struct ms_inven
 	const struct ms_endpoint *come = ms_inventory_by_interface(part, name);
 	int r = 0;
 
-	if (is_more(before, name) || is_more(part, name) || is_full(gone) || is_full(come))
+	if (is_more(before, name) || is_more(part, name) || is_full(gone) || is_full(come) ||
+	    is_told_of(before, name) || is_told_of(part, name))
 		return MORE;
 	if (gone)
 		r = ms_avec_push(arena, &change->gone, gone);
