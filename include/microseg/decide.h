@@ -57,7 +57,7 @@ struct ms_party {
 	const char *node;    /* of a node */
 	bool has_addr;
 	struct ms_addr addr;		    /* when known; always for net */
-	bool carried;			    /* net behind an endpoint whose service carries it */
+	bool carried;			    /* some service carries it; see ms_settle_carried() */
 	const struct ms_endpoint *endpoint; /* when known, else NULL */
 };
 

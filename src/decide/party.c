@@ -99,10 +99,8 @@ struct ms_party ms_party_of_addr(const struct ms_policy *policy,
 
 static void settle(struct ms_party *party, bool beside_service)
 {
-	if (!party->carried || beside_service)
-		return;
-	party->kind = MS_PARTY_UNIDENTIFIED;
-	party->carried = false;
+	if (party->carried && !beside_service)
+		party->kind = MS_PARTY_UNIDENTIFIED;
 }
 
 void ms_settle_carried(struct ms_party *src, struct ms_party *dst)
