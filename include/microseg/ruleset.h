@@ -80,9 +80,9 @@ enum ms_field {
 	MS_FIELD_CT_STATUS_DNAT,       /* no value: `ct status dnat`, negated: `ct status ! dnat` */
 	MS_FIELD_CT_STATUS_CONFIRMED,  /* likewise: `ct status confirmed`; not yet of a first packet
 					*/
-	MS_FIELD_CT_ORIGINAL_IP_SADDR, /* 4: who opened the connection; implies IPv4 */
+	MS_FIELD_CT_ORIGINAL_IP_SADDR, /* 4: who opened the connection */
 	MS_FIELD_CT_ORIGINAL_IP6_SADDR, /* 16 */
-	MS_FIELD_CT_REPLY_IP_SADDR,	/* 4: who answers it, behind translation; implies IPv4 */
+	MS_FIELD_CT_REPLY_IP_SADDR,	/* 4: who answers it, behind translation */
 	MS_FIELD_CT_REPLY_IP6_SADDR,	/* 16 */
 	MS_FIELD_CT_ID,		 /* 4: names a connection while it lives; set key by typeof */
 	MS_FIELD_FIB_DADDR_TYPE, /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */

@@ -122,7 +122,9 @@ struct ms_field_row {
 	bool directed;
 	uint16_t offset; /* bytes into the header, of payload loads */
 
-	enum ms_ip needs_ip;   /* MS_IP4, MS_IP6: implied; MS_IP_NONE: nothing */
+	enum ms_ip needs_ip; /* MS_IP4, MS_IP6: implied; MS_IP_NONE: nothing */
+	enum ms_ip
+		of_ip; /* of this family, which it does not imply, but nft lets no rule have both */
 	bool needs_arp;	       /* implied: ARP */
 	uint8_t needs_l4proto; /* implied transport protocol; 0: nothing */
 

@@ -360,9 +360,12 @@ static void add_present(struct encoder *e, const struct ms_match_expr *match)
 {
 	const struct ms_field_row *row = ms_field_row(match->fields[0]);
 	uint8_t present = !match->negate;
+	uint32_t found = !match->negate;
 
 	if (row->load == MS_LOAD_CT)
 		add_bit_test(e, row->flag, match->negate);
+	else if (row->load == MS_LOAD_FIB)
+		add_cmp(e, NFT_CMP_EQ, &found, sizeof(found));
 	else
 		add_cmp(e, NFT_CMP_EQ, &present, sizeof(present));
 }

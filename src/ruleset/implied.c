@@ -98,7 +98,10 @@ static bool want_fields(struct wanted *wanted, size_t n_fields, const enum ms_fi
 		const struct ms_field_row *row = ms_field_row(fields[i]);
 		bool nd = row->load == MS_LOAD_TRANSPORT && !row->needs_l4proto &&
 			  fields[i] != MS_FIELD_TH_DPORT;
-		int ether_type = ether_type_of(row) ? ether_type_of(row) : NOTHING;
+		int ether_type = ether_type_of(row)	? ether_type_of(row)
+				 : row->of_ip == MS_IP4 ? ETHER_TYPE_IP
+				 : row->of_ip == MS_IP6 ? ETHER_TYPE_IP6
+							: NOTHING;
 		int l4proto = nd		   ? IPPROTO_ICMPV6
 			      : row->needs_l4proto ? row->needs_l4proto
 						   : NOTHING;
