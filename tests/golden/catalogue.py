@@ -5,7 +5,7 @@ import os
 import re
 import sys
 
-ROWS = [*range(1, 75), 97]
+ROWS = [*range(1, 85), 97]
 DEFINED = {".py": r"^def %s\(", ".c": r"^(?:static )?void %s\(|^\t*(?:\t|\{)\"%s\""}
 
 
@@ -26,7 +26,7 @@ def problems(tests):
     if [int(row) for row, _, _ in rows] != ROWS:
         yield "the rows are not %s" % ROWS
     for row, _, where in rows:
-        named = re.findall(r"\b((?:netns|engine|unit)/\w+\.(?:py|c)):(\w+)", where)
+        named = re.findall(r"\b((?:netns|engine|unit|golden)/\w+\.(?:py|c)):(\w+)", where)
         if not named:
             yield "row %s names no test" % row
         for path, name in named:
