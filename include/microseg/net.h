@@ -42,6 +42,9 @@ struct ms_range {
 };
 
 typedef MS_VEC(struct ms_addr) ms_addr_vec;
+
+/** The same addresses in the same order? */
+bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b);
 typedef MS_VEC(struct ms_prefix) ms_prefix_vec;
 typedef MS_VEC(struct ms_range) ms_range_vec;
 

@@ -333,16 +333,6 @@ bool ms_link_may_lead_to(const struct ms_link *link, const struct ms_addr *addr)
 	return !any;
 }
 
-bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b)
-{
-	if (a->n_items != b->n_items)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (!ms_addr_equal(&a->items[i], &b->items[i]))
-			return false;
-	return true;
-}
-
 static int compare_addrs(const void *a, const void *b)
 {
 	return ms_addr_compare(a, b);

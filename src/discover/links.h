@@ -121,7 +121,6 @@ bool ms_links_lead_to(const struct ms_links *links, int32_t nsid);
 void ms_veth_peer_fini(struct ms_veth_peer *peer);
 /** Replaces @peer by @fresh, which it takes over. Returns whether they differ. */
 bool ms_veth_peer_replace(struct ms_veth_peer *peer, struct ms_veth_peer *fresh);
-bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b);
 /** Sorts and drops doubles. */
 void ms_addrs_normalize(ms_addr_vec *addrs);
 

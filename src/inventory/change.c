@@ -13,22 +13,12 @@ static bool texts_equal(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b)
-{
-	if (a->n_items != b->n_items)
-		return false;
-	for (size_t i = 0; i < a->n_items; i++)
-		if (!ms_addr_equal(&a->items[i], &b->items[i]))
-			return false;
-	return true;
-}
-
 bool ms_endpoints_equal(const struct ms_endpoint *a, const struct ms_endpoint *b)
 {
 	return strcmp(a->interface, b->interface) == 0 && strcmp(a->name, b->name) == 0 &&
 	       strcmp(a->bridge, b->bridge) == 0 && ms_mac_compare(&a->mac, &b->mac) == 0 &&
-	       addrs_equal(&a->addrs, &b->addrs) && a->ready == b->ready && a->state == b->state &&
-	       texts_equal(a->identity, b->identity);
+	       ms_addrs_equal(&a->addrs, &b->addrs) && a->ready == b->ready &&
+	       a->state == b->state && texts_equal(a->identity, b->identity);
 }
 
 /* The order of an inventory. */
@@ -103,7 +93,7 @@ static bool links_equal(const struct ms_inventory *a, const struct ms_inventory 
 		const struct ms_managed_link *x = &a->links.items[i], *y = &b->links.items[i];
 
 		if (x->bridge != y->bridge || strcmp(x->name, y->name) != 0 ||
-		    !addrs_equal(&x->addrs, &y->addrs) || !nets_equal(&x->nets, &y->nets))
+		    !ms_addrs_equal(&x->addrs, &y->addrs) || !nets_equal(&x->nets, &y->nets))
 			return false;
 	}
 	return true;

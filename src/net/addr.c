@@ -98,3 +98,13 @@ bool ms_addr_is_unspecified(const struct ms_addr *addr)
 
 	return addr->ip != MS_IP_NONE && memcmp(addr->bytes, zero, 16) == 0;
 }
+
+bool ms_addrs_equal(const ms_addr_vec *a, const ms_addr_vec *b)
+{
+	if (a->n_items != b->n_items)
+		return false;
+	for (size_t i = 0; i < a->n_items; i++)
+		if (!ms_addr_equal(&a->items[i], &b->items[i]))
+			return false;
+	return true;
+}
