@@ -2,7 +2,8 @@
 /*
  * What the files of the compiler share. Each of them writes one part of the ruleset:
  *
- *	sets.c          addresses and interfaces of the endpoints, as set and map elements
+ *	sets.c          the sets and maps there are, and the peers that grants name
+ *	sets_fill.c     addresses and interfaces of the endpoints, as their elements
  *	guard.c         bridge microseg: who may send as whom
  *	guard_strict.c  what ports in audit may send to ports that are not
  *	guard_routed.c  the same for routed veths, and the mirror: an endpoint's address is its own

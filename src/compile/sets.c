@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sets: what runs, as elements. An endpoint that comes or goes changes these and nothing else.
+ * Sets: which there are, and the peers of services, nodes and nets in them. An endpoint that comes
+ * or goes changes their elements and nothing else.
  *
  * Names cannot collide: the peers of a service are "ENV/SERVICE/4", those of an environment
  * "any/ENV/4" and nets "net/NAME-HASH/4", where `any` and `net` are reserved words; those of
@@ -8,6 +9,7 @@
  * only "carriers/ENV/SERVICE" has three, and ends in a name.
  */
 #include "roles.h"
+#include "sets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,7 +227,7 @@ void sets_declare_limits(struct compiler *c)
 	declare_limit(c, "limit/link", MS_FIELD_IIFNAME);
 }
 
-static struct ms_set *find(struct compiler *c, struct ms_table *table, const char *name)
+struct ms_set *sets_find(struct compiler *c, struct ms_table *table, const char *name)
 {
 	struct set_entry *entry = NULL;
 
@@ -233,16 +235,16 @@ static struct ms_set *find(struct compiler *c, struct ms_table *table, const cha
 	return entry ? entry->set : NULL;
 }
 
-static struct ms_set *find_family(struct compiler *c, struct ms_table *table, const char *name,
-				  const struct family *family)
+struct ms_set *sets_find_family(struct compiler *c, struct ms_table *table, const char *name,
+				const struct family *family)
 {
 	char text[256];
 
 	snprintf(text, sizeof(text), "%s/%d", name, family->ip);
-	return find(c, table, text);
+	return sets_find(c, table, text);
 }
 
-static struct ms_elem *add_text(struct compiler *c, struct ms_set *set, const char *interface)
+struct ms_elem *sets_add_text(struct compiler *c, struct ms_set *set, const char *interface)
 {
 	struct ms_elem *elem = ms_ruleset_add_elem(c->ruleset, set);
 
@@ -250,7 +252,7 @@ static struct ms_elem *add_text(struct compiler *c, struct ms_set *set, const ch
 	return elem;
 }
 
-static struct ms_elem *add_addr(struct compiler *c, struct ms_set *set, const struct ms_addr *addr)
+struct ms_elem *sets_add_addr(struct compiler *c, struct ms_set *set, const struct ms_addr *addr)
 {
 	struct ms_elem *elem = ms_ruleset_add_elem(c->ruleset, set);
 
@@ -258,23 +260,23 @@ static struct ms_elem *add_addr(struct compiler *c, struct ms_set *set, const st
 	return elem;
 }
 
-/* Adds @addr to the set "@name/4" or "@name/6", if there is one. */
-static void add_member(struct compiler *c, struct ms_table *table, const char *name,
-		       const struct ms_addr *addr)
+void sets_add_member(struct compiler *c, struct ms_table *table, const char *name,
+		     const struct ms_addr *addr)
 {
-	struct ms_set *set = find_family(c, table, name, family_of(addr));
+	struct ms_set *set = sets_find_family(c, table, name, family_of(addr));
 
 	if (set)
-		add_addr(c, set, addr);
+		sets_add_addr(c, set, addr);
 }
 
 void sets_dispatch(struct compiler *c, const char *map, const struct ms_addr *addr,
 		   const char *chain)
 {
-	struct ms_set *set = find_family(c, c->inet, map, family_of(addr));
+	struct ms_set *set = sets_find_family(c, c->inet, map, family_of(addr));
 
 	if (set)
-		add_addr(c, set, addr)->verdict = (struct ms_rule_verdict){MS_VERDICT_GOTO, chain};
+		sets_add_addr(c, set, addr)->verdict =
+			(struct ms_rule_verdict){MS_VERDICT_GOTO, chain};
 	else
 		c->ruleset->failed = true;
 }
@@ -307,7 +309,7 @@ static void add_peers(struct compiler *c, struct ms_set *set, const struct famil
 			return;
 		ms_vec_each (struct ms_addr, addr, &c->members.items[i]->addrs)
 			if (addr->ip == family->ip && addr_identifies(c, addr))
-				add_addr(c, set, addr);
+				sets_add_addr(c, set, addr);
 	}
 }
 
@@ -318,7 +320,7 @@ const char *sets_peer(struct compiler *c, const struct family *family, const cha
 				   : name_of(c, "any/%s/%d", env, family->ip);
 
 	/* Those of environments are declared from the start. */
-	if (!service || find(c, c->inet, name))
+	if (!service || sets_find(c, c->inet, name))
 		return name;
 	add_peers(c, declare(c, c->inet, name, 1, &family->saddr, SMALL_SET), family,
 		  name_of(c, "%s/%s", env, service));
@@ -331,14 +333,14 @@ const char *sets_node(struct compiler *c, const struct family *family, const cha
 	const char *name = node ? name_of(c, "node/%s/%d", node, family->ip)
 				: name_of(c, "nodes/%d", family->ip);
 
-	if (find(c, c->inet, name))
+	if (sets_find(c, c->inet, name))
 		return name;
 	struct ms_set *set = declare(c, c->inet, name, 1, &family->saddr, SMALL_SET);
 	ms_vec_each (struct ms_node, entry, &c->policy->nodes)
 		if (!node || strcmp(entry->name, node) == 0)
 			ms_vec_each (struct ms_addr, addr, &entry->addrs)
 				if (addr->ip == family->ip)
-					add_addr(c, set, addr);
+					sets_add_addr(c, set, addr);
 	return name;
 }
 
@@ -346,7 +348,7 @@ struct ms_set *sets_callers(struct compiler *c, const struct family *family, con
 {
 	const enum ms_field key[] = {family->saddr, MS_FIELD_L4PROTO, MS_FIELD_TH_DPORT};
 	const char *name = name_of(c, "grants/%s/%d", identity, family->ip);
-	struct ms_set *set = find(c, c->inet, name);
+	struct ms_set *set = sets_find(c, c->inet, name);
 
 	if (!set)
 		set = declare(c, c->inet, name, 3, key, SMALL_SET);
@@ -358,7 +360,7 @@ static void add_caller(struct compiler *c, struct ms_set *set, const struct ms_a
 		       const struct ms_ports *port, const struct ms_origin *at)
 {
 	const uint8_t number[2] = {(uint8_t)(port->first >> 8), (uint8_t)port->first};
-	struct ms_elem *elem = add_addr(c, set, addr);
+	struct ms_elem *elem = sets_add_addr(c, set, addr);
 
 	ms_elem_key(set, elem, 1, &port->proto, 1);
 	ms_elem_key(set, elem, 2, number, sizeof(number));
@@ -425,7 +427,7 @@ void sets_declare_ranges(struct compiler *c, struct ms_table *table, const char 
 	set->interval = true;
 	ms_vec_each (const struct ms_range, range, ranges)
 		if (range->first.ip == family->ip)
-			memcpy(add_addr(c, set, &range->first)->end, range->last.bytes,
+			memcpy(sets_add_addr(c, set, &range->first)->end, range->last.bytes,
 			       family->size);
 }
 
@@ -437,289 +439,7 @@ const char *sets_net(struct compiler *c, const struct family *family, const stru
 		name_of(c, "net/%s%s%08x/%d", named ? peer->net_name : "", named ? "-" : "",
 			ranges_hash(&peer->ranges, family), family->ip);
 
-	if (!find(c, c->inet, name))
+	if (!sets_find(c, c->inet, name))
 		sets_declare_ranges(c, c->inet, name, family, &peer->ranges);
 	return name;
-}
-
-/* An element that ends with the audit. */
-static void end_with_audit(struct ms_elem *elem, time_t audit_end)
-{
-	elem->until = audit_end == AUDITED ? 0 : audit_end;
-}
-
-static void add_audited(struct compiler *c, struct ms_set *set, const struct ms_endpoint *endpoint)
-{
-	end_with_audit(add_text(c, set, endpoint->interface), endpoint_audit_end(c, endpoint));
-}
-
-static void add_carrier(struct compiler *c, struct ms_table *table,
-			const struct ms_endpoint *endpoint)
-{
-	const char *name = carried_carriers(c, endpoint);
-
-	if (name)
-		add_text(c, find(c, table, name), endpoint->interface);
-}
-
-/* The same without the MAC, where there is audit: see compile_owned() of guard.c. */
-static void add_held(struct compiler *c, const struct ms_endpoint *endpoint,
-		     const struct ms_addr *addr)
-{
-	struct ms_set *sets[] = {
-		find_family(c, c->bridge, "held", family_of(addr)),
-		addr->ip == MS_IP6 ? find(c, c->bridge, "held-nd-target") : NULL,
-	};
-
-	for (size_t i = 0; c->audits && i < 2 && sets[i]; i++)
-		ms_elem_key(sets[i], add_text(c, sets[i], endpoint->interface), 1, addr->bytes,
-			    ms_addr_size(addr->ip));
-}
-
-/* What a port may advertise, and ask for before it has it. */
-static void add_target(struct compiler *c, const struct ms_endpoint *endpoint,
-		       const struct ms_addr *addr)
-{
-	struct ms_set *target = find(c, c->bridge, "nd-target");
-	struct ms_elem *elem = add_text(c, target, endpoint->interface);
-
-	ms_elem_key(target, elem, 1, endpoint->mac.bytes, 6);
-	ms_elem_key(target, elem, 2, addr->bytes, 16);
-}
-
-static void fill_port(struct compiler *c, const struct ms_endpoint *endpoint)
-{
-	static const char *const macs[] = {"mac", "nd-mac", "rs-mac"};
-	const struct ms_addr early = ms_addr_of_mac(&endpoint->mac);
-	struct ms_elem *elem;
-
-	if (!endpoint->interface[0] || !endpoint->bridge[0] || ms_mac_is_zero(&endpoint->mac))
-		return;
-	add_text(c, find(c, c->bridge, "ports"), endpoint->interface);
-	if (quarantine_holds(c, endpoint))
-		add_text(c, find(c, c->bridge, "quarantined"), endpoint->interface);
-	if (claims_mac_is_disputed(c, endpoint))
-		return;
-	add_carrier(c, c->bridge, endpoint);
-	for (size_t i = 0; i < sizeof(macs) / sizeof(macs[0]); i++) {
-		struct ms_set *mac = find(c, c->bridge, macs[i]);
-
-		elem = add_text(c, mac, endpoint->interface);
-		ms_elem_key(mac, elem, 1, endpoint->mac.bytes, 6);
-	}
-	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
-		struct ms_set *source = find_family(c, c->bridge, "source", family_of(addr));
-
-		if (!claims_addr_is_own(c, endpoint, addr))
-			continue;
-		elem = add_text(c, source, endpoint->interface);
-		ms_elem_key(source, elem, 1, endpoint->mac.bytes, 6);
-		ms_elem_key(source, elem, 2, addr->bytes, ms_addr_size(addr->ip));
-		add_held(c, endpoint, addr);
-		if (addr->ip == MS_IP6)
-			add_target(c, endpoint, addr);
-	}
-	add_target(c, endpoint, &early);
-}
-
-static void fill_routed(struct compiler *c, const struct ms_endpoint *endpoint)
-{
-	struct ms_elem *elem;
-
-	if (!c->arp || !endpoint->interface[0] || endpoint->bridge[0])
-		return;
-	add_text(c, find(c, c->inet, "routed"), endpoint->interface);
-	if (quarantine_holds(c, endpoint))
-		add_text(c, find(c, c->inet, "quarantined"), endpoint->interface);
-	add_text(c, find(c, c->arp, "routed"), endpoint->interface);
-	add_carrier(c, c->inet, endpoint);
-	add_carrier(c, c->arp, endpoint);
-	if (c->audits && endpoint_audit_end(c, endpoint) > ENFORCED) {
-		add_audited(c, find(c, c->inet, "routed-audited"), endpoint);
-		add_audited(c, find(c, c->arp, "routed-audited"), endpoint);
-	}
-	elem = add_text(c, find(c, c->arp, "mac"), endpoint->interface);
-	ms_elem_key(find(c, c->arp, "mac"), elem, 1, endpoint->mac.bytes, 6);
-	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
-		struct ms_set *source = find_family(c, c->inet, "source", family_of(addr));
-		struct ms_set *arp = find(c, c->arp, "source/4");
-
-		if (!claims_addr_is_own(c, endpoint, addr))
-			continue;
-		elem = add_text(c, source, endpoint->interface);
-		ms_elem_key(source, elem, 1, addr->bytes, ms_addr_size(addr->ip));
-		if (addr->ip != MS_IP4)
-			continue;
-		elem = add_text(c, arp, endpoint->interface);
-		ms_elem_key(arp, elem, 1, endpoint->mac.bytes, 6);
-		ms_elem_key(arp, elem, 2, addr->bytes, 4);
-	}
-}
-
-static void own_mac(struct compiler *c, const struct ms_mac *mac)
-{
-	static const char *const names[] = {"owned-mac", "owned-nd-mac", "owned-rs-mac"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		struct ms_set *set = find(c, c->bridge, names[i]);
-
-		ms_elem_key(set, ms_ruleset_add_elem(c->ruleset, set), 0, mac->bytes, 6);
-	}
-}
-
-/* Nobody carries what somebody has. */
-static void own_uncarried(struct compiler *c, const struct ms_addr *addr)
-{
-	add_member(c, c->bridge, "uncarried", addr);
-	add_member(c, c->inet, "uncarried", addr);
-	if (c->arp)
-		add_member(c, c->arp, "uncarried", addr);
-}
-
-/* Of these sets only "owned-nd-target" is there when nothing is in audit. */
-static void own_addr(struct compiler *c, const struct ms_addr *addr)
-{
-	own_uncarried(c, addr);
-	add_member(c, c->bridge, "owned", addr);
-	if (c->arp) {
-		add_member(c, c->inet, "owned", addr);
-		add_member(c, c->arp, "owned", addr);
-	}
-	if (addr->ip == MS_IP6)
-		add_addr(c, find(c, c->bridge, "owned-nd-target"), addr);
-}
-
-static void fill_owned_addrs(struct compiler *c)
-{
-	struct ms_set *targets = find(c, c->bridge, "owned-nd-target");
-
-	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
-		const struct ms_addr early = ms_addr_of_mac(&endpoint->mac);
-
-		if (!endpoint_is_known(endpoint))
-			continue;
-		ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
-			own_addr(c, addr);
-		if (endpoint->bridge[0] && !ms_mac_is_zero(&endpoint->mac))
-			add_addr(c, targets, &early);
-	}
-	ms_vec_each (struct ms_addr, addr, &c->inventory->hosts)
-		own_addr(c, addr);
-	ms_vec_each (struct ms_node, node, &c->policy->nodes)
-		ms_vec_each (struct ms_addr, addr, &node->addrs)
-			own_uncarried(c, addr);
-}
-
-/* What a port in audit may not claim all the same: MACs that belong to somebody. */
-static void fill_owned(struct compiler *c)
-{
-	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
-		if (!endpoint_is_known(endpoint))
-			continue;
-		if (!ms_mac_is_zero(&endpoint->mac))
-			own_mac(c, &endpoint->mac);
-		if (endpoint_audit_end(c, endpoint) > ENFORCED && endpoint->interface[0] &&
-		    endpoint->bridge[0])
-			add_audited(c, find(c, c->bridge, "audited"), endpoint);
-	}
-	ms_vec_each (struct ms_mac, mac, &c->inventory->host_macs)
-		own_mac(c, mac);
-}
-
-/*
- * An endpoint's addresses in the inet table. Link-local ones mean something on their own link only:
- * anybody outside may have the same, so they are not `local`, and no grant between endpoints covers
- * them (see link-local in judge.c).
- */
-static void fill_addrs(struct compiler *c, const struct ms_endpoint *endpoint)
-{
-	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
-		struct ms_set *self = find_family(c, c->inet, "self", family_of(addr));
-
-		if (!claims_addr_is_own(c, endpoint, addr))
-			continue;
-		ms_elem_key(self, add_addr(c, self, addr), 1, addr->bytes, ms_addr_size(addr->ip));
-		/* An address that names nobody has nobody's mode. */
-		time_t audit_end = addr_identifies(c, addr) ? endpoint_audit_end(c, endpoint)
-				   : c->policy->unidentified == MS_MODE_AUDIT ? AUDITED
-									      : ENFORCED;
-
-		if (audit_end > ENFORCED)
-			end_with_audit(add_addr(c,
-						find_family(c, c->inet, "audited", family_of(addr)),
-						addr),
-				       audit_end);
-		if (audit_end > ENFORCED && audit_end < AUDITED)
-			add_member(c, c->inet, name_of(c, "relaxed/%s", clock_name(c, audit_end)),
-				   addr);
-		if (addr_identifies(c, addr) && quarantine_holds(c, endpoint))
-			add_member(c, c->inet, "quarantined", addr);
-		if (!ms_addr_is_link_local(addr))
-			add_member(c, c->inet, "local", addr);
-		if (endpoint->state == MS_ENDPOINT_IDENTIFIED && addr_identifies(c, addr))
-			add_member(c, c->inet, name_of(c, "any/%s", endpoint->env), addr);
-	}
-}
-
-/* The broadcast addresses of a link's networks, the old one of all zeros too. */
-static void fill_broadcast(struct compiler *c, const struct ms_managed_link *link)
-{
-	struct ms_set *set = find(c, c->bridge, "broadcast");
-
-	ms_vec_each (const struct ms_prefix, net, &link->nets) {
-		struct ms_range range = ms_prefix_range(net);
-
-		if (!set || net->addr.ip != MS_IP4 || net->len == 0 || net->len > 30)
-			continue;
-		add_addr(c, set, &range.first);
-		add_addr(c, set, &range.last);
-	}
-}
-
-static void fill_links(struct compiler *c)
-{
-	struct ms_set *same = find(c, c->inet, "same");
-
-	ms_vec_each (struct ms_managed_link, link, &c->inventory->links) {
-		if (!link_is_known(c->inventory, link))
-			continue;
-		add_text(c, find(c, c->inet, "managed"), link->name);
-		if (c->arp)
-			add_text(c, find(c, c->arp, "managed"), link->name);
-		if (link->bridge)
-			ms_elem_key(same, add_text(c, same, link->name), 1, link->name,
-				    strlen(link->name));
-		if (link->bridge)
-			fill_broadcast(c, link);
-		ms_vec_each (struct ms_addr, addr, &link->addrs) {
-			struct ms_set *gateway =
-				find_family(c, c->inet, "gateway", family_of(addr));
-
-			ms_elem_key(gateway, add_text(c, gateway, link->name), 1, addr->bytes,
-				    ms_addr_size(addr->ip));
-		}
-	}
-	ms_vec_each (const char *, name, &c->inventory->skipped) {
-		add_text(c, find(c, c->inet, "skipped"), *name);
-		add_text(c, find(c, c->bridge, "skipped"), *name);
-		if (c->arp)
-			add_text(c, find(c, c->arp, "skipped"), *name);
-	}
-}
-
-void sets_fill(struct compiler *c)
-{
-	if (c->ruleset->failed)
-		return;
-	fill_links(c);
-	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints) {
-		if (!endpoint_is_known(endpoint))
-			continue;
-		fill_port(c, endpoint);
-		fill_routed(c, endpoint);
-		fill_addrs(c, endpoint);
-	}
-	fill_owned_addrs(c);
-	if (c->audits)
-		fill_owned(c);
 }
