@@ -8,8 +8,8 @@
  * callers, "grants/ENV/SERVICE/4", and "carries/ENV/SERVICE/4" have four parts, and of all others
  * only "carriers/ENV/SERVICE" has three, and ends in a name.
  */
-#include "roles.h"
 #include "sets.h"
+#include "roles.h"
 
 #include <stdio.h>
 #include <stdlib.h>

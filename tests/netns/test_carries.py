@@ -180,17 +180,27 @@ def borrowed(p):
     return {name: OutsideAddress(p[name], name + "-borrows", lo) for name in ("web", "dev-near")}
 
 
+def counted(node, party):
+    """(what was refused to and from this container, whether its last time is known), as `endpoints` tells it."""
+    rows = [row for row in node.endpoints() if row["interface"] == party.port]
+    return sum(row["denied"] for row in rows), all(row["last_drop"] for row in rows)
+
+
 def borrowing(report, node, p, parties):
     """What the VPN is granted is not for its neighbours: neither in enforce nor in audit."""
     for name, party in parties.items():
         p["db"].agent.do("forget")
-        since = events_mark()
+        since, (before, _) = events_mark(), counted(node, p[name])
         results = [flow.answer(flow.start()) for flow in flows(party, p["db"], "tcp/5432")]
         report.equal(results, ["timeout"] * 2, "%s does not get in with an address that it does not carry" % name)
         for family in (4, 6):
             wait_for(lambda: any(e["reason"] == "spoof" and e["verdict"] == "denied" and e["src"]["ip"] == party.addr[family]
                                  and e["src"]["interface"] == p[name].port for e in node.events(since)),
                      "the event of %s" % name, EVENT_PATIENCE)
+        wait_for(lambda: counted(node, p[name]) == (before + sum(
+            e["count"] for e in node.events(since) if p[name].port in (e["src"]["interface"], e["dst"]["interface"])), True),
+                 "endpoints to count what %s was refused" % name, EVENT_PATIENCE)
+        report.check(counted(node, p[name])[0] > before, "endpoints counts what %s was refused" % name)
         arrived = [entry for entry in p["db"].agent.do("sniffed")["seen"] if entry[0] in party.addr.values()]
         report.equal(arrived, [], "nothing of %s arrived" % name)
 
