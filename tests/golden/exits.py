@@ -1,0 +1,210 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How every command ends, and where it says what: exits.py MICROSEG ROOT.
+
+0 is fine, 1 is "no", 2 is "could not be answered". Results go to stdout and diagnostics to stderr: what could not be
+answered leaves stdout empty, with `-o json` what was answered is JSON. Colours appear on a terminal and nowhere else,
+and there not with --no-color or NO_COLOR. `off` and `on` change the machine and are only asked wrongly here.
+"""
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+SHOP, INVENTORY = "policies/shop", "tests/golden/shop.yaml"
+DENIED = ["prod/web", "prod/orders-db", "tcp/5432"]
+ALLOWED = ["prod/orders-api", "prod/orders-db", "tcp/5432"]
+
+# A policy whose test fails, with a warning (no resolvers).
+FINDINGS = """apiVersion: microseg/v1
+kind: Environments
+unidentified: {mode: enforce}
+environments: {prod: {}}
+tests: [{from: prod/a, to: prod/b, ports: [tcp/1], expect: allow}]
+"""
+
+# What each command that needs no node asks of a policy at hand.
+OFF_NODE = {
+    "check": ["-i", INVENTORY],
+    "preview": ["-i", INVENTORY],
+    "diff": ["-i", INVENTORY, "--from", SHOP],
+    "explain": ["-i", INVENTORY, *ALLOWED],
+    "matrix": ["-i", INVENTORY],
+    "test": [],
+}
+# What each command asks of a node. A daemon that does not answer leaves all of them without an answer.
+ON_NODE = {
+    "status": [],
+    "endpoints": [],
+    "services": [],
+    "drops": [],
+    "apply": ["-p", SHOP, "--yes"],
+    "confirm": [],
+    "rollback": ["--yes"],
+    "history": [],
+    "quarantine": ["list"],
+    "grant": [*ALLOWED, "--for", "1h", "--reason", "x"],
+    "relax": ["prod", "--for", "1h", "--reason", "x"],
+}
+SWITCHES = ("off", "on")
+LATER = ("suggest", "graph", "flows", "verify", "import")
+
+
+class Report:
+    def __init__(self):
+        self.failed = self.n = 0
+
+    def check(self, good, name, why=""):
+        self.n += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} - {name}" + ("" if good else f": {why}"))
+
+
+class Command:
+    def __init__(self, microseg, report):
+        self.microseg, self.report = microseg, report
+
+    def run(self, *words, user=(), **environment):
+        return subprocess.run([*user, self.microseg, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              timeout=60, env={**os.environ, **environment})
+
+    def expect(self, code, *words, user=()):
+        """The exit, and the rules that hold for every one."""
+        done = self.run(*words, user=user)
+        name = " ".join(words)
+        wrong = []
+        if done.returncode != code:
+            wrong.append(f"exit {done.returncode}, expected {code}: {done.stdout[:200]}{done.stderr[:300]}")
+        if code == 2 and done.stdout:
+            wrong.append(f"no answer, and yet on stdout: {done.stdout[:200]}")
+        if code == 2 and not done.stderr:
+            wrong.append("no answer, and no word why")
+        if "\033" in done.stdout + done.stderr:
+            wrong.append("colours without a terminal")
+        if code != 2 and "json" in words:
+            try:
+                json.loads(done.stdout)
+            except ValueError:
+                wrong.append(f"no JSON: {done.stdout[:200]}")
+        self.report.check(not wrong, f"{code}: {name}" + (" (nobody)" if user else ""), "; ".join(wrong))
+        return done
+
+    def on_terminal(self, *words, **environment):
+        """What stands on a terminal that is both outputs."""
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen([self.microseg, *words], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                                 env={**os.environ, **environment})
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                said += os.read(ours, 65536)
+            except OSError:  # the terminal's end
+                break
+        os.close(ours)
+        child.wait(60)
+        return said.decode()
+
+
+def off_node(command, folder):
+    findings, broken, locked = (os.path.join(folder, name) for name in ("findings.yaml", "broken.yaml", "locked"))
+    for name, asked in OFF_NODE.items():
+        for form in ([], ["-o", "json"]):
+            command.expect(0, name, "-p", SHOP, *asked, *form)
+            command.expect(1 if name == "check" else 2, name, "-p", broken, *asked, *form)
+            command.expect(2, name, "-p", "/nowhere", *asked, *form)
+        command.expect(2, name, "-p", locked, *asked, user=NOBODY)
+        command.expect(2, name, "-p", SHOP, *asked, "one", "word", "too", "many")
+        if "-i" in asked:
+            rest = [word for word in asked if word not in ("-i", INVENTORY)]
+            command.expect(2, name, "-p", SHOP, *rest, "-i", "/nowhere")
+            command.expect(2, name, "-p", SHOP, *rest, "-i", broken)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([command.microseg, name, "-p", SHOP, *asked], stdout=full, stderr=subprocess.PIPE)
+        command.report.check(done.returncode == 2 and b"cannot write" in done.stderr, f"{name}: a full disk", done)
+    for form in ([], ["-o", "json"]):
+        command.expect(1, "check", "--strict", "-p", findings, *form)
+        command.expect(0, "check", "-p", findings, *form)
+        command.expect(1, "test", "-p", findings, *form)
+        command.expect(1, "explain", "-p", SHOP, "-i", INVENTORY, *DENIED, *form)
+        command.expect(1, "diff", "--from", SHOP, "-p", "policies/examples/two-keys.yaml", "-i", INVENTORY, *form)
+    for flag in ("--fail-on-gain", "--fail-on-crossing"):
+        command.expect(0, "diff", "--from", SHOP, "-p", SHOP, "-i", INVENTORY, flag)
+    command.expect(1, "diff", "--from", findings, "-p", SHOP, "-i", INVENTORY, "--fail-on-gain")
+    command.expect(0, "diff", "--from", SHOP, "-p", findings, "-i", INVENTORY, "--fail-on-gain")
+    command.expect(2, "preview", "-p", SHOP, "-i", INVENTORY, "--service", "prod/nobody")
+    command.expect(2, "explain", "-p", SHOP, "-i", INVENTORY, "prod/web", "prd/web", "tcp/1")
+    command.expect(2, "explain", "-p", SHOP, "-i", INVENTORY, "prod/web", "prod/web", "tcp/1-2")
+    command.expect(2, "explain", "-p", SHOP, "-i", INVENTORY, "--batch", "/nowhere")
+
+
+def on_node(command, folder):
+    absent = ["--control", os.path.join(folder, "absent")]
+    for name, asked in ON_NODE.items():
+        for form in ([], ["-o", "json"]):
+            command.expect(2, *absent, name, *asked, *form)
+            command.expect(2, *absent, name, *asked, *form, user=NOBODY)
+    for name in (*ON_NODE, *SWITCHES):
+        command.expect(2, *absent, name, "--nosuch")
+        command.expect(2, *absent, name, "-o", "xml")
+    for wrong in (["grant", *ALLOWED], ["relax", "prod"], ["relax"], ["quarantine", "add"], ["rollback", "x"],
+                  ["off", "--for", "soon"], ["off", "now"], ["on", "now"], ["drops", "--since", "soon"],
+                  ["status", "now"], ["history", "3"], ["confirm", "now"], ["endpoints", "x"], ["services", "x"]):
+        command.expect(2, *absent, *wrong)
+
+
+def usage(command):
+    for words in ([], ["chekc"], ["--nosuch"], ["help", "chekc"]):
+        command.expect(2, *words)
+    for name in LATER:
+        done = command.expect(2, name)
+        command.report.check("not in this version" in done.stderr, f"{name} says that it is for later", done.stderr)
+    for words in (["--help"], ["help"], ["--version"], ["version"]):
+        command.expect(0, *words)
+    for name in (*OFF_NODE, *ON_NODE, *SWITCHES):
+        done = command.expect(0, name, "--help")
+        command.report.check(f"usage: microseg {name}" in done.stdout and not done.stderr, f"{name} helps on stdout")
+        command.expect(2, name, "--nosuch")
+
+
+def colours(command, folder):
+    broken = os.path.join(folder, "broken.yaml")
+    for words in (["explain", "-p", SHOP, "-i", INVENTORY, *DENIED], ["check", "-p", broken], ["matrix", "-p", SHOP],
+                  ["diff", "--from", SHOP, "-p", "policies/examples/two-keys.yaml", "-i", INVENTORY]):
+        shown, plain = command.on_terminal(*words, NO_COLOR=""), command.run(*words)
+        name = " ".join(words)
+        command.report.check("\033[" in shown, f"coloured on a terminal: {name}", shown[:200])
+        for how, said in (("--no-color", command.on_terminal(*words, "--no-color")),
+                          ("NO_COLOR", command.on_terminal(*words, NO_COLOR="1"))):
+            command.report.check("\033" not in said, f"not with {how}: {name}", said[:200])
+        both = sorted(re.sub(r"\033\[[0-9;]*m", "", shown).replace("\r", "").split("\n"))
+        command.report.check(both == sorted((plain.stdout + plain.stderr).split("\n")), f"colours change no word: {name}")
+
+
+def main():
+    microseg, report = os.path.realpath(sys.argv[1]), Report()
+    os.chdir(sys.argv[2])
+    command = Command(microseg, report)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        for name, text in (("findings.yaml", FINDINGS), ("broken.yaml", "apiVersion: [\n")):
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(text)
+        os.mkdir(os.path.join(folder, "locked"))
+        shutil.copy(os.path.join(SHOP, "web.yaml"), os.path.join(folder, "locked"))
+        os.chmod(os.path.join(folder, "locked", "web.yaml"), 0)
+        off_node(command, folder)
+        on_node(command, folder)
+        usage(command)
+        colours(command, folder)
+    print(f"# {report.n} checks")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
