@@ -150,7 +150,8 @@ const struct ms_schema_key ms_schema_keys[] = {
 	{MS_SECTION_SERVICE, "match", SECTION(MATCH), FILLED, .example = "{name: \"orders-db-*\"}",
 	 .description = "Endpoints without labels that are this service."},
 	{MS_SECTION_SERVICE, "carries", MANY(CIDR), .example = "[10.9.0.0/16]",
-	 .description = "Further source addresses its endpoints may send from, as a VPN or a router does; net to all others."},
+	 .description =
+		 "Further source addresses its endpoints may send from, as a VPN or a router does; net to all others."},
 	{MS_SECTION_SERVICE, "ports", MAP_ONE(NAME, PORTS), .example = "{pg: tcp/5432}",
 	 .description = "Names for its ports."},
 	{MS_SECTION_SERVICE, "allow", SECTIONS(ALLOW),
@@ -315,10 +316,25 @@ const char *ms_document_kind(enum ms_section section)
 	return ms_schema_key(section, "kind")->choices[0];
 }
 
+const struct ms_schema_key *ms_schema_section(enum ms_section section, size_t *ret_n_keys)
+{
+	const struct ms_schema_key *first = ms_schema_keys, *end = first + ms_n_schema_keys, *last;
+
+	while (first < end && first->in != section)
+		first++;
+	for (last = first; last < end && last->in == section;)
+		last++;
+	*ret_n_keys = (size_t)(last - first);
+	return first;
+}
+
 const struct ms_schema_key *ms_schema_key(enum ms_section section, const char *name)
 {
-	for (size_t i = 0; i < ms_n_schema_keys; i++)
-		if (ms_schema_keys[i].in == section && strcmp(ms_schema_keys[i].name, name) == 0)
-			return &ms_schema_keys[i];
+	size_t n_keys;
+	const struct ms_schema_key *keys = ms_schema_section(section, &n_keys);
+
+	for (size_t i = 0; i < n_keys; i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
 	return NULL;
 }

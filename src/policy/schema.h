@@ -126,6 +126,8 @@ const char *ms_section_name(enum ms_section section);
 const char *ms_document_kind(enum ms_section section);
 /** The row of @name in @section, or NULL. */
 const struct ms_schema_key *ms_schema_key(enum ms_section section, const char *name);
+/** The rows of a section, which stand together in the table. */
+const struct ms_schema_key *ms_schema_section(enum ms_section section, size_t *ret_n_keys);
 
 /** What a value failed on. */
 struct ms_complaint {

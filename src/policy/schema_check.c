@@ -174,14 +174,13 @@ static void report_unknown_key(struct ms_load *load, enum ms_section section,
 {
 	_cleanup_(ms_str_fini) struct ms_str all = {0}, hint = {0};
 	const char *words[32];
-	size_t n = 0;
+	size_t n = 0, n_keys;
+	const struct ms_schema_key *keys = ms_schema_section(section, &n_keys);
 
 	ms_str_add(&all, "known here: ");
-	for (size_t i = 0; i < ms_n_schema_keys; i++) {
-		if (ms_schema_keys[i].in != section || n == sizeof(words) / sizeof(words[0]))
-			continue;
-		ms_str_addf(&all, "%s%s", n ? ", " : "", ms_schema_keys[i].name);
-		words[n++] = ms_schema_keys[i].name;
+	for (size_t i = 0; i < n_keys && n < sizeof(words) / sizeof(words[0]); i++) {
+		ms_str_addf(&all, "%s%s", n ? ", " : "", keys[i].name);
+		words[n++] = keys[i].name;
 	}
 	ms_load_suggest(&hint, name->text, words, n, all.text);
 	ms_load_error(load, &name->at, "unknown-key", hint.text, "unknown key '%s' in %s",
@@ -198,21 +197,22 @@ static void report_missing_key(struct ms_load *load, const struct ms_yaml_node *
 		      ms_section_name(key->in));
 }
 
-static void report_missing_keys(struct ms_load *load, const struct ms_yaml_node *node,
-				enum ms_section section)
+static const struct ms_schema_key *find_key(const struct ms_schema_key *keys, size_t n_keys,
+					    const char *name)
 {
-	for (size_t i = 0; i < ms_n_schema_keys; i++) {
-		const struct ms_schema_key *key = &ms_schema_keys[i];
-
-		if (key->in == section && key->required && !ms_yaml_get(node, key->name))
-			report_missing_key(load, node, key);
-	}
+	for (size_t i = 0; i < n_keys; i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return NULL;
 }
 
 void ms_schema_check(struct ms_load *load, const struct ms_yaml_node *node, enum ms_section section)
 {
+	size_t n_keys;
+	const struct ms_schema_key *keys = ms_schema_section(section, &n_keys);
+
 	ms_vec_each (struct ms_yaml_entry, entry, &node->entries) {
-		const struct ms_schema_key *key = ms_schema_key(section, entry->key->text);
+		const struct ms_schema_key *key = find_key(keys, n_keys, entry->key->text);
 
 		if (!key) {
 			report_unknown_key(load, section, entry->key);
@@ -221,6 +221,7 @@ void ms_schema_check(struct ms_load *load, const struct ms_yaml_node *node, enum
 		ms_gate_check(load, section, key->name, &entry->key->at);
 		check_value(load, key, entry->value);
 	}
-	if (!node->broken)
-		report_missing_keys(load, node, section);
+	for (size_t i = 0; i < n_keys && !node->broken; i++)
+		if (keys[i].required && !ms_yaml_get(node, keys[i].name))
+			report_missing_key(load, node, &keys[i]);
 }

@@ -1039,7 +1039,8 @@ static void every_row_of_the_schema_says_what_it_is(void **state)
 		assert_non_null(key->description);
 		assert_non_null(key->example);
 		assert_non_null(ms_section_name(key->in));
-		assert_ptr_equal(ms_schema_key(key->in, key->name), key); /* no key twice */
+		/* no key twice, and no section in two places */
+		assert_ptr_equal(ms_schema_key(key->in, key->name), key);
 		assert_true((key->value == MS_VALUE_CHOICE) == (key->choices != NULL));
 		assert_non_null(ms_value_types[key->value].expected);
 		assert_true((key->value == MS_VALUE_PEER || key->in == MS_SECTION_PEER) ==
