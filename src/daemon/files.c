@@ -86,16 +86,38 @@ static int fail(struct ms_str *error, const char *path, int r)
 	return r;
 }
 
+/* Room for all of the file and a byte more, which is how its end is seen; twice the room where it
+ * has grown since. */
+static int make_room(char **bytes, size_t *room, size_t limit)
+{
+	size_t wanted = *room > limit / 2 ? limit + 1 : *room * 2;
+	char *larger = realloc(*bytes, wanted);
+
+	if (!larger)
+		return -ENOMEM;
+	*bytes = larger;
+	*room = wanted;
+	return 0;
+}
+
 /* Reads up to one byte more than a file may have, so that a file that is too large shows. */
 static int read_whole(int fd, size_t limit, char **ret_bytes, size_t *ret_size)
 {
-	_cleanup_(freep) char *bytes = malloc(limit + 1);
-	size_t size = 0;
+	_cleanup_(freep) char *bytes = NULL;
+	size_t size = 0, room;
+	struct stat st;
 
-	if (!bytes)
-		return -ENOMEM;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	room = st.st_size >= 0 && (size_t)st.st_size < limit ? (size_t)st.st_size / 2 + 1 : limit;
 	while (size <= limit) {
-		ssize_t n = read(fd, bytes + size, limit + 1 - size);
+		if (!bytes || size == room) {
+			int r = make_room(&bytes, &room, limit);
+
+			if (r < 0)
+				return r;
+		}
+		ssize_t n = read(fd, bytes + size, room - size);
 
 		if (n < 0 && errno == EINTR)
 			continue;

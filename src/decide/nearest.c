@@ -99,8 +99,9 @@ static void say_unidentified(struct ms_miss *miss, const struct ms_party *who)
 {
 	if (who->carried) {
 		ms_wording_addr(miss->out, who);
-		ms_str_add(miss->out, " is carried by a service: it is net to identified endpoints, "
-				      "and nobody's to all others");
+		ms_str_add(miss->out,
+			   " is carried by a service: it is net to identified endpoints, "
+			   "and nobody's to all others");
 	} else if (!who->endpoint && who->has_addr) {
 		say_address(miss, who);
 	} else if (!who->endpoint) {
