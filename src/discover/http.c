@@ -7,6 +7,7 @@
 #include "discover/http.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@
 
 #define CONNECT_TIMEOUT_MS 2000L
 #define STREAM_ROOM ((size_t)4 * 1024 * 1024) /* bytes of lines that curl may bring in one turn */
+#define BULKY ((size_t)1024 * 1024) /* bytes of an answer that go back to the system afterwards */
 
 struct ms_http {
 	struct ms_loop *loop;
@@ -50,6 +52,8 @@ static void call_free(struct ms_http_call *call)
 /* Frees what was marked dead, unless somebody is walking the list. */
 static void bury(struct ms_http *http)
 {
+	bool bulky = false;
+
 	if (http->handing_out)
 		return;
 	for (struct ms_http_call **link = &http->calls; *link;) {
@@ -60,8 +64,11 @@ static void bury(struct ms_http *http)
 			continue;
 		}
 		*link = call->next;
+		bulky = bulky || call->body.len >= BULKY;
 		call_free(call);
 	}
+	if (bulky)
+		malloc_trim(0);
 }
 
 /* Hands out the complete lines of a stream and keeps what follows the last of them. */
