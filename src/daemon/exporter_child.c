@@ -2,9 +2,6 @@
 #include "daemon/exporter_child.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -83,21 +80,6 @@ static void on_daemon(int fd, void *userdata)
 	_exit(0); /* it says nothing unasked: it has ended */
 }
 
-/* Keeps @a and @b of all descriptors. Returns them as 3 and 4. */
-static int keep(int *a, int *b)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int first = fcntl(*a, F_DUPFD_CLOEXEC, 5), second = fcntl(*b, F_DUPFD_CLOEXEC, 5);
-
-	if (null < 0 || first < 0 || second < 0)
-		return -errno;
-	for (int fd = 0; fd <= 2; fd++)
-		dup2(null, fd);
-	*a = dup3(first, 3, O_CLOEXEC);
-	*b = dup3(second, 4, O_CLOEXEC);
-	return close_range(5, ~0U, 0) < 0 ? -errno : 0;
-}
-
 static int serve(int listen_fd, struct child *child)
 {
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -124,14 +106,10 @@ static int serve(int listen_fd, struct child *child)
 
 noreturn void ms_exporter_child(int listen_fd, int fd)
 {
-	struct child child = {0};
+	struct child child = {.fd = fd};
 
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* a terminal's: the daemon ends us */
 	prctl(PR_SET_NAME, "microsegd-http");
-	if (keep(&listen_fd, &fd) < 0 || ms_sandbox_become_nobody() < 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+	if (ms_sandbox_only_serve() < 0)
 		_exit(1);
-	child.fd = fd;
 	_exit(serve(listen_fd, &child) < 0 ? 1 : 0);
 }

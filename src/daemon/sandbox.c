@@ -27,7 +27,6 @@
 #include <linux/sched.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,11 +42,12 @@
 
 #define NOBODY 65534
 #define NOBODY_DESCRIPTORS 256
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define CLONE_NEW_ANY                                                                              \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
 	 CLONE_NEWPID | CLONE_NEWNET)
 
-/* Both processes: their memory, time, signals, and descriptors that are open. */
+/* All processes: their memory, time, signals, and descriptors that are open. */
 static const char common_calls[] =
 	"read write readv writev close lseek fstat fcntl pipe2 poll ppoll select pselect6 "
 	"epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 "
@@ -66,6 +66,10 @@ static const char daemon_calls[] =
 	"fork wait4 setsid set_robust_list set_tid_address rseq pidfd_open uname sysinfo "
 	"sched_getaffinity getcwd getgroups fstatfs statfs ";
 
+/* The keeper of who serves metrics: starts one after another, which then filters itself further. */
+static const char keeper_calls[] =
+	"fork wait4 set_robust_list set_tid_address rseq seccomp getcpu sched_getaffinity ";
+
 /* Calls that are allowed with some arguments only: (argument & mask) == value. */
 static const struct condition {
 	const char *call;
@@ -79,15 +83,28 @@ static const struct condition {
 		{"ioctl", 1, UINT32_MAX, FIONBIO},
 		{"prctl", 0, UINT32_MAX, PR_SET_PDEATHSIG},
 },
-  daemon_conditions[] = {
-	  {"socket", 0, UINT32_MAX, AF_UNIX},	  {"socket", 0, UINT32_MAX, AF_NETLINK},
-	  {"socketpair", 0, UINT32_MAX, AF_UNIX}, {"ioctl", 1, UINT32_MAX, SIOCGIFINDEX},
-	  {"ioctl", 1, UINT32_MAX, SIOCGIFNAME},  {"ioctl", 1, UINT32_MAX, TCGETS},
-	  {"clone", 0, CLONE_NEW_ANY, 0},	  {"prctl", 0, UINT32_MAX, PR_SET_NAME},
-	  {"prlimit64", 2, UINT64_MAX, 0}, /* only asks */
+  daemon_conditions[] =
+	  {
+		  {"socket", 0, UINT32_MAX, AF_UNIX},	  {"socket", 0, UINT32_MAX, AF_NETLINK},
+		  {"socketpair", 0, UINT32_MAX, AF_UNIX}, {"ioctl", 1, UINT32_MAX, SIOCGIFINDEX},
+		  {"ioctl", 1, UINT32_MAX, SIOCGIFNAME},  {"ioctl", 1, UINT32_MAX, TCGETS},
+		  {"clone", 0, CLONE_NEW_ANY, 0},	  {"prctl", 0, UINT32_MAX, PR_SET_NAME},
+		  {"prlimit64", 2, UINT64_MAX, 0}, /* only asks */
+},
+  keeper_conditions[] = {
+	  {"socketpair", 0, UINT32_MAX, AF_UNIX},   {"clone", 0, CLONE_NEW_ANY, 0},
+	  {"prctl", 0, UINT32_MAX, PR_SET_NAME},    {"prctl", 0, UINT32_MAX, PR_SET_NO_NEW_PRIVS},
+	  {"prctl", 0, UINT32_MAX, PR_SET_SECCOMP}, {"prlimit64", 0, UINT32_MAX, 0}, /* its own */
 };
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+/* Who is filtered, and what it has beside the common calls. */
+static const struct role {
+	const char *calls;
+	const struct condition *conditions;
+	size_t n_conditions;
+} daemon_role = {daemon_calls, daemon_conditions, N_OF(daemon_conditions)},
+  keeper_role = {keeper_calls, keeper_conditions, N_OF(keeper_conditions)},
+  server_role = {"", NULL, 0};
 
 static void seccomp_releasep(scmp_filter_ctx *filter)
 {
@@ -124,7 +141,7 @@ static int allow_if(scmp_filter_ctx filter, const struct condition *conditions, 
 }
 
 /* Filters this thread, which is the only one. */
-static int filter_calls(bool all_of_the_daemon)
+static int filter_calls(const struct role *role)
 {
 	_cleanup_(seccomp_releasep) scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 
@@ -136,10 +153,10 @@ static int filter_calls(bool all_of_the_daemon)
 		r = allow(filter, common_calls);
 	if (r == 0)
 		r = allow_if(filter, common_conditions, N_OF(common_conditions));
-	if (r == 0 && all_of_the_daemon)
-		r = allow(filter, daemon_calls);
-	if (r == 0 && all_of_the_daemon)
-		r = allow_if(filter, daemon_conditions, N_OF(daemon_conditions));
+	if (r == 0)
+		r = allow(filter, role->calls);
+	if (r == 0)
+		r = allow_if(filter, role->conditions, role->n_conditions);
 	if (r == 0)
 		r = seccomp_load(filter);
 	return r;
@@ -224,7 +241,14 @@ int ms_sandbox_enter(const char *const *writable, size_t n_writable)
 		r = -errno;
 	if (r == 0)
 		r = restrict_files(writable, n_writable);
-	return r < 0 ? r : filter_calls(true);
+	return r < 0 ? r : filter_calls(&daemon_role);
+}
+
+static int set_limit(__rlimit_resource_t resource, rlim_t value)
+{
+	struct rlimit limit = {value, value};
+
+	return setrlimit(resource, &limit) < 0 ? -errno : 0;
 }
 
 static int limit_resources(void)
@@ -232,18 +256,12 @@ static int limit_resources(void)
 	static const struct {
 		__rlimit_resource_t resource;
 		rlim_t limit;
-	} limits[] = {{RLIMIT_NOFILE, NOBODY_DESCRIPTORS},
-		      {RLIMIT_FSIZE, 0},
-		      {RLIMIT_CORE, 0},
-		      {RLIMIT_NPROC, 0}};
+	} limits[] = {{RLIMIT_NOFILE, NOBODY_DESCRIPTORS}, {RLIMIT_FSIZE, 0}, {RLIMIT_CORE, 0}};
+	int r = 0;
 
-	for (size_t i = 0; i < N_OF(limits); i++) {
-		struct rlimit limit = {limits[i].limit, limits[i].limit};
-
-		if (setrlimit(limits[i].resource, &limit) < 0)
-			return -errno;
-	}
-	return 0;
+	for (size_t i = 0; i < N_OF(limits) && r == 0; i++)
+		r = set_limit(limits[i].resource, limits[i].limit);
+	return r;
 }
 
 int ms_sandbox_become_nobody(void)
@@ -261,5 +279,12 @@ int ms_sandbox_become_nobody(void)
 		r = -errno;
 	if (r == 0)
 		r = restrict_files(NULL, 0);
-	return r < 0 ? r : filter_calls(false);
+	return r < 0 ? r : filter_calls(&keeper_role);
+}
+
+int ms_sandbox_only_serve(void)
+{
+	int r = set_limit(RLIMIT_NPROC, 0);
+
+	return r < 0 ? r : filter_calls(&server_role);
 }

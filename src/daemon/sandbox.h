@@ -17,6 +17,10 @@ int ms_sandbox_enter(const char *const *writable, size_t n_writable);
 
 /**
  * Becomes a user that owns nothing, without any capability, and keeps the system calls that serve
- * connections on descriptors that are open already. Returns 0 or -errno.
+ * connections on descriptors that are open already, and those that start a child of its own.
+ * Returns 0 or -errno.
  */
 int ms_sandbox_become_nobody(void);
+
+/** In such a child: gives up what starts further ones. Returns 0 or -errno. */
+int ms_sandbox_only_serve(void);

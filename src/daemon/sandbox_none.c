@@ -14,3 +14,8 @@ int ms_sandbox_become_nobody(void)
 {
 	return 0;
 }
+
+int ms_sandbox_only_serve(void)
+{
+	return 0;
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Jail: tries from inside of the daemon's sandbox, and of the exporter's, what neither may do.
+ * Jail: tries from inside of the sandboxes of the daemon, of who serves metrics and of its keeper,
+ * what none of them may do.
  *
  * Each attempt is made twice, in a process of its own: outside, where it has to succeed, so that a
  * refusal says something, and inside, where it has to fail. What the daemon does need has to
@@ -245,39 +246,40 @@ static const struct attempt {
 	const char *what;
 	int (*fn)(void);
 	bool daemon; /* is it the daemon's to do? */
+	bool keeper; /* and the keeper's? */
 } attempts[] = {
-	{"starts a program", starts_a_program, false},
-	{"makes a network namespace", makes_a_network_namespace, false},
-	{"makes a user namespace", makes_a_user_namespace, false},
-	{"clones into a namespace", clones_into_a_namespace, false},
-	{"enters a namespace", enters_a_namespace, false},
-	{"mounts", mounts, false},
-	{"changes its root", changes_its_root, false},
-	{"traces", traces, false},
-	{"loads bpf", loads_bpf, false},
-	{"signals another process", signals_another, false},
-	{"opens an internet socket", opens_an_internet_socket, false},
-	{"opens a packet socket", opens_a_packet_socket, false},
-	{"maps executable memory", maps_executable_memory, false},
-	{"makes memory executable", makes_memory_executable, false},
-	{"becomes another user", becomes_another_user, false},
-	{"changes its personality", changes_its_personality, false},
-	{"sets the host's name", sets_the_host_name, false},
-	{"makes a device", makes_a_device, false},
-	{"changes an owner", changes_an_owner, false},
-	{"gains rights by a file it executes", gains_capabilities_by_a_file, false},
-	{"writes beside its directories", writes_beside_its_directories, false},
-	{"makes a file in /tmp", makes_a_file_in_tmp, false},
-	{"removes a file beside its directories", removes_a_file_beside, false},
-	{"sets a sysctl", sets_a_sysctl, false},
-	{"writes its state", writes_its_state, true},
-	{"reads anywhere", reads_anywhere, true},
-	{"opens netlink", opens_netlink, true},
-	{"forks", forks, true},
-	{"has CAP_NET_ADMIN", owns_the_network, true},
+	{"starts a program", starts_a_program, false, false},
+	{"makes a network namespace", makes_a_network_namespace, false, false},
+	{"makes a user namespace", makes_a_user_namespace, false, false},
+	{"clones into a namespace", clones_into_a_namespace, false, false},
+	{"enters a namespace", enters_a_namespace, false, false},
+	{"mounts", mounts, false, false},
+	{"changes its root", changes_its_root, false, false},
+	{"traces", traces, false, false},
+	{"loads bpf", loads_bpf, false, false},
+	{"signals another process", signals_another, false, false},
+	{"opens an internet socket", opens_an_internet_socket, false, false},
+	{"opens a packet socket", opens_a_packet_socket, false, false},
+	{"maps executable memory", maps_executable_memory, false, false},
+	{"makes memory executable", makes_memory_executable, false, false},
+	{"becomes another user", becomes_another_user, false, false},
+	{"changes its personality", changes_its_personality, false, false},
+	{"sets the host's name", sets_the_host_name, false, false},
+	{"makes a device", makes_a_device, false, false},
+	{"changes an owner", changes_an_owner, false, false},
+	{"gains rights by a file it executes", gains_capabilities_by_a_file, false, false},
+	{"writes beside its directories", writes_beside_its_directories, false, false},
+	{"makes a file in /tmp", makes_a_file_in_tmp, false, false},
+	{"removes a file beside its directories", removes_a_file_beside, false, false},
+	{"sets a sysctl", sets_a_sysctl, false, false},
+	{"writes its state", writes_its_state, true, false},
+	{"reads anywhere", reads_anywhere, true, false},
+	{"opens netlink", opens_netlink, true, false},
+	{"forks", forks, true, true},
+	{"has CAP_NET_ADMIN", owns_the_network, true, false},
 };
 
-enum jail { OUTSIDE, DAEMON, EXPORTER };
+enum jail { OUTSIDE, DAEMON, KEEPER, SERVER };
 
 static int enter(enum jail jail)
 {
@@ -286,8 +288,10 @@ static int enter(enum jail jail)
 	switch (jail) {
 	case DAEMON:
 		return ms_sandbox_enter(writable, sizeof(writable) / sizeof(writable[0]));
-	case EXPORTER:
+	case KEEPER:
 		return ms_sandbox_become_nobody();
+	case SERVER:
+		return ms_sandbox_become_nobody() < 0 ? -1 : ms_sandbox_only_serve();
 	default:
 		return 0;
 	}
@@ -336,8 +340,9 @@ static void clean_up(void)
 
 static bool check(const struct attempt *attempt, enum jail jail)
 {
-	static const char *const places[] = {"outside", "daemon", "exporter"};
-	bool allowed = jail == OUTSIDE || (jail == DAEMON && attempt->daemon);
+	static const char *const places[] = {"outside", "daemon", "keeper", "server"};
+	bool allowed = jail == OUTSIDE || (jail == DAEMON && attempt->daemon) ||
+		       (jail == KEEPER && attempt->keeper);
 	int r;
 
 	if (prepare() < 0)
@@ -360,7 +365,7 @@ int main(void)
 	}
 	setvbuf(stdout, NULL, _IONBF, 0);
 	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
-		for (int jail = OUTSIDE; jail <= EXPORTER; jail++)
+		for (int jail = OUTSIDE; jail <= SERVER; jail++)
 			n_failed += !check(&attempts[i], (enum jail)jail);
 	return n_failed > 0;
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """microsegd as a service: its watchdog, its rights, its units, its metrics on TCP, and tables that another version left.
 
-MS_UPGRADE_FROM=COMMIT builds that commit of this repository as well, and takes over what it left.
+MS_UPGRADE_FROM=COMMIT builds that commit of this repository as well, and takes over what it left. MS_KILLS is how often who
+serves metrics is killed: 20 take five minutes.
 """
 import os
 import re
@@ -29,6 +30,7 @@ UNITS = ("microsegd.service", "microseg-fence.service")
 MAX_EXPOSURE = 2.5
 TWO_CAPABILITIES = 1 << 12 | 1 << 11  # CAP_NET_ADMIN, CAP_NET_BROADCAST
 PORT = 9464
+KILLS = int(os.environ.get("MS_KILLS", 6))  # of who serves metrics
 METRICS = {  # of SPEC section 6, with their labels
     "microseg_flows_denied_total": ("counter", ["reason", "src", "dst"]),
     "microseg_endpoints": ("gauge", ["state"]),
@@ -176,14 +178,15 @@ def metrics(report, node, containers):
     node.start()
     node.wait_endpoints(containers)
     matrix(report, node, pairs(containers), "with metrics")
-    pid = child_of(node.process.pid)
-    status = process_status(pid)
-    report.equal(status["Uid"].split() + status["Gid"].split() + status["Groups"].split(), ["65534"] * 8, "its uid and gid are nobody's")
-    report.equal({int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")}, {0}, "it has no capability")
-    report.equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), "no new privileges, and a filter")
-    report.check(len(os.listdir("/proc/%d/fd" % pid)) < 12, "it holds nothing of the daemon's", os.listdir("/proc/%d/fd" % pid))
     code, text = http(node)
     report.equal(code, 200, "GET /metrics")
+    keeper = child_of(node.process.pid)
+    for who, pid in (("the keeper", keeper), ("who serves", child_of(keeper))):
+        status = process_status(pid)
+        report.equal(status["Uid"].split() + status["Gid"].split() + status["Groups"].split(), ["65534"] * 8, "%s is nobody" % who)
+        report.equal({int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")}, {0}, "%s has no capability" % who)
+        report.equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), "%s: no new privileges, and a filter" % who)
+        report.check(n_open(pid) < 12, "%s holds nothing of the daemon's" % who, n_open(pid))
     report.equal(lint(text), [], "rules of Prometheus", text)
     for name, (_, labels) in METRICS.items():
         found = re.search(r"^%s(?:_sum|_count)?(\{.*\})? " % name, text, re.MULTILINE)
@@ -206,14 +209,47 @@ def metrics(report, node, containers):
     for sock in idle:
         sock.kill()
         sock.wait()
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: "metrics on TCP has ended" in str(node.status().get("problems")), "the problem in status")
-    report.equal(http(node)[0], 0, "nobody serves metrics then")
+    server_killed(report, node)
+    os.kill(keeper, signal.SIGKILL)
+    wait_for(lambda: "port of the metrics has ended" in str(node.status().get("problems")), "the problem in status")
+    report.equal(http(node)[0], 0, "without a keeper nobody serves metrics")
     matrix(report, node, pairs(containers), "without the process")
     node.stop()
+    report.equal([pid for pid in (keeper,) if os.path.exists("/proc/%d" % pid)], [], "and none of them is left")
     with open(node.config, "w") as config:
         config.write(before)
     node.start()
+
+
+def n_open(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def server_killed(report, node):
+    """Who serves metrics is started anew however it ends, later each time; nothing of the dead ones is kept."""
+    keeper = child_of(node.process.pid)
+    parts = (node.process.pid, keeper)
+    report.equal(http(node)[0], 200, "served before")
+    before, waits, pid = [n_open(part) for part in parts], [], child_of(keeper)
+    for i in range(KILLS):
+        os.kill(pid, signal.SIGKILL)
+        since = time.monotonic()
+        if i == KILLS - 1:  # the longest pause so far
+            wait_for(lambda: "metrics on TCP has ended, %d times since the start" % KILLS in str(node.status()["problems"]), "the problem in status")
+        pid = wait_for(lambda: server_of(keeper, pid), "the next one", timeout=60)
+        waits.append(time.monotonic() - since)
+    report.equal(http(node)[0], 200, "metrics are back after %d kills" % KILLS)
+    report.check(waits[0] < 1 and waits[-1] > 3, "at once the first time, later and later when it dies again", waits)
+    wait_for(lambda: [n_open(part) for part in parts] == before, "as many descriptors as before", timeout=10)
+    report.check(node.status()["problems"] == [], "status knows of no problem any more", node.status()["problems"])
+    report.equal(node.log_text().count("metrics are served on TCP again"), KILLS, "and the log has each of them")
+
+
+def server_of(keeper, last):
+    """Who serves now, when it is another one than the @last."""
+    with open("/proc/%d/task/%d/children" % (keeper, keeper)) as children:
+        pids = [int(word) for word in children.read().split()]
+    return pids[0] if pids and pids[0] != last else None
 
 
 def socket_of(node):

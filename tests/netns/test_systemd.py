@@ -147,11 +147,12 @@ def metrics(report, machine, node, _containers):
     text = machine.sh("curl -s http://127.0.0.1:9464/metrics").stdout
     report.check("microseg_endpoints{state=\"identified\"} 3" in text, "metrics on TCP", text[:500])
     pid = machine.main_pid(UNIT)
-    with open("/proc/%d/task/%d/children" % (pid, pid)) as children:
-        child = int(children.read().split()[0])
-    with open("/proc/%d/status" % child) as file:
-        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    report.equal((status["Uid"].split(), int(status["CapEff"], 16)), (["65534"] * 4, 0), "by nobody, without capabilities")
+    for who in ("the keeper", "who serves"):
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as children:
+            pid = int(children.read().split()[0])
+        with open("/proc/%d/status" % pid) as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        report.equal((status["Uid"].split(), int(status["CapEff"], 16)), (["65534"] * 4, 0), "%s is nobody, without capabilities" % who)
     report.equal(node.status()["problems"], [], "status knows of no problem")
 
 
@@ -168,6 +169,18 @@ def journal(report, machine, node, containers):
     report.check(lines[-1] in said, "the journal has the events, as drops has them", lines[-1])
     levels = machine.do("journalctl", "-u", UNIT, "-p", "err", "-o", "cat").stdout
     report.check("microsegd:" not in levels, "and no error of the daemon's", levels)
+
+
+def metrics_again(report, machine, node, _containers):
+    """Under the unit too, metrics come back when who serves them is killed."""
+    pid = machine.main_pid(UNIT)
+    for _ in range(2):
+        with open("/proc/%d/task/%d/children" % (pid, pid)) as children:
+            pid = int(children.read().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "microseg_endpoints" in machine.sh("curl -s http://127.0.0.1:9464/metrics", check=False).stdout, "metrics after a kill")
+    wait_for(lambda: node.status()["problems"] == [], "no problem in status")
+    report.check("metrics are served on TCP again" in node.log_text(), "the log says so")
 
 
 def watchdog(report, machine, node, containers):
@@ -321,7 +334,7 @@ def main():
         return report.finish()
     with Machine() as machine:
         prepare(machine)
-        one_boot(report, machine, (installed, started, rights, socket_group, metrics, journal, watchdog, reload, stopped),
+        one_boot(report, machine, (installed, started, rights, socket_group, metrics, journal, metrics_again, watchdog, reload, stopped),
                  enable=(UNIT, FENCE, "lookout.service", "docker.service"))
         one_boot(report, machine, (fenced_boot, switched_off))
         one_boot(report, machine, (still_off, removed))
