@@ -26,26 +26,6 @@ static void add(struct lines *lines, struct ms_str *text)
 	ms_str_fini(text);
 }
 
-static void print_peer(const struct ms_peer *peer, struct ms_str *out)
-{
-	switch (peer->kind) {
-	case MS_PEER_SERVICE:
-	case MS_PEER_SELF:
-		ms_str_addf(out, "%s/%s", peer->env ? peer->env : "*",
-			    peer->service ? peer->service : "*");
-		return;
-	case MS_PEER_HOST:
-		ms_str_add(out, "host");
-		return;
-	case MS_PEER_NODE:
-		ms_str_addf(out, "node %s", peer->node ? peer->node : "*");
-		return;
-	case MS_PEER_NET:
-		ms_str_addf(out, "net %s", peer->net_name ? peer->net_name : "");
-		return;
-	}
-}
-
 static uint32_t fingerprint(const ms_range_vec *ranges)
 {
 	uint32_t hash = 0x811c9dc5u; /* FNV-1a */
@@ -90,7 +70,7 @@ static void add_grant(struct lines *lines, const struct ms_service *service,
 	struct ms_str text = {0};
 
 	ms_str_addf(&text, "service %s: %s ", service->identity, word);
-	print_peer(&grant->peer, &text);
+	ms_peer_print(&grant->peer, &text);
 	print_ports(&grant->ports, &text);
 	print_ranges(&grant->peer, &text);
 	ms_str_add(&text, grant->published ? " published" : "");
@@ -130,11 +110,11 @@ static void add_pair(struct lines *lines, const char *word, const struct ms_peer
 
 	ms_str_addf(&text, "%s: ", word);
 	if (from)
-		print_peer(from, &text);
+		ms_peer_print(from, &text);
 	else
 		ms_str_add(&text, "every endpoint");
 	ms_str_add(&text, " -> ");
-	print_peer(to, &text);
+	ms_peer_print(to, &text);
 	print_ports(ports, &text);
 	print_ranges(to, &text);
 	add(lines, &text);

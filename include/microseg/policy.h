@@ -16,6 +16,8 @@
 #include "microseg/diag.h"
 #include "microseg/net.h"
 
+struct ms_str;
+
 /* Limits on what a user can write: each is an error of its own and has a test. */
 #define MS_MAX_FILE_SIZE ((size_t)1024 * 1024) /* bytes of one file */
 #define MS_MAX_FILES 4096		       /* files of one load */
@@ -90,6 +92,10 @@ struct ms_peer {
 	const char *net_name; /* how it was written: "dba", "10.0.0.0/8", … for messages */
 	ms_range_vec ranges;  /* disjoint and sorted; named nets and excepts are resolved */
 };
+
+/** Appends @peer as lists of grants show it ("prod/web", "host", "node a", "net dba"), a star for
+ * what may be any. */
+void ms_peer_print(const struct ms_peer *peer, struct ms_str *out);
 
 /** Permission for flows between the service it stands in and one peer. */
 struct ms_grant {

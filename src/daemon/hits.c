@@ -68,26 +68,6 @@ static const char *keep(struct sampling *sampling, const char *text)
 	return copy ? copy : "";
 }
 
-static void print_peer(const struct ms_peer *peer, struct ms_str *out)
-{
-	switch (peer->kind) {
-	case MS_PEER_SERVICE:
-	case MS_PEER_SELF:
-		ms_str_addf(out, "%s/%s", peer->env ? peer->env : "*",
-			    peer->service ? peer->service : "*");
-		return;
-	case MS_PEER_HOST:
-		ms_str_add(out, "host");
-		return;
-	case MS_PEER_NODE:
-		ms_str_addf(out, "node %s", peer->node ? peer->node : "*");
-		return;
-	case MS_PEER_NET:
-		ms_str_addf(out, "net %s", peer->net_name ? peer->net_name : "");
-		return;
-	}
-}
-
 static void print_ports(const ms_ports_vec *ports, struct ms_str *out)
 {
 	char text[MS_PORTS_TEXT_SIZE];
@@ -142,7 +122,7 @@ static void add_grants(struct sampling *sampling, const struct ms_service *servi
 		ms_str_add(&text, strcmp(kind, "allow") == 0 ? "from " : "to ");
 		for (next = i; next < n_grants && same_entry(&grants[i], &grants[next]); next++) {
 			ms_str_add(&text, next > i ? ", " : "");
-			print_peer(&grants[next].peer, &text);
+			ms_peer_print(&grants[next].peer, &text);
 		}
 		print_ports(&grants[i].ports, &text);
 		ms_str_add(&text, grants[i].published ? " published" : "");
@@ -160,11 +140,11 @@ static void add_exceptions(struct sampling *sampling, const struct ms_policy *po
 		if (own->kind != MS_PEER_SERVICE || !own->service)
 			continue;
 		ms_str_addf(&text, "%s: ", exception->id);
-		print_peer(&exception->from, &text);
+		ms_peer_print(&exception->from, &text);
 		ms_str_add(&text, " -> ");
-		print_peer(&exception->to, &text);
+		ms_peer_print(&exception->to, &text);
 		print_ports(&exception->ports, &text);
-		print_peer(own, &service);
+		ms_peer_print(own, &service);
 		add_line(sampling, service.text, "exception", text.text, &exception->at);
 	}
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "microseg/str.h"
+
 const char *ms_mode_name(enum ms_mode mode)
 {
 	return mode == MS_MODE_AUDIT ? "audit" : "enforce";
@@ -14,6 +16,26 @@ const char *ms_direction_name(enum ms_direction direction)
 	static const char *const names[MS_N_DIRECTIONS] = {"east_west", "egress", "ingress"};
 
 	return names[direction];
+}
+
+void ms_peer_print(const struct ms_peer *peer, struct ms_str *out)
+{
+	switch (peer->kind) {
+	case MS_PEER_SERVICE:
+	case MS_PEER_SELF:
+		ms_str_addf(out, "%s/%s", peer->env ? peer->env : "*",
+			    peer->service ? peer->service : "*");
+		return;
+	case MS_PEER_HOST:
+		ms_str_add(out, "host");
+		return;
+	case MS_PEER_NODE:
+		ms_str_addf(out, "node %s", peer->node ? peer->node : "*");
+		return;
+	case MS_PEER_NET:
+		ms_str_addf(out, "net %s", peer->net_name ? peer->net_name : "");
+		return;
+	}
 }
 
 struct ms_policy *ms_policy_free(struct ms_policy *policy)

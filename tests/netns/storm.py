@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lab"))
 from lab import LEASH, Lab, LabError  # noqa: E402
 from nftwatch import canonical  # noqa: E402
 from node import MICROSEG, Node  # noqa: E402
+from tap import Report  # noqa: E402
 from traffic import Floods, Program, Ready  # noqa: E402
 
 SERVICE_PORT = 8080
@@ -201,3 +202,23 @@ def control_open(scene):
                            "%s gets datagrams and connections" % target.name, arrived)
     scene.report.check(sum(sum(count.values()) for count in arrived.values()) > MIN_CONTROL,
                        "of %d sent %s arrive" % (sent, arrived))
+
+
+def play(title, per_second, *parts):
+    """A whole program: the scene, its control, policy "a" in force and served, then each part (a function and what it
+    takes beside the scene). Returns the exit code."""
+    report = Report(title)
+    scene = Scene(report, per_second)
+    with scene.lab:
+        report.section(control_open, scene)
+        for name in ("api-1", "api-2"):
+            serve(scene.lab, scene.parties[name])
+        scene.start_and_wait(scene.policies["a"])
+        scene.node.wait_endpoints(scene.parties.values())
+        scene.learn_listings()
+        scene.apply("a")
+        for part, *more in parts:
+            report.section(part, scene, *more)
+        if report.failed:
+            report.note("microsegd said:\n" + scene.node.log_text()[-4000:])
+    return report.finish()

@@ -18,10 +18,9 @@ import subprocess
 import sys
 import time
 
-from storm import FAMILIES, SERVICE_PORT, Scene, bounded, control_open, finish, order, serve, start_program
+from storm import FAMILIES, SERVICE_PORT, bounded, finish, order, play, start_program
 
 from nftwatch import NftWatch, canonical
-from tap import Report
 
 CHANGES, CHANGES_SECONDS = (int(sys.argv[1]), None) if len(sys.argv) > 1 else (60, 15)
 SYSCALLS, SYSCALLS_SECONDS = (sys.argv[2], None) if len(sys.argv) > 2 else ("15", 8)
@@ -173,23 +172,5 @@ def kills_at_syscalls(scene):
     report.equal(scene.node.status().get("state"), "enforcing", "a start after all that enforces")
 
 
-def main():
-    report = Report("changes under a flood, and kills")
-    scene = Scene(report, PER_SECOND)
-    with scene.lab:
-        report.section(control_open, scene)
-        for name in ("api-1", "api-2"):
-            serve(scene.lab, scene.parties[name])
-        scene.start_and_wait(scene.policies["a"])
-        scene.node.wait_endpoints(scene.parties.values())
-        scene.learn_listings()
-        report.section(control_two_batches, scene)
-        report.section(many_changes, scene)
-        report.section(kills_at_syscalls, scene)
-        if report.failed:
-            report.note("microsegd said:\n" + scene.node.log_text()[-4000:])
-    return report.finish()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play("changes under a flood, and kills", PER_SECOND, (control_two_batches,), (many_changes,), (kills_at_syscalls,)))

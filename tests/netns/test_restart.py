@@ -11,10 +11,9 @@ import signal
 import sys
 import time
 
-from storm import COMMON, FAMILIES, SERVICE_PORT, Scene, bounded, control_open, serve, start_program
+from storm import COMMON, FAMILIES, SERVICE_PORT, bounded, play, start_program
 
 from nftwatch import NftWatch
-from tap import Report
 
 RESTARTS, SECONDS = (int(sys.argv[1]), None) if len(sys.argv) > 1 else (50, 10)
 PER_SECOND = 5000  # of each of the floods
@@ -106,23 +105,5 @@ def all_restarts(scene):
     control_cut(scene, restarts(scene))
 
 
-def main():
-    report = Report("restarts under load")
-    scene = Scene(report, PER_SECOND)
-    with scene.lab:
-        report.section(control_open, scene)
-        for name in ("api-1", "api-2"):
-            serve(scene.lab, scene.parties[name])
-        scene.start_and_wait(scene.policies["a"])
-        scene.node.wait_endpoints(scene.parties.values())
-        scene.learn_listings()
-        scene.apply("a")
-        report.section(replaced, scene)
-        report.section(all_restarts, scene)
-        if report.failed:
-            report.note("microsegd said:\n" + scene.node.log_text()[-4000:])
-    return report.finish()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play("restarts under load", PER_SECOND, (replaced,), (all_restarts,)))

@@ -24,11 +24,10 @@ import subprocess
 import sys
 import time
 
-from storm import FAMILIES, MIN_STEPS, Scene, bounded, control_open, finish, order
+from storm import FAMILIES, MIN_STEPS, bounded, finish, order, play
 
 from lab import LEASH, LabError, wait_for
 from nftwatch import NftWatch
-from tap import Report
 
 SEED = int(os.environ.get("MS_SEED", datetime.date.today().toordinal()))
 CASES, SECONDS = (sys.argv[1], None) if len(sys.argv) > 1 else ("all", 12)
@@ -262,22 +261,5 @@ def full_disk(scene):
     report.equal(scene.node.status().get("state"), "enforcing", "it enforces")
 
 
-def main():
-    report = Report("system calls that fail in an apply")
-    scene = Scene(report, PER_SECOND)
-    with scene.lab:
-        report.section(control_open, scene)
-        scene.start_and_wait(scene.policies["a"])
-        scene.node.wait_endpoints(scene.parties.values())
-        scene.learn_listings()
-        scene.apply("a")
-        report.section(failing_calls, scene)
-        report.section(unremembered, scene)
-        report.section(full_disk, scene)
-        if report.failed:
-            report.note("microsegd said:\n" + scene.node.log_text()[-4000:])
-    return report.finish()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(play("system calls that fail in an apply", PER_SECOND, (failing_calls,), (unremembered,), (full_disk,)))

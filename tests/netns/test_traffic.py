@@ -16,10 +16,9 @@ import subprocess
 import sys
 import time
 
-from storm import COMMON, SERVICE_PORT, Scene, control_open, serve, start_program
+from storm import COMMON, SERVICE_PORT, play, start_program
 
 from lab import LEASH, LabError
-from tap import Report
 
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 PER_SECOND = 5000  # of each of the floods
@@ -198,23 +197,6 @@ def control_cut(scene):
     scene.report.check(not whole and account["failed"], "a stream and connections are cut", account)
 
 
-def main():
-    report = Report("legitimate traffic")
-    scene = Scene(report, PER_SECOND)
-    with scene.lab:
-        report.section(control_open, scene)
-        for name in ("api-1", "api-2"):
-            serve(scene.lab, scene.parties[name])
-        scene.start_and_wait(scene.policies["a"])
-        scene.node.wait_endpoints(scene.parties.values())
-        report.section(cost, scene)
-        for disturb in (floods, changes, restarts, churn):
-            report.section(disturbed, scene, disturb)
-        report.section(control_cut, scene)
-        if report.failed:
-            report.note("microsegd said:\n" + scene.node.log_text()[-4000:])
-    return report.finish()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    disturbances = ((disturbed, disturb) for disturb in (floods, changes, restarts, churn))
+    sys.exit(play("legitimate traffic", PER_SECOND, (cost,), *disturbances, (control_cut,)))
