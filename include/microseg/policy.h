@@ -237,6 +237,7 @@ struct ms_policy_file {
 	const char *bytes;
 	size_t size;
 	bool inventory; /* the larger limits apply */
+	bool applied;	/* to a node, some time: how long an exception may last was asked then */
 	/* Kept by the daemon: exceptions, relaxes and quarantines that commands added. What it says
 	 * about names that the policy no longer has is a warning and has no effect. */
 	bool runtime;

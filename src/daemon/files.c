@@ -49,6 +49,7 @@ int ms_files_add(struct ms_files *files, const char *name, const char *bytes, si
 
 	struct ms_policy_file file = {
 		.inventory = files->inventory,
+		.applied = files->applied,
 		.name = ms_arena_strdup(files->arena, name),
 		.bytes = ms_arena_strndup(files->arena, bytes, size),
 		.size = size,
@@ -66,6 +67,7 @@ int ms_files_copy(const struct ms_files *files, struct ms_files *copy)
 {
 	int r = ms_files_init(copy);
 
+	copy->applied = true;
 	ms_vec_each (struct ms_policy_file, file, &files->list)
 		if (r == 0)
 			r = ms_files_add(copy, file->name, file->bytes, file->size);

@@ -23,12 +23,13 @@ struct ms_files {
 	uint64_t changed_ms; /* when the latest change was made to any of them, by the system's
 				clock */
 	bool inventory; /* set it before reading one: inventories may be larger than policies */
+	bool applied;	/* set it before adding what was applied once, see struct ms_policy_file */
 };
 
 int ms_files_init(struct ms_files *files);
 void ms_files_fini(struct ms_files *files);
 
-/** Makes @copy, not initialised yet, hold the same files. */
+/** Makes @copy, not initialised yet, hold the same @files, which are in force. */
 int ms_files_copy(const struct ms_files *files, struct ms_files *copy);
 
 /** Adds a copy. Returns 0; -E2BIG over a limit of policy.h or MS_FILES_MAX_TOTAL; -ENOMEM. */

@@ -93,6 +93,7 @@ static int read_files(json_t *list, struct ms_files *files)
 	json_t *item;
 	size_t i;
 
+	files->applied = true;
 	json_array_foreach(list, i, item)
 	{
 		const char *name, *text;

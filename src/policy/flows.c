@@ -230,7 +230,8 @@ static void check_exception(struct ms_load *load, const struct ms_raw_flow *flow
 	check_ends(load, flow);
 	ms_load_check_until(load, flow->node, flow->until, "the exception");
 	if (flow->until && flow->until > load->now &&
-	    flow->until - load->now > load->policy->exception_max) {
+	    flow->until - load->now > load->policy->exception_max &&
+	    !ms_load_was_applied(load, &until->at)) {
 		ms_str_addf(&hint,
 			    "exceptions: {max: …} of the Environments document allows %lld hours",
 			    (long long)load->policy->exception_max / 3600);

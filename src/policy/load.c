@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Load, theory of operation: files become a policy in four steps, and every step reports all it can
- *before the load fails.
+ * Load, theory of operation: files become a policy in four steps, and every step reports all it
+ * can before the load fails.
  *
- *	yaml.c             bytes -> trees in which every node knows its place
- *	schema_check.c     form: keys, types, single values, all out of the table in schema.c;
- *gate.c with it environments.c,    meaning: names are resolved, lists of peers and of environments
- *multiplied out. What the form services.c, …      check complained of is skipped here in silence:
- *one mistake, one error lint.c             what is right and still looks wrong: warnings
+ * - yaml.c: bytes become trees in which every node knows its place.
+ * - schema_check.c, gate.c: the form, which is keys, types and single values, all out of the table
+ *   in schema.c.
+ * - environments.c, services.c, flows.c: the meaning. Names are resolved, lists of peers and of
+ *   environments multiplied out. What the form check complained of is skipped here in silence: one
+ *   mistake, one error.
+ * - lint.c: what is right and still looks wrong becomes a warning.
  *
  * Files are sorted by name first and the model is sorted by name at the end, so the order of files
- *and documents shows nowhere. Trees, texts and model share the policy's arena. No step knows a
- *clock, a file system or an inventory.
+ * and documents shows nowhere. Trees, texts and model share the policy's arena. No step knows a
+ * clock, a file system or an inventory.
  *
  * The hash is FNV-1a, 64 bits, over each file's name, a NUL, its size (8 bytes, little endian) and
- *its bytes, in the order of names. It names a state of the files; it protects nothing.
+ * its bytes, in the order of names. It names a state of the files; it protects nothing.
  */
 #include "policy/load.h"
 
@@ -50,6 +52,13 @@ static const struct ms_policy_file *find_file(const struct ms_load *load, const 
 			low = middle + 1;
 	}
 	return NULL;
+}
+
+bool ms_load_was_applied(const struct ms_load *load, const struct ms_origin *at)
+{
+	const struct ms_policy_file *file = find_file(load, at->file);
+
+	return file && file->applied;
 }
 
 bool ms_load_is_runtime(const struct ms_load *load, const struct ms_origin *at)

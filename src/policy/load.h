@@ -98,6 +98,8 @@ void ms_load_error(struct ms_load *load, const struct ms_origin *at, const char 
 		   const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
 void ms_load_warn(struct ms_load *load, const struct ms_origin *at, const char *code,
 		  const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/** Was the file of @at applied once? */
+bool ms_load_was_applied(const struct ms_load *load, const struct ms_origin *at);
 /** Was @at written by the daemon? */
 bool ms_load_is_runtime(const struct ms_load *load, const struct ms_origin *at);
 /** Writes "did you mean 'x'?" or else @otherwise (may be NULL) for @word among @words into @hint.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "daemon/history.h"
+#include "daemon/loaded.h"
 #include "microseg/cleanup.h"
 
 static char root[64];
@@ -115,6 +116,32 @@ static void assert_policy(struct ms_state *store, const char *text)
 	assert_int_equal(ms_files_init(&files), 0);
 	assert_int_equal(ms_state_load_policy(store, &files, NULL), 0);
 	assert_string_equal(files.list.items[0].bytes, text);
+}
+
+/* An exception that lasts too long for the clock of today was short enough when it was applied. */
+static void a_clock_set_back_makes_no_error_of_what_was_applied(void **state)
+{
+	static const char text[] =
+		"{apiVersion: microseg/v1, kind: Environments, environments: {prod: {}},"
+		" unidentified: {mode: enforce}}\n"
+		"---\n{apiVersion: microseg/v1, kind: Exception, id: a, from: host,"
+		" to: prod/db, ports: [tcp/1], until: 2026-01-15T18:00:00Z}\n";
+	struct ms_state *store = *state;
+
+	apply(store, 1, text, 0, false);
+	for (int stored = 0; stored < 2; stored++) {
+		_cleanup_(ms_files_fini) struct ms_files files = {0};
+		_cleanup_(ms_str_fini) struct ms_str said = {0};
+		_cleanup_(ms_loaded_freep) struct ms_loaded *loaded = NULL;
+
+		assert_int_equal(ms_files_init(&files), 0);
+		assert_int_equal(stored ? ms_state_load_policy(store, &files, NULL)
+					: ms_files_add(&files, "a.yaml", text, strlen(text)),
+				 0);
+		assert_int_equal(ms_loaded_new_with(&files, NULL, 0, false, &said, &loaded),
+				 stored ? 0 : -EINVAL);
+		assert_true(stored || strstr(said.text, "exception-too-long"));
+	}
 }
 
 static void begins_empty(void **state)
@@ -356,6 +383,7 @@ int main(void)
 		TEST(rollback_goes_back_step_by_step),
 		TEST(reads_what_an_older_version_wrote),
 		TEST(knows_what_a_newer_version_wrote),
+		TEST(a_clock_set_back_makes_no_error_of_what_was_applied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
