@@ -8,6 +8,7 @@
 
 #include "daemon/files.h"
 #include "microseg/cleanup.h"
+#include "policy/schema.h"
 
 #define MAX_COMMANDS 64
 
@@ -24,6 +25,8 @@ const struct cli_flag_row cli_flags[CLI_N_FLAGS] = {
 			"configuration of the node (default " MS_CONFIG_FILE ")"},
 	[CLI_HELP] = {"help", 'h', NULL, "this text"},
 	[CLI_VERSION] = {"version", 0, NULL, "the version"},
+	[CLI_AT] = {"at", 0, "TIME",
+		    "as if it were then, for every until: 2026-01-31T12:00:00Z (default now)"},
 	[CLI_STATE] = {"state", 0, "DIR", "state directory of the node (default " MS_STATE_DIR ")"},
 	[CLI_STRICT] = {"strict", 0, NULL, "warnings count as errors"},
 	[CLI_SCHEMA] = {"schema", 0, NULL,
@@ -299,6 +302,18 @@ static int parse_output(struct cli *cli)
 	return -EINVAL;
 }
 
+/* The one clock of a command: what runs out by the policy's `until` is judged by it. */
+static int set_clock(struct cli *cli)
+{
+	const char *at = cli->values[CLI_AT];
+
+	cli->now = time(NULL);
+	if (!at || ms_time_parse(at, &cli->now) == 0)
+		return 0;
+	cli_fail(cli, "'%s' is no time: expected RFC 3339, such as 2026-01-31T12:00:00Z", at);
+	return -EINVAL;
+}
+
 /* Where socket and state are stands in the configuration; the line goes before it. */
 static int configure(struct cli *cli)
 {
@@ -334,6 +349,8 @@ static int parse_command(int argc, char **argv, struct cli *cli)
 	cli->color = color && isatty(STDOUT_FILENO);
 	cli->color_errors = color && isatty(STDERR_FILENO);
 	r = parse_output(cli);
+	if (r == 0)
+		r = set_clock(cli);
 	return r < 0 ? r : configure(cli);
 }
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "daemon/config.h"
 #include "microseg/policy.h"
@@ -30,6 +31,7 @@ enum cli_flag {
 	CLI_HELP,
 	CLI_VERSION,
 	/* of single commands */
+	CLI_AT,
 	CLI_STATE,
 	CLI_STRICT,
 	CLI_SCHEMA,
@@ -90,6 +92,7 @@ struct cli {
 	enum cli_output output;
 	bool color;		 /* of stdout */
 	bool color_errors;	 /* of stderr */
+	time_t now;		 /* what --at says, otherwise the clock */
 	struct ms_config config; /* of the node: where its socket and state are */
 };
 

@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "commands.h"
 #include "daemon/files.h"
@@ -93,7 +92,7 @@ static int add_runtime(const struct cli *cli, struct ms_files *files, struct ms_
 }
 
 /* Loads once more, now that it is known who runs, and adds what the inventory shows. */
-static int check_beside(const struct cli *cli, const struct ms_files *files, time_t now,
+static int check_beside(const struct cli *cli, const struct ms_files *files,
 			const struct ms_inventory *inventory, struct ms_diags *diags)
 {
 	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
@@ -108,8 +107,8 @@ static int check_beside(const struct cli *cli, const struct ms_files *files, tim
 	if (r == 0)
 		r = add_runtime(cli, &all, &runtime);
 	if (r == 0)
-		r = ms_policy_load_beside(all.list.items, all.list.n_items, now, &identities, diags,
-					  &policy);
+		r = ms_policy_load_beside(all.list.items, all.list.n_items, cli->now, &identities,
+					  diags, &policy);
 	if (r == 0)
 		ms_lint_inventory(policy, inventory, all.list.items, all.list.n_items, diags);
 	ms_vec_fini(&identities);
@@ -149,13 +148,12 @@ int cmd_check(struct cli *cli)
 		r = ms_diags_init(&diags);
 	if (r < 0)
 		return cli_fail(cli, "%s", error.text ? error.text : strerror(-r));
-	time_t now = time(NULL);
-	r = ms_policy_load(files.list.items, files.list.n_items, now, &diags, &policy);
+	r = ms_policy_load(files.list.items, files.list.n_items, cli->now, &diags, &policy);
 	if (r < 0 && r != -EINVAL)
 		return cli_fail(cli, "%s", strerror(-r));
 	if (!policy || !cli_has(cli, CLI_INVENTORY))
 		return report(cli, &files, &diags, policy);
 	if (load_inventory(cli, policy, false, &inventory) < 0)
 		return CLI_UNANSWERED;
-	return check_beside(cli, &files, now, inventory, &diags);
+	return check_beside(cli, &files, inventory, &diags);
 }

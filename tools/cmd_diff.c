@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "commands.h"
 #include "diff_print.h"
@@ -53,12 +52,12 @@ static int load_to(const struct cli *cli, struct side *side)
 				 : load_policy_here(cli, &side->loaded);
 }
 
-static int compile(const struct cli *cli, struct side *side, time_t now)
+static int compile(const struct cli *cli, struct side *side)
 {
 	struct ms_compile_options options = ms_config_compile_options(&cli->config);
 	const struct ms_policy *policy = side->loaded ? side->loaded->policy : NULL;
 
-	options.now = now;
+	options.now = cli->now;
 	return ms_compile(policy, side->inventory, &options, &side->ruleset);
 }
 
@@ -68,13 +67,12 @@ static int compare(const struct cli *cli, struct side *from, struct side *to,
 	const struct ms_matrix_view before = {policy_of(from), from->inventory};
 	const struct ms_matrix_view after = {policy_of(to), to->inventory};
 	struct change_report report = {.has_ruleset = cli_has(cli, CLI_RULESET)};
-	time_t now = time(NULL);
-	int r = ms_flow_diff_make(&before, &after, now, &report.flows);
+	int r = ms_flow_diff_make(&before, &after, cli->now, &report.flows);
 
 	if (r == 0 && report.has_ruleset)
-		r = compile(cli, from, now);
+		r = compile(cli, from);
 	if (r == 0 && report.has_ruleset)
-		r = compile(cli, to, now);
+		r = compile(cli, to);
 	if (r == 0 && report.has_ruleset)
 		r = ruleset_diff(arena, from->ruleset, to->ruleset, &report.ruleset);
 	*ret_report = report;

@@ -86,7 +86,6 @@ static int explain_one(const struct cli *cli, const struct flow_context *context
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
 	_cleanup_(ms_str_fini) struct ms_str error = {0}, end = {0};
 	struct ms_flow flow = {.published = cli_has(cli, CLI_PUBLISHED)};
-	time_t now = time(NULL);
 
 	if (cli->words.n_items != 3)
 		return cli_fail(cli, "expected SRC DST PROTO/PORT; see microseg explain --help");
@@ -97,8 +96,8 @@ static int explain_one(const struct cli *cli, const struct flow_context *context
 		return cli_fail(cli, "%s", error.text ? error.text : "out of memory");
 
 	struct ms_decision decision =
-		ms_decide(context->policy, context->inventory, &flow, now, arena);
-	add_end(context, &flow, now, &decision, &end);
+		ms_decide(context->policy, context->inventory, &flow, cli->now, arena);
+	add_end(context, &flow, cli->now, &decision, &end);
 	if (cli->output == CLI_JSON)
 		print_json(decision_json(&decision));
 	else
@@ -170,7 +169,7 @@ static int explain_line(const struct cli *cli, const struct flow_context *contex
 		return cli_fail(cli, "line %zu: %s", number, why);
 	}
 	struct ms_decision decision =
-		ms_decide(context->policy, context->inventory, &flow, time(NULL), arena);
+		ms_decide(context->policy, context->inventory, &flow, cli->now, arena);
 	print_json(decision_json(&decision));
 	return CLI_OK;
 }

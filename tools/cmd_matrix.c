@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "commands.h"
 #include "load.h"
@@ -64,7 +63,7 @@ int cmd_matrix(struct cli *cli)
 		return CLI_UNANSWERED;
 
 	const struct ms_matrix_view view = {loaded->policy, inventory};
-	int r = ms_matrix_make(&view, NULL, time(NULL), &matrix);
+	int r = ms_matrix_make(&view, NULL, cli->now, &matrix);
 	if (r == 0 && service && !identity_exists(matrix, service))
 		return cli_fail(cli, "--service %s: neither the policy nor the inventory has it",
 				service);

@@ -22,7 +22,7 @@ static struct ms_compile_options compile_options(const struct cli *cli)
 		return (struct ms_compile_options){
 			.nflog_group = MS_NFLOG_GROUP_DEFAULT,
 			.max_connections = MS_MAX_CONNECTIONS_DEFAULT,
-			.now = time(NULL),
+			.now = cli->now,
 		};
 	if (client_call(cli, "/v1/status", NULL, &reply) == 0 && reply.code == 200) {
 		json_t *status = json_loads(reply.body.text ? reply.body.text : "", 0, NULL);
@@ -34,7 +34,7 @@ static struct ms_compile_options compile_options(const struct cli *cli)
 	return (struct ms_compile_options){
 		.nflog_group = (uint16_t)group,
 		.max_connections = (uint32_t)max_connections,
-		.now = time(NULL),
+		.now = cli->now,
 	};
 }
 

@@ -7,7 +7,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "commands.h"
 #include "flow.h"
@@ -20,7 +19,6 @@ struct run {
 	const struct cli *cli;
 	const struct ms_policy *policy;
 	struct ms_inventory *inventory;
-	time_t now;
 	json_t *json; /* with -o json */
 	size_t n_run, n_failed;
 };
@@ -93,7 +91,7 @@ static bool try_flow(const struct run *run, const struct ms_policy_test *test,
 		     const struct ms_flow *flow, struct ms_str *why)
 {
 	struct ms_decision decision =
-		ms_decide(run->policy, run->inventory, flow, run->now, run->policy->arena);
+		ms_decide(run->policy, run->inventory, flow, run->cli->now, run->policy->arena);
 	const char *reason = ms_reason_name(decision.reason);
 
 	if (as_expected(test, &decision))
@@ -195,11 +193,8 @@ int cmd_test(struct cli *cli)
 	    load_inventory(cli, loaded->policy, true, &inventory) < 0)
 		return CLI_UNANSWERED;
 
-	struct run run = {.cli = cli,
-			  .policy = loaded->policy,
-			  .inventory = inventory,
-			  .now = time(NULL),
-			  .json = json};
+	struct run run = {
+		.cli = cli, .policy = loaded->policy, .inventory = inventory, .json = json};
 	if (cli->output == CLI_TAP)
 		printf("1..%zu\n", run.policy->tests.n_items);
 	ms_vec_each (struct ms_policy_test, test, &run.policy->tests) {

@@ -8,16 +8,17 @@
 
 const struct cli_command cli_commands[] = {
 	{"check", "Loads the policy and prints every error and warning.",
-	 "[-p PATH]... [-i FILE|live] [--strict] | --schema",
-	 CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA),
+	 "[-p PATH]... [-i FILE|live] [--at TIME] [--strict] | --schema",
+	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA),
 	 "  microseg check -p policies\n"
 	 "  microseg check -p policies -i live --strict\n"
+	 "  microseg check -p policies --strict --at 2026-12-24T00:00:00Z      what will have ended by then\n"
 	 "  microseg check --schema >microseg.schema.json      for editors\n"
 	 "  microseg check --schema -o text >language.md       the reference page of the language\n",
 	 cmd_check, 0},
 	{"preview", "Prints the ruleset that the policy compiles to, in nft syntax.",
-	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME] [--stats]",
-	 CLI_FLAG(CLI_SERVICE) | CLI_FLAG(CLI_STATS),
+	 "[-p PATH]... [-i FILE|live] [--at TIME] [--service ENV/NAME] [--stats]",
+	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_SERVICE) | CLI_FLAG(CLI_STATS),
 	 "  microseg preview -p policies -i inventory.yaml\n"
 	 "  microseg preview -p policies -i inventory.yaml --service prod/orders-db\n"
 	 "  microseg preview -p policies -i inventory.yaml --stats         rules and elements of each service\n"
@@ -25,27 +26,28 @@ const struct cli_command cli_commands[] = {
 	 "  microseg preview -p policies -i inventory.yaml | unshare -rn nft -c -f -\n",
 	 cmd_preview, 0},
 	{"diff", "Says which flows a change of policy opens and closes.",
-	 "[-p PATH]... [--from PATH]... [-i FILE|live] [--ruleset] [--fail-on-gain] [--fail-on-crossing]",
-	 CLI_FLAG(CLI_FROM) | CLI_FLAG(CLI_RULESET) | CLI_FLAG(CLI_FAIL_ON_GAIN) |
-		 CLI_FLAG(CLI_FAIL_ON_CROSSING),
+	 "[-p PATH]... [--from PATH]... [-i FILE|live] [--at TIME] [--ruleset] [--fail-on-gain] [--fail-on-crossing]",
+	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_FROM) | CLI_FLAG(CLI_RULESET) |
+		 CLI_FLAG(CLI_FAIL_ON_GAIN) | CLI_FLAG(CLI_FAIL_ON_CROSSING),
 	 "  microseg diff -p policies\n"
 	 "  microseg diff --from main/policies -p policies --fail-on-crossing\n",
 	 cmd_diff, 0},
 	{"explain", "Says what happens to a flow, and what would have to be written where.",
-	 "[-p PATH]... [-i FILE|live] SRC DST PROTO/PORT | --batch FILE",
-	 CLI_FLAG(CLI_PUBLISHED) | CLI_FLAG(CLI_BATCH),
+	 "[-p PATH]... [-i FILE|live] [--at TIME] SRC DST PROTO/PORT | --batch FILE",
+	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_PUBLISHED) | CLI_FLAG(CLI_BATCH),
 	 "  microseg explain prod/orders-api prod/orders-db tcp/5432\n"
 	 "  microseg explain web-1 192.0.2.7 tcp/443\n"
 	 "  echo '{\"src\":\"host\",\"dst\":\"prod/web\",\"proto\":\"tcp\",\"dport\":80}' | microseg explain --batch -\n",
 	 cmd_explain, 0},
 	{"matrix", "Says who may reach whom on what.",
-	 "[-p PATH]... [-i FILE|live] [--service ENV/NAME] [-o text|json|csv|html]",
-	 CLI_FLAG(CLI_SERVICE),
+	 "[-p PATH]... [-i FILE|live] [--at TIME] [--service ENV/NAME] [-o text|json|csv|html]",
+	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_SERVICE),
 	 "  microseg matrix -p policies\n"
 	 "  microseg matrix -p policies -o html > matrix.html\n"
 	 "  microseg matrix -p policies --service prod/orders-db\n",
 	 cmd_matrix, CLI_OUT(CLI_CSV) | CLI_OUT(CLI_HTML)},
-	{"test", "Runs the tests written in the policy.", "[-p PATH]... [-o text|json|tap]", 0,
+	{"test", "Runs the tests written in the policy.",
+	 "[-p PATH]... [--at TIME] [-o text|json|tap]", CLI_FLAG(CLI_AT),
 	 "  microseg test -p policies -o tap\n", cmd_test, CLI_OUT(CLI_TAP)},
 	{"status", "Says what is enforced on this node, what is not covered, and why.", "", 0,
 	 "  microseg status\n"

@@ -19,6 +19,7 @@ from node import MICROSEG, POLICIES, Node  # noqa: E402
 BOLD, DIM, RED, GREEN, OFF = ("\033[1m", "\033[2m", "\033[31m", "\033[32m", "\033[0m") if (
     sys.stdout.isatty() and "NO_COLOR" not in os.environ) else ("",) * 5
 POLICY_NAME = os.path.relpath(POLICIES, ROOT)
+AT = "2026-01-15T12:00:00Z"  # when its exceptions and its crossing with a clock were in force
 
 # name, bridge, env, service
 CONTAINERS = (
@@ -86,8 +87,8 @@ def before(demo):
 def start(demo):
     demo.title("3. microsegd is started with the policy in %s/" % POLICY_NAME)
     node = Node(demo.lab)
-    demo.say("  $ microseg check -p %s" % POLICY_NAME)
-    demo.show(node.cli("check", "-p", POLICY_NAME, cwd=ROOT))
+    demo.say("  $ microseg check -p %s --at %s   # its exceptions are over since" % (POLICY_NAME, AT))
+    demo.show(node.cli("check", "-p", POLICY_NAME, "--at", AT, cwd=ROOT))
     demo.say("  $ microsegd -p %s &" % POLICY_NAME)
     node.start(policy=POLICY_NAME)
     if node.status().get("state") != "enforcing":

@@ -46,7 +46,8 @@ static int load_files(const struct cli *cli, bool here, struct ms_loaded **ret_l
 	}
 	if (here && load_is_live(cli))
 		running_overlay(cli, &runtime);
-	r = ms_loaded_new_with(&files, runtime.text, cli->color_errors, &diagnostics, ret_loaded);
+	r = ms_loaded_new_with(&files, runtime.text, cli->now, cli->color_errors, &diagnostics,
+			       ret_loaded);
 	if (diagnostics.text)
 		fputs(diagnostics.text, stderr);
 	if (r < 0 && r != -EINVAL)

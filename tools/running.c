@@ -14,6 +14,7 @@ static int unpack_files(const json_t *running, struct ms_files *files)
 	int r = ms_files_init(files);
 	size_t i;
 
+	files->applied = true;
 	json_array_foreach(list, i, item)
 	{
 		const char *name, *text;
@@ -40,7 +41,7 @@ static int load(const struct cli *cli, const char *path, struct ms_loaded **ret_
 	if (r < 0 || files.list.n_items == 0)
 		return r;
 	r = ms_loaded_new_with(&files, json_string_value(json_object_get(running, "runtime")),
-			       false, &ignored, ret_loaded);
+			       cli->now, false, &ignored, ret_loaded);
 	return r == -ENOMEM ? r : 0;
 }
 

@@ -126,8 +126,10 @@ int ms_daemon_load(const struct ms_daemon *daemon, struct ms_files *files,
 {
 	_cleanup_(ms_str_fini) struct ms_str runtime = {0};
 
-	ms_overlay_print(daemon->overlay, time(NULL), &runtime);
-	return ms_loaded_new_with(files, runtime.text, false, diagnostics, ret_loaded);
+	time_t now = time(NULL);
+
+	ms_overlay_print(daemon->overlay, now, &runtime);
+	return ms_loaded_new_with(files, runtime.text, now, false, diagnostics, ret_loaded);
 }
 
 int ms_daemon_overlay(struct ms_daemon *daemon, json_t *overlay, ms_apply_fn applied,
@@ -141,10 +143,11 @@ int ms_daemon_overlay(struct ms_daemon *daemon, json_t *overlay, ms_apply_fn app
 		return -EBUSY;
 	if (!daemon->loaded)
 		return -ENOKEY;
-	ms_overlay_print(overlay, time(NULL), &runtime);
+	time_t now = time(NULL);
+	ms_overlay_print(overlay, now, &runtime);
 	int r = ms_files_copy(&daemon->loaded->files, &files);
 	if (r == 0)
-		r = ms_loaded_new_with(&files, runtime.text, false, &ignored, &loaded);
+		r = ms_loaded_new_with(&files, runtime.text, now, false, &ignored, &loaded);
 	if (r == 0)
 		r = ms_state_save_overlay(daemon->store, overlay);
 	if (r < 0)

@@ -11,10 +11,10 @@
 int ms_loaded_new(struct ms_files *files, bool color, struct ms_str *diagnostics,
 		  struct ms_loaded **ret_loaded)
 {
-	return ms_loaded_new_with(files, NULL, color, diagnostics, ret_loaded);
+	return ms_loaded_new_with(files, NULL, time(NULL), color, diagnostics, ret_loaded);
 }
 
-static int load(struct ms_loaded *loaded, const char *runtime, struct ms_diags *diags)
+static int load(struct ms_loaded *loaded, const char *runtime, time_t now, struct ms_diags *diags)
 {
 	size_t n_files = loaded->files.list.n_items;
 	_cleanup_(freep) struct ms_policy_file *all = calloc(n_files + 1, sizeof(*all));
@@ -26,10 +26,10 @@ static int load(struct ms_loaded *loaded, const char *runtime, struct ms_diags *
 		all[i] = loaded->files.list.items[i];
 	all[n_files] = (struct ms_policy_file){
 		.name = MS_OVERLAY_FILE, .bytes = bytes, .size = strlen(bytes), .runtime = true};
-	return ms_policy_load(all, n_files + (*bytes != '\0'), time(NULL), diags, &loaded->policy);
+	return ms_policy_load(all, n_files + (*bytes != '\0'), now, diags, &loaded->policy);
 }
 
-int ms_loaded_new_with(struct ms_files *files, const char *runtime, bool color,
+int ms_loaded_new_with(struct ms_files *files, const char *runtime, time_t now, bool color,
 		       struct ms_str *diagnostics, struct ms_loaded **ret_loaded)
 {
 	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
@@ -45,7 +45,7 @@ int ms_loaded_new_with(struct ms_files *files, const char *runtime, bool color,
 	int r = ms_diags_init(&diags);
 	if (r < 0)
 		return r;
-	r = load(loaded, runtime, &diags);
+	r = load(loaded, runtime, now, &diags);
 	ms_diags_print(&diags, diagnostics, color);
 	if (r < 0)
 		return r;

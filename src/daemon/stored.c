@@ -26,8 +26,9 @@ static int read_policy(const struct ms_state *state, struct ms_str *diagnostics,
 		r = ms_state_load_overlay(state, &overlay);
 	if (r < 0)
 		return r;
-	ms_overlay_print(overlay, time(NULL), &runtime);
-	return ms_loaded_new_with(&files, runtime.text, false, diagnostics, ret_loaded);
+	time_t now = time(NULL);
+	ms_overlay_print(overlay, now, &runtime);
+	return ms_loaded_new_with(&files, runtime.text, now, false, diagnostics, ret_loaded);
 }
 
 int ms_stored_policy(const struct ms_state *state, const char *path, struct ms_loaded **ret_loaded)

@@ -28,6 +28,16 @@ environments: {prod: {}}
 tests: [{from: prod/a, to: prod/b, ports: [tcp/1], expect: allow}]
 """
 
+# A test that holds for a time only.
+HELD = """apiVersion: microseg/v1
+kind: Environments
+unidentified: {mode: enforce}
+environments: {prod: {}}
+tests: [{from: prod/a, to: prod/b, ports: [tcp/1], expect: allow}]
+---
+{apiVersion: microseg/v1, kind: Exception, id: a, from: prod/a, to: prod/b, ports: [tcp/1], until: 2026-01-15T18:00:00Z}
+"""
+
 # What each command that needs no node asks of a policy at hand.
 OFF_NODE = {
     "check": ["-i", INVENTORY],
@@ -158,6 +168,39 @@ def on_node(command, folder):
         command.expect(2, *absent, *wrong)
 
 
+def clocks(command, folder):
+    """--at is the clock of every command that needs no node; an end has passed in its very second."""
+    granted = ["prod/payments", "prod/orders-db", "tcp/5432"]
+    without, held = os.path.join(folder, "without"), os.path.join(folder, "held.yaml")
+    shutil.copytree(SHOP, without, ignore=shutil.ignore_patterns("exceptions.yaml"))
+    with open(held, "w") as file:
+        file.write(HELD)
+    last, end = "2026-01-15T17:59:59Z", "2026-01-15T19:00:00+01:00"
+    for time, holds in ((last, True), (end, False)):
+        yes, no = (0, 1) if holds else (1, 0)
+        command.expect(yes, "check", "--strict", "-p", SHOP, "--at", time)
+        said = command.expect(0, "check", "-p", SHOP, "-i", INVENTORY, "--at", time).stderr
+        command.report.check(("[expired]" in said) != holds, f"check beside an inventory at {time}", said)
+        command.expect(yes, "explain", "-p", SHOP, "-i", INVENTORY, *granted, "--at", time)
+        command.expect(yes, "test", "-p", held, "--at", time)
+        command.expect(no, "diff", "--from", without, "-p", SHOP, "-i", INVENTORY, "--at", time)
+        for name, line in (("matrix", "prod/payments"), ("preview", "exceptions.yaml:4")):
+            said = command.expect(0, name, "-p", SHOP, "-i", INVENTORY, "--service", "prod/orders-db", "--at", time).stdout
+            command.report.check((line in said) == holds, f"{name} at {time}", said)
+        line = json.dumps({"src": granted[0], "dst": granted[1], "proto": "tcp", "dport": 5432})
+        said = subprocess.run([command.microseg, "explain", "-p", SHOP, "--batch", "-", "--at", time], input=line,
+                              capture_output=True, text=True).stdout
+        command.report.check(('"allow"' in said) == holds, f"explain --batch at {time}", said)
+    command.expect(1, "check", "-p", SHOP, "--at", "1970-01-01T00:00:00Z")  # the exceptions last too long
+    for name, asked in OFF_NODE.items():
+        for time in ("", "now", "2026-01-15", "2026-01-15 12:00:00", "2026-02-30T00:00:00Z", "2026-01-15T12:00:00"):
+            done = command.expect(2, name, "-p", SHOP, *asked, "--at", time)
+            command.report.check("is no time: expected RFC 3339" in done.stderr, f"{name} at '{time}'", done.stderr)
+    for name in (*ON_NODE, *SWITCHES):
+        done = command.expect(2, name, "--at", last)
+        command.report.check("no flag --at here" in done.stderr, f"{name} has the clock of the node", done.stderr)
+
+
 def usage(command):
     for words in ([], ["chekc"], ["--nosuch"], ["help", "chekc"]):
         command.expect(2, *words)
@@ -200,6 +243,7 @@ def main():
         os.chmod(os.path.join(folder, "locked", "web.yaml"), 0)
         off_node(command, folder)
         on_node(command, folder)
+        clocks(command, folder)
         usage(command)
         colours(command, folder)
     print(f"# {report.n} checks")

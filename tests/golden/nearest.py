@@ -232,12 +232,14 @@ FLOWS = [
     ("ended", "prod/shell", "198.51.100.9", "tcp/5432", "no-grant", "inc-1"),
     ("ended", "dev/tool", "prod/db", "tcp/22", "fence", "covers other ports"),
     (f"{EXAMPLES}/exception.yaml", "prod/shell", "prod/db", "tcp/5432", "no-grant", "give it a later until"),
+    (SHOP, "prod/payments", "prod/orders-db", "tcp/5432", "no-grant", "the exception inc-4471, which allowed this, has ended"),
+    (SHOP, "prod/orders-api", "dev/orders-api", "tcp/8080", "fence", "lifted the fence prod|dev for tcp/8080 has ended"),
 ]
 
 # What no edit allows, and what is said of it.
 WALLS = [
     (SHOP, "prod/web", "169.254.169.254", "tcp/80", "never", "(cloud metadata); it beats every grant"),
-    (SHOP, "prod/web", "9.9.9.9", "tcp/25", "never", "policies/shop/environments.yaml:33) refuses tcp/25"),
+    (SHOP, "prod/web", "9.9.9.9", "tcp/25", "never", "policies/shop/environments.yaml:34) refuses tcp/25"),
     (f"{EXAMPLES}/never.yaml", "prod/crawler", "9.9.9.9", "tcp/25", "never", "only that rule itself"),
     (SHOP, "stray", "prod/web", "tcp/80", "unidentified", "label io.microseg.env is missing"),
     ("platform", "prod/db", "stray", "tcp/80", "unidentified", "container stray has no identity: label service is missing"),

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-SHOP = ["-p", "policies/shop", "-i", "tests/golden/shop.yaml"]
+SHOP = ["-p", "policies/shop", "-i", "tests/golden/shop.yaml", "--at", "2026-01-15T12:00:00Z"]
 COLUMNS = ("service", "endpoints", "grants", "rules", "elements")
 failed = 0
 

@@ -235,7 +235,8 @@ static struct ms_loaded *load(const json_t *overlay)
 	ms_overlay_print(overlay, NOW, &runtime);
 	assert_int_equal(ms_files_init(&files), 0);
 	assert_int_equal(ms_files_add(&files, "a.yaml", policy, sizeof(policy) - 1), 0);
-	assert_int_equal(ms_loaded_new_with(&files, runtime.text, false, &diagnostics, &loaded), 0);
+	assert_int_equal(
+		ms_loaded_new_with(&files, runtime.text, NOW, false, &diagnostics, &loaded), 0);
 	return loaded;
 }
 
