@@ -24,10 +24,11 @@
 #include "microseg/vec.h"
 
 #define MS_KEY_SIZE                                                                                \
-	40 /* the largest set key: interface . MAC . IPv6 address, each padded to 4 bytes */
+	40 /* the largest set key: interface . MAC . IPv6 address, each padded to 4 bytes, or two  \
+	      addresses with their ports */
 #define MS_VALUE_SIZE 16       /* the largest single field */
 #define MS_COMMENT_SIZE 128    /* bytes of a comment, NUL included; a longer one keeps its end */
-#define MS_MAX_CONCAT 3	       /* fields of a concatenation */
+#define MS_MAX_CONCAT 4	       /* fields of a concatenation */
 #define MS_ANON_SET_MAX 8      /* values of an anonymous set in a match */
 #define MS_LOG_PREFIX_SIZE 128 /* bytes of a log prefix, NUL included */
 
@@ -61,7 +62,8 @@ enum ms_field {
 	MS_FIELD_IP6_DADDR,	  /* 16 */
 	MS_FIELD_IP6_NEXTHDR,	  /* 1 */
 	MS_FIELD_IP6_HOPLIMIT,	  /* 1 */
-	MS_FIELD_TCP_DPORT,	  /* 2; implies meta l4proto tcp */
+	MS_FIELD_TCP_SPORT,	  /* 2; implies meta l4proto tcp */
+	MS_FIELD_TCP_DPORT,	  /* 2 */
 	MS_FIELD_UDP_SPORT,	  /* 2; implies meta l4proto udp */
 	MS_FIELD_UDP_DPORT,	  /* 2 */
 	MS_FIELD_SCTP_DPORT,	  /* 2 */
@@ -84,6 +86,7 @@ enum ms_field {
 	MS_FIELD_CT_ORIGINAL_IP6_SADDR, /* 16 */
 	MS_FIELD_CT_REPLY_IP_SADDR,	/* 4: who answers it, behind translation */
 	MS_FIELD_CT_REPLY_IP6_SADDR,	/* 16 */
+	MS_FIELD_CT_DIRECTION,		/* 1: 0 from who opened the connection, 1 back to it */
 	MS_FIELD_CT_ID,		 /* 4: names a connection while it lives; set key by typeof */
 	MS_FIELD_FIB_DADDR_TYPE, /* 4, RTN_*: fib daddr type local, broadcast, multicast, unicast */
 	MS_FIELD_FIB_SADDR_IIF,	 /* no value: `fib saddr . iif oif exists`: the way back to the
@@ -202,7 +205,8 @@ struct ms_set {
 	bool interval; /* one field only */
 	bool counts;   /* each element has a counter; a plain set */
 	bool timed;    /* elements may have an end */
-	bool dynamic;  /* filled by rules, in the kernel: it has no elements here */
+	bool dynamic; /* filled by rules, or timed and a memory of the daemon's: what it holds is in
+			 the kernel alone, and it has no elements here */
 	uint8_t n_fields;
 	enum ms_field fields[MS_MAX_CONCAT]; /* give type and length of the key */
 	uint32_t size;	     /* room for elements, declared to the kernel; 0 for interval sets */

@@ -90,6 +90,7 @@ struct ms_sim_packet {
 
 	uint32_t ct_state; /* one of MS_CT_* */
 	bool ct_dnat;
+	bool ct_reply;			  /* goes back to who opened the connection */
 	struct ms_addr ct_original_saddr; /* of its connection; .ip MS_IP_NONE: it has none */
 	struct ms_addr ct_reply_saddr;
 	const char *listed; /* the dynamic set that holds its connection, or NULL; statements change

@@ -7,7 +7,8 @@
  *	lent/TIME     the connections that only such rules let in, by their ids: a rule that grants
  *	              for a time writes down whom it let in. One that is full lets nobody in.
  *	watch         what an established connection passes: unless it is in a lent/TIME that is
- *	              over, it is accepted. Else it is judged like a new one, in either direction.
+ *	              over, it is accepted. Else it is judged like a new one, but for what its TCP
+ *	              server sends, which no grant of the way back is meant for: chain `over`.
  *	relax/TIME/…  a refusal that is audit until then, and a refusal behind it.
  *
  * All ends of a policy are known, few and shared: one pair of sets for each. Where several timed
@@ -19,6 +20,7 @@
  */
 #include "compiler.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #define LENT_ROOM 65536 /* connections that one end may hold */
@@ -185,7 +187,12 @@ void clocks_compile_watch(struct compiler *c)
 
 		clock_match(c, over, *end, true);
 		rule_set(c, over, MS_FIELD_CT_ID, false, lent_name(c, *end));
-		ms_rule_verdict(c->ruleset, over, MS_VERDICT_RETURN, NULL);
+		rule_goto(c, over, "over");
 	}
 	rule_accept(c, rule_add(c, chain));
+
+	struct ms_rule *answer = rule_add(c, ms_ruleset_add_chain(c->ruleset, c->inet, "over"));
+	ms_rule_match_u8(c->ruleset, answer, MS_FIELD_L4PROTO, IPPROTO_TCP);
+	ms_rule_match_u8(c->ruleset, answer, MS_FIELD_CT_DIRECTION, 1);
+	rule_goto(c, answer, invalid_target(c));
 }

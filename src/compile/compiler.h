@@ -180,6 +180,8 @@ void guard_compile_bridge(struct compiler *c);
 void guard_compile_strict(struct compiler *c);
 void guard_compile_routed(struct compiler *c);
 void judge_compile(struct compiler *c);
+/** The chain for packets of no connection that the policy allows. */
+const char *invalid_target(struct compiler *c);
 void limit_compile(struct compiler *c);
 void services_compile(struct compiler *c);
 /* Dispatches the endpoints that are known and nobody. */

@@ -32,6 +32,11 @@ static const char *deny(struct compiler *c, enum ms_reason reason, enum ms_direc
 	return refusal(c, c->inet, reason, direction, mode);
 }
 
+const char *invalid_target(struct compiler *c)
+{
+	return c->audits ? "invalid" : deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE);
+}
+
 static void match_udp(struct compiler *c, struct ms_rule *rule, uint16_t sport, uint16_t dport)
 {
 	ms_rule_match_u16(c->ruleset, rule, MS_FIELD_UDP_SPORT, sport);
@@ -164,11 +169,38 @@ static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_
 		ms_rule_match_u32(c->ruleset, related, MS_FIELD_CT_STATE, false, MS_CT_RELATED);
 		ms_rule_verdict(c->ruleset, related, MS_VERDICT_JUMP, "related");
 	}
+	struct ms_rule *midway = rule_add(c, chain);
+	ms_rule_match_bare_syn(c->ruleset, midway, true);
+	ms_rule_verdict(c->ruleset, midway, MS_VERDICT_JUMP, "revoked");
 	struct ms_rule *invalid = rule_add(c, chain);
 	ms_rule_match_u32(c->ruleset, invalid, MS_FIELD_CT_STATE, false, MS_CT_INVALID);
-	rule_goto(c, invalid,
-		  c->audits ? "invalid"
-			    : deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_ENFORCE));
+	rule_goto(c, invalid, invalid_target(c));
+}
+
+/*
+ * A server's segment of a connection that was cut looks like one of a connection that the server
+ * has opened to the port that the client came from, and the kernel tracks it as such. Where the
+ * policy grants that, only a memory of what was cut tells the two apart. What opens a connection is
+ * a SYN, and never of the old one.
+ */
+static void compile_revoked(struct compiler *c)
+{
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "revoked");
+
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field key[] = {families[i].saddr, MS_FIELD_TCP_SPORT,
+					     families[i].daddr, MS_FIELD_TCP_DPORT};
+		struct ms_rule *rule = rule_add(c, chain);
+
+		ms_rule_match_set(c->ruleset, rule, false, name_of(c, "revoked/%d", families[i].ip),
+				  4, key);
+		rule_goto(c, rule, invalid_target(c));
+	}
+	/* There are more than it can hold. */
+	struct ms_rule *any = rule_add(c, chain);
+	ms_rule_match_u32(c->ruleset, any, MS_FIELD_CT_STATE, false, MS_CT_NEW);
+	rule_set(c, any, MS_FIELD_NFPROTO, false, "revoked/any");
+	rule_goto(c, any, invalid_target(c));
 }
 
 /* The end at @managed with address @field, unless it is in audit. What is carried has no mode. */
@@ -449,6 +481,7 @@ void judge_compile(struct compiler *c)
 	compile_output(c);
 	compile_judge(c);
 	compile_related(c);
+	compile_revoked(c);
 	compile_link_local(c);
 	compile_to_unidentified(c);
 	compile_from_unidentified(c);

@@ -24,10 +24,11 @@
  * clang. */
 #pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
 
-#define LIMIT_SET 65536 /* addresses that have connections; more are not limited */
-#define SMALL_SET 64	/* least room in the set of one service */
-#define NODE_SET 256	/* least room in a set of the whole node */
-#define GROW_FACTOR 4	/* a set that fills is rebuilt with this much more room */
+#define REVOKED_SET 262144 /* connections that were cut, of each IP */
+#define LIMIT_SET 65536	   /* addresses that have connections; more are not limited */
+#define SMALL_SET 64	   /* least room in the set of one service */
+#define NODE_SET 256	   /* least room in a set of the whole node */
+#define GROW_FACTOR 4	   /* a set that fills is rebuilt with this much more room */
 
 /* Finds a set by its name: thousands of peer sets are asked for again and again. */
 struct set_entry {
@@ -174,6 +175,23 @@ static void declare_self(struct compiler *c)
 		declare(c, c->inet, name_of(c, "self/%d", families[i].ip), 2, keys[i], NODE_SET);
 }
 
+/* What the daemon has cut, as its servers' segments have it: see judge.c. */
+static void declare_revoked(struct compiler *c)
+{
+	static const enum ms_field nfproto = MS_FIELD_NFPROTO;
+
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field key[] = {families[i].saddr, MS_FIELD_TCP_SPORT,
+					     families[i].daddr, MS_FIELD_TCP_DPORT};
+		struct ms_set *set = declare(c, c->inet, name_of(c, "revoked/%d", families[i].ip),
+					     4, key, REVOKED_SET);
+
+		set->timed = set->dynamic = true;
+	}
+	struct ms_set *any = declare(c, c->inet, "revoked/any", 1, &nfproto, 2);
+	any->timed = any->dynamic = true;
+}
+
 void sets_declare_inet(struct compiler *c)
 {
 	static const enum ms_field link = MS_FIELD_IIFNAME;
@@ -189,6 +207,7 @@ void sets_declare_inet(struct compiler *c)
 	}
 	declare_family_sets(c, c->inet, "local", false);
 	declare_self(c);
+	declare_revoked(c);
 	for (size_t i = 0; c->audits && i < 2; i++)
 		declare_audited(c, c->inet, name_of(c, "audited/%d", families[i].ip),
 				families[i].saddr);

@@ -21,12 +21,12 @@
 
 #include "daemon/daemon.h"
 #include "daemon/log.h"
+#include "daemon/revoked.h"
 #include "kernel/conntrack.h"
 
 #define TCP_MS (5 * 60 * 1000)
 #define UDP_MS (30 * 1000)
 #define MAX_ADOPTED 4096
-#define CLIENT_PORT 32768 /* and above: where Linux takes the ports of clients from */
 
 void ms_adopt_begin(struct ms_daemon *daemon)
 {
@@ -43,7 +43,7 @@ static bool is_midway(const struct ms_packet *packet, uint64_t age_ms)
 	if (packet->proto == IPPROTO_TCP)
 		return age_ms < TCP_MS && packet->has_tcp_flags &&
 		       (packet->tcp_flags & (TH_SYN | TH_RST | TH_ACK)) == TH_ACK;
-	return packet->proto == IPPROTO_UDP && age_ms < UDP_MS && packet->dport >= CLIENT_PORT;
+	return packet->proto == IPPROTO_UDP && age_ms < UDP_MS && packet->dport >= MS_CLIENT_PORT;
 }
 
 static bool is_allowed(const struct ms_policy *policy, const struct ms_inventory *inventory,
@@ -102,6 +102,10 @@ bool ms_adopt_packet(const struct ms_packet_record *record, void *userdata)
 		return false;
 	ms_packet_decode(record, &packet);
 	if (!is_midway(&packet, age_ms) || !find_client(daemon, &packet, tag.reason, &client))
+		return false;
+	/* The server of one that was cut is no client. */
+	if (packet.proto == IPPROTO_TCP &&
+	    ms_revoked_holds(daemon->kernel, daemon->installed, &client))
 		return false;
 	/* In audit the packet has passed, and the kernel has an entry the wrong way round. */
 	int r = ms_conntrack_adopt(&client, packet.proto, tag.verdict == MS_AUDIT);

@@ -270,6 +270,8 @@ void ms_takeover_remember(void *userdata);
 
 /* adopt.c */
 
+#define MS_CLIENT_PORT 32768 /* and above: where Linux takes the ports of clients from */
+
 /** The node was armed: from now on, for some time, connections older than that are adopted. */
 void ms_adopt_begin(struct ms_daemon *daemon);
 /** For the packet log: whether @record belongs to such a connection, of which the kernel now
@@ -288,8 +290,9 @@ typedef void (*ms_revoke_fn)(const struct ms_conntrack_entry *entry, const struc
  */
 int ms_revoke_preview(const struct ms_policy *policy, const struct ms_inventory *inventory,
 		      ms_revoke_fn fn, void *userdata);
-/** Cuts what @policy refuses, without a daemon. */
-void ms_revoke_refused(const struct ms_policy *policy, const struct ms_inventory *inventory);
+/** Cuts what @policy refuses, without a daemon; @installed is what @kernel has. */
+void ms_revoke_refused(struct ms_kernel *kernel, const struct ms_ruleset *installed,
+		       const struct ms_policy *policy, const struct ms_inventory *inventory);
 /** Cuts tracked connections that the policy in force refuses, and all of addresses that changed
  * hands. */
 void ms_revoke(void *userdata);

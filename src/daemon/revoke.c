@@ -10,7 +10,8 @@
  * tracking the new holder does not get the address, for not even one packet may pass by them: the
  * commit takes it from the old one, the revocation follows, and the turn after it hands it over.
  * A connection that the kernel met on its way, by a packet of its server, is tracked anew from its
- * client if the policy allows that.
+ * client if the policy allows that. What is cut is remembered (revoked.c), so that its server does
+ * not take it up again.
  *
  * Right after arming those that the policy would refuse are told of, in audit too.
  *
@@ -29,6 +30,7 @@
 #include "daemon/daemon.h"
 #include "daemon/lend.h"
 #include "daemon/log.h"
+#include "daemon/revoked.h"
 #include "daemon/tracked.h"
 #include "kernel/conntrack.h"
 #include "microseg/cleanup.h"
@@ -52,7 +54,8 @@ struct judge {
 	time_t now;
 	ms_revoke_fn fn; /* is told, and nothing is cut; or NULL */
 	void *userdata;
-	struct ms_lending *lending;   /* NULL: nothing ends */
+	struct ms_lending *lending; /* NULL: nothing ends */
+	struct ms_revoked revoked;
 	struct ms_tracked *told;      /* at arming: where what would be refused is told; or NULL */
 	MS_VEC(struct client) turned; /* clients of connections that go to be tracked anew */
 };
@@ -112,14 +115,20 @@ static bool flow_of(const struct judge *judge, const struct ms_conntrack_entry *
 	return true;
 }
 
-/* Is @entry the wrong way round, and allowed the right way? Then its client is taken down. */
+/*
+ * Is @entry the wrong way round, and allowed the right way? Then its client is taken down. It may
+ * just as well be the right way round and refused, while the way back is allowed: only ports that
+ * leave no doubt who is the client let it live.
+ */
 static bool is_turned(struct judge *judge, const struct ms_conntrack_entry *entry)
 {
 	struct client client = {.proto = entry->proto};
 
 	return entry->picked_up && !entry->dnat && !entry->snat &&
+	       entry->orig.sport < MS_CLIENT_PORT && entry->orig.dport >= MS_CLIENT_PORT &&
 	       ms_adopt_is_answer(judge->policy, judge->inventory, &entry->orig, entry->proto,
 				  &client.tuple) &&
+	       !ms_revoked_holds(judge->revoked.kernel, judge->revoked.installed, &client.tuple) &&
 	       ms_vec_push(&judge->turned, client) == 0;
 }
 
@@ -147,13 +156,27 @@ static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 	}
 	if (judge->fn)
 		judge->fn(entry, &flow, judge->userdata);
+	else
+		ms_revoked_note(&judge->revoked, entry, stale);
 	return !judge->fn;
+}
+
+static void remember(void *userdata)
+{
+	struct judge *judge = userdata;
+	int r = ms_revoked_write(&judge->revoked);
+
+	if (r < 0)
+		ms_log(MS_LOG_ERROR,
+		       "connections that are cut cannot be remembered: %s; where the way back is "
+		       "granted, their servers may go on",
+		       strerror(-r));
 }
 
 /* Returns how many connections were cut. */
 static int look(struct judge *judge)
 {
-	int r = ms_conntrack_foreach(must_go, judge);
+	int r = ms_conntrack_cut(must_go, remember, judge);
 
 	if (r >= 0 && !judge->fn) {
 		ms_vec_each (struct client, client, &judge->turned)
@@ -190,9 +213,15 @@ static int cut(struct judge *judge)
 	return r;
 }
 
-void ms_revoke_refused(const struct ms_policy *policy, const struct ms_inventory *inventory)
+void ms_revoke_refused(struct ms_kernel *kernel, const struct ms_ruleset *installed,
+		       const struct ms_policy *policy, const struct ms_inventory *inventory)
 {
-	struct judge judge = {.policy = policy, .inventory = inventory, .now = time(NULL)};
+	struct judge judge = {
+		.policy = policy,
+		.inventory = inventory,
+		.now = time(NULL),
+		.revoked = {.kernel = kernel, .installed = installed},
+	};
 
 	cut(&judge);
 }
@@ -206,6 +235,7 @@ void ms_revoke(void *userdata)
 		.stale = &daemon->stale,
 		.now = time(NULL),
 		.told = daemon->arming && daemon->events ? &told : NULL,
+		.revoked = {.kernel = daemon->kernel, .installed = daemon->installed},
 	};
 
 	if (!daemon->loaded || !daemon->installed || !daemon->inventory)

@@ -59,7 +59,7 @@ static int load_before(const struct ms_config *config, struct ms_state *state,
 	if (r == 0)
 		r = ms_kernel_replace(kernel, ruleset, error);
 	if (r == 0)
-		ms_revoke_refused(loaded->policy, inventory);
+		ms_revoke_refused(kernel, ruleset, loaded->policy, inventory);
 	return r;
 }
 

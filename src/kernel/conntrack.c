@@ -115,6 +115,17 @@ static void read_tuples(const struct nf_conntrack *ct, bool v4, struct ms_conntr
 	reply->dport = read_port(ct, ATTR_REPL_PORT_DST);
 }
 
+static void read_tcp(const struct nf_conntrack *ct, struct ms_conntrack_entry *entry)
+{
+	uint8_t state = nfct_get_attr_u8(ct, ATTR_TCP_STATE);
+
+	entry->open = state >= TCP_CONNTRACK_SYN_RECV && state <= TCP_CONNTRACK_LAST_ACK;
+	/* A connection that begins with its SYN is checked for its windows; nothing else sets this
+	 * flag in a packet's path. */
+	entry->picked_up = nfct_attr_is_set(ct, ATTR_TCP_FLAGS_ORIG) > 0 &&
+			   (nfct_get_attr_u8(ct, ATTR_TCP_FLAGS_ORIG) & IP_CT_TCP_FLAG_BE_LIBERAL);
+}
+
 /* Returns false for an entry that is neither IPv4 nor IPv6. */
 static bool read_entry(const struct nf_conntrack *ct, struct ms_conntrack_entry *ret_entry)
 {
@@ -132,11 +143,8 @@ static bool read_entry(const struct nf_conntrack *ct, struct ms_conntrack_entry 
 	read_tuples(ct, family == AF_INET, ret_entry);
 	uint32_t id_be = htonl(nfct_get_attr_u32(ct, ATTR_ID));
 	memcpy(ret_entry->id, &id_be, sizeof(ret_entry->id));
-	/* A connection that begins with its SYN is checked for its windows; nothing else sets this
-	 * flag in a packet's path. */
-	ret_entry->picked_up =
-		nfct_attr_is_set(ct, ATTR_TCP_FLAGS_ORIG) > 0 &&
-		(nfct_get_attr_u8(ct, ATTR_TCP_FLAGS_ORIG) & IP_CT_TCP_FLAG_BE_LIBERAL);
+	if (nfct_attr_is_set(ct, ATTR_TCP_STATE) > 0)
+		read_tcp(ct, ret_entry);
 	if (nfct_attr_is_set(ct, ATTR_ICMP_TYPE) > 0) {
 		ret_entry->has_icmp_type = true;
 		ret_entry->icmp_type = nfct_get_attr_u8(ct, ATTR_ICMP_TYPE);
@@ -298,6 +306,11 @@ static int dump(struct walk *walk)
 
 int ms_conntrack_foreach(ms_conntrack_fn fn, void *userdata)
 {
+	return ms_conntrack_cut(fn, NULL, userdata);
+}
+
+int ms_conntrack_cut(ms_conntrack_fn fn, ms_conntrack_ready_fn ready, void *userdata)
+{
 	_cleanup_(walk_finip) struct walk *walk = calloc(1, sizeof(*walk));
 	int r;
 
@@ -308,5 +321,9 @@ int ms_conntrack_foreach(ms_conntrack_fn fn, void *userdata)
 	r = walk_open(walk);
 	if (r == 0)
 		r = dump(walk);
-	return r < 0 ? r : send_deletes(walk);
+	if (r < 0)
+		return r;
+	if (ready)
+		ready(userdata);
+	return send_deletes(walk);
 }

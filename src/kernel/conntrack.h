@@ -30,6 +30,7 @@ struct ms_conntrack_entry {
 	bool snat;	   /* the source was */
 	bool answered;	   /* packets were seen in both directions */
 	uint8_t id[4];	   /* as the kernel's `ct id` has it */
+	bool open;	   /* tcp: answered and not over, so that more of it may come */
 	bool picked_up; /* tcp: the kernel did not see it begin, so that orig may be the server's */
 };
 
@@ -45,6 +46,10 @@ typedef bool (*ms_conntrack_fn)(const struct ms_conntrack_entry *entry, void *us
  * another -errno. What was already gone is not counted and no error.
  */
 int ms_conntrack_foreach(ms_conntrack_fn fn, void *userdata);
+
+typedef void (*ms_conntrack_ready_fn)(void *userdata);
+/** Likewise. All were seen when @ready is called, and nothing is deleted yet. */
+int ms_conntrack_cut(ms_conntrack_fn fn, ms_conntrack_ready_fn ready, void *userdata);
 
 /**
  * Makes the kernel track a tcp or udp connection that it did not see begin, as one that @client's

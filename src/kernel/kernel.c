@@ -346,6 +346,8 @@ int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset
 	r = delete_all(kernel, &batch);
 	if (r == 0)
 		r = ms_plan_make(NULL, ruleset, &plan);
+	if (r == 0 && ruleset)
+		r = ms_kernel_carry(kernel, ruleset, &plan);
 	if (r < 0)
 		return r;
 	ms_vec_each (struct ms_change, change, &plan.changes)

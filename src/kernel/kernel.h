@@ -44,7 +44,7 @@ int ms_kernel_apply(struct ms_kernel *kernel, const struct ms_plan *plan, struct
 
 /**
  * Replaces whatever tables of ours are there, of any version, by @ruleset (NULL: takes them away)
- * in one transaction.
+ * in one transaction. What sets that are timed and dynamic hold goes over.
  */
 int ms_kernel_replace(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
 		      struct ms_str *error);
@@ -73,6 +73,10 @@ typedef void (*ms_kernel_key_fn)(const void *key, size_t size, void *userdata);
 /** Calls @fn for every element of @set, as the kernel has it now. Returns 0 or -errno. */
 int ms_kernel_elements(struct ms_kernel *kernel, const struct ms_table *table,
 		       const struct ms_set *set, ms_kernel_key_fn fn, void *userdata);
+
+/** Does @set hold @elem's key, as the kernel has it now? Returns 1, 0 or -errno. */
+int ms_kernel_holds(struct ms_kernel *kernel, const struct ms_table *table,
+		    const struct ms_set *set, const struct ms_elem *elem);
 
 /**
  * A descriptor that turns readable when anybody commits something. ms_kernel_monitor_read() drains

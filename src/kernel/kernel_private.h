@@ -35,5 +35,10 @@ int ms_kernel_read_stable(struct ms_kernel *kernel,
 
 typedef MS_VEC(enum ms_family) ms_family_vec;
 
+/** Adds to @plan, which makes the tables of @ruleset, what their memories hold now: the elements of
+ * sets that are timed and dynamic. Returns 0 or -errno. */
+int ms_kernel_carry(struct ms_kernel *kernel, const struct ms_ruleset *ruleset,
+		    struct ms_plan *plan);
+
 /** Makes @found (on the heap) the families that have a table of ours. Returns 0 or -errno. */
 int ms_kernel_find_tables(struct ms_kernel *kernel, ms_family_vec *found);

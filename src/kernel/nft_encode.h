@@ -41,6 +41,8 @@ struct nftnl_chain *ms_nft_chain(const struct ms_table *table, const struct ms_c
 /** @id: unlike any other set's in the batch. */
 struct nftnl_set *ms_nft_set(const struct ms_table *table, const struct ms_set *set, uint32_t id,
 			     bool named);
+/** Bytes of a key of @set; one of a single field is not padded. */
+size_t ms_nft_key_size(const struct ms_set *set);
 /** @n_elems elements of @set, and nothing else of it. */
 struct nftnl_set *ms_nft_elems(const struct ms_table *table, const struct ms_set *set,
 			       const struct ms_elem *elems, size_t n_elems);

@@ -150,8 +150,7 @@ static uint32_t key_type(const struct ms_set *set)
 	return type;
 }
 
-/* A key of one field is not padded. */
-static size_t key_size(const struct ms_set *set)
+size_t ms_nft_key_size(const struct ms_set *set)
 {
 	return set->n_fields > 1 ? ms_set_key_size(set) : ms_field_row(set->fields[0])->size;
 }
@@ -177,7 +176,7 @@ static struct nftnl_set *declare_set(const struct ms_table *table, const struct 
 	nftnl_set_set_u32(s, NFTNL_SET_ID, id);
 	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, flags);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, key_type(set));
-	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, (uint32_t)key_size(set));
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, (uint32_t)ms_nft_key_size(set));
 	if (set->map)
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	if (set->map)
@@ -287,7 +286,7 @@ static int add_end(struct nftnl_set *s, const struct ms_elem *elem, size_t size)
 
 static int add_elem(struct nftnl_set *s, const struct ms_set *set, const struct ms_elem *elem)
 {
-	size_t size = key_size(set);
+	size_t size = ms_nft_key_size(set);
 	struct nftnl_set_elem *e = add_key(s, elem->key, size);
 
 	if (!e || (set->map && put_verdict(e, &elem->verdict) < 0) ||
@@ -322,7 +321,7 @@ struct nftnl_set *ms_nft_anon_set(const struct ms_table *table, const struct ms_
 		declare_set(table, &set, id, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
 
 	for (size_t i = 0; s && i < match->n_values; i++)
-		if (!add_key(s, match->values[i], key_size(&set)))
+		if (!add_key(s, match->values[i], ms_nft_key_size(&set)))
 			return NULL;
 	return ms_steal(&s);
 }

@@ -241,8 +241,7 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 			return false;
 	if (ms_set_needs_typeof(set) && !typeof_fits(set))
 		return false;
-	if (set->dynamic &&
-	    (set->map || set->interval || set->timed || set->size == 0 || set->elems.n_items > 0))
+	if (set->dynamic && (set->map || set->interval || set->size == 0 || set->elems.n_items > 0))
 		return false;
 	if (set->interval && (set->timed || set->n_fields != 1 ||
 			      ms_field_row(set->fields[0])->host_order || set->map))
@@ -252,7 +251,7 @@ static bool set_fits(const struct ms_table *table, const struct ms_set *set)
 	if (set->size && set->elems.n_items > set->size)
 		return false;
 	/* Connections are tracked there only. */
-	if (set->count_over && (!set->dynamic || table->family != MS_FAMILY_INET))
+	if (set->count_over && (!set->dynamic || set->timed || table->family != MS_FAMILY_INET))
 		return false;
 	ms_vec_each (struct ms_elem, elem, &set->elems)
 		if (!elem_fits(table, set, elem))

@@ -37,6 +37,7 @@ enum {
 	TYPE_TCP_FLAG = 15,
 	TYPE_CLASS = 23,
 	TYPE_CT_STATE = 26,
+	TYPE_CT_DIR = 27,
 	TYPE_ICMP6 = 29,
 	TYPE_FIB_ADDR = 38,
 	TYPE_NAME = 41,
@@ -180,6 +181,11 @@ static bool read_tcp_dport(const struct ms_sim_packet *packet, uint8_t *value)
 	return has_l4(packet, IPPROTO_TCP) && copy_be16(value, packet->dport);
 }
 
+static bool read_tcp_sport(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return has_l4(packet, IPPROTO_TCP) && copy_be16(value, packet->sport);
+}
+
 static bool read_udp_sport(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	return has_l4(packet, IPPROTO_UDP) && copy_be16(value, packet->sport);
@@ -250,6 +256,12 @@ static bool read_ct_dnat(const struct ms_sim_packet *packet, uint8_t *value)
 static bool read_ct_confirmed(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	*value = packet->ct_state == MS_CT_ESTABLISHED;
+	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
+}
+
+static bool read_ct_direction(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	*value = packet->ct_reply;
 	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
 }
 
@@ -426,6 +438,8 @@ static const struct ms_symbol ct_states[] = {
 	{MS_CT_NEW, "new"},	    {MS_CT_UNTRACKED, "untracked"},	{0, NULL},
 };
 
+static const struct ms_symbol ct_directions[] = {{0, "original"}, {1, "reply"}, {0, NULL}};
+
 static const struct ms_symbol tcp_flags[] = {
 	{0x01, "fin"}, {0x02, "syn"}, {0x04, "rst"}, {0x08, "psh"}, {0x10, "ack"},
 	{0x20, "urg"}, {0x40, "ecn"}, {0x80, "cwr"}, {0, NULL},
@@ -559,6 +573,12 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_NETWORK, .offset = 7,
 		.needs_ip = MS_IP6, .read = read_ip6_hoplimit,
 	},
+	[MS_FIELD_TCP_SPORT] = {
+		.name = "tcp sport", .size = 2, .value = MS_VALUE_NUMBER,
+		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
+		.load = MS_LOAD_TRANSPORT, .offset = 0,
+		.needs_l4proto = IPPROTO_TCP, .read = read_tcp_sport,
+	},
 	[MS_FIELD_TCP_DPORT] = {
 		.name = "tcp dport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
@@ -684,6 +704,12 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.direction = CT_REPLY,
 		.of_ip = MS_IP6,
 		.read = read_ct_reply_ip6,
+	},
+	[MS_FIELD_CT_DIRECTION] = {
+		.name = "ct direction", .size = 1, .value = MS_VALUE_SYMBOL,
+		.symbols = ct_directions, .symbols_else = MS_VALUE_NUMBER,
+		.type_id = TYPE_CT_DIR, .per_line = 5, .type_name = "ct_dir",
+		.load = MS_LOAD_CT, .key = NFT_CT_DIRECTION, .read = read_ct_direction,
 	},
 	[MS_FIELD_CT_ID] = {
 		.name = "ct id", .size = 4, .value = MS_VALUE_NUMBER,

@@ -164,9 +164,10 @@ static void print_set(const struct ms_set *set, struct ms_str *out)
 		ms_str_addf(out, "\t\tsize %u\n", set->size);
 	if (set->interval || set->timed || set->dynamic)
 		ms_str_addf(out, "\t\tflags %s\n",
-			    set->interval ? "interval"
-			    : set->timed  ? "timeout"
-					  : "dynamic");
+			    set->interval		 ? "interval"
+			    : set->timed && set->dynamic ? "dynamic,timeout"
+			    : set->timed		 ? "timeout"
+							 : "dynamic");
 	if (set->counts)
 		ms_str_add(out, "\t\tcounter\n");
 	if (set->elems.n_items)

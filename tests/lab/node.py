@@ -107,7 +107,7 @@ class Node:
         """What the kernel has in the host namespace: no counters, none of the elements that rules add to sets while
         packets pass, and no word on which process owns it."""
         listing = self.without_owner(self.lab.host.run("nft", "--stateless", "list", "ruleset").stdout)
-        return re.sub(r"(\t\tflags dynamic\n)\t\telements = \{[^}]*\}\n", r"\1", listing)
+        return re.sub(r"(\t\tflags dynamic(?:,timeout)?\n)\t\telements = \{[^}]*\}\n", r"\1", listing)
 
     def structure(self):
         """Chains and rules with their handles, sets and elements left out: what must stay when a container comes."""

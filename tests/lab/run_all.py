@@ -25,7 +25,7 @@ PROGRAMS = [os.path.relpath(path, ROOT) for room in ("lab", "netns", "engine")
             for path in sorted(glob.glob(os.path.join(ROOT, "tests", room, "test_*.py")))]
 # These wait more than they work: they run beside the others.
 CALM = ["tests/engine/test_beside.py", *("tests/netns/test_%s.py" % name for name in (
-    "arming", "clocks", "control", "fence", "kernel61", "operator", "soak", "systemd"))]
+    "arming", "clocks", "control", "fence", "kernel61", "operator", "soak", "systemd", "wayback"))]
 PROGRAM_LIMIT = 600  # seconds
 
 
