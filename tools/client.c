@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "microseg/cleanup.h"
 
@@ -82,8 +83,10 @@ static size_t on_body(char *bytes, size_t one, size_t size, void *userdata)
 static int call(const struct cli *cli, const char *path, const char *body, long timeout_ms,
 		struct client_reply *reply)
 {
-	_cleanup_(curl_cleanupp) CURL *curl = make_request(cli, path);
+	if (access(cli->config.control_socket, F_OK) < 0 && errno == ENOENT)
+		return -ECONNREFUSED; /* known without libcurl, see curl.c */
 
+	_cleanup_(curl_cleanupp) CURL *curl = make_request(cli, path);
 	if (!curl)
 		return -ENOMEM;
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);

@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -201,6 +202,20 @@ def clocks(command, folder):
         command.report.check("no flag --at here" in done.stderr, f"{name} has the clock of the node", done.stderr)
 
 
+def libraries(command, folder):
+    """What needs no node does not wait for libcurl and the thirty libraries behind it; who asks a daemon has it."""
+    control = os.path.join(folder, "deaf")
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(control)
+    for name, asked in (*OFF_NODE.items(), ("--version", [])):
+        words = [name] if name == "--version" else [name, "-p", SHOP, *asked]
+        said = command.run(*words, LD_DEBUG="libs").stderr
+        command.report.check("libyaml" in said and "libcurl" not in said, f"{name} does without libcurl")
+    done = command.run("--control", control, "status", LD_DEBUG="libs")
+    command.report.check("libcurl" in done.stderr and "microsegd is not running" in done.stderr, "status asks by libcurl",
+                         done.stderr[-300:])
+
+
 def usage(command):
     for words in ([], ["chekc"], ["--nosuch"], ["help", "chekc"]):
         command.expect(2, *words)
@@ -244,6 +259,7 @@ def main():
         off_node(command, folder)
         on_node(command, folder)
         clocks(command, folder)
+        libraries(command, folder)
         usage(command)
         colours(command, folder)
     print(f"# {report.n} checks")
