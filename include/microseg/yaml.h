@@ -35,8 +35,10 @@ struct ms_yaml_node {
 			absence by it */
 	struct ms_origin at;
 	const char *text; /* scalar: never NULL, may be "" */
-	MS_VEC(struct ms_yaml_node *) items;  /* sequence */
-	MS_VEC(struct ms_yaml_entry) entries; /* mapping, in the order written */
+	union { /* a large policy has hundreds of thousands of nodes; look at the kind first */
+		MS_VEC(struct ms_yaml_node *) items;  /* sequence */
+		MS_VEC(struct ms_yaml_entry) entries; /* mapping, in the order written */
+	};
 };
 
 struct ms_yaml_file {

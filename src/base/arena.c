@@ -14,7 +14,7 @@
 
 /* What grows large is taken in pieces that the kernel can give as one page: filling it by small
  * pages took a third of the time of loading a large policy. */
-#define LARGE_ARENA ((size_t)2 * 1024 * 1024)
+#define LARGE_ARENA ((size_t)512 * 1024)
 #define LARGE_BLOCK_SIZE ((size_t)2 * 1024 * 1024)
 
 struct block {
@@ -74,8 +74,10 @@ static struct block *large_block_new(void)
 
 static struct block *block_new(const struct ms_arena *arena, size_t need)
 {
-	size_t size = need > ARENA_BLOCK_SIZE ? need : ARENA_BLOCK_SIZE;
+	size_t size = arena->total > ARENA_BLOCK_SIZE ? arena->total : ARENA_BLOCK_SIZE;
 
+	if (need > size)
+		size = need;
 	if (size > SIZE_MAX - sizeof(struct block))
 		return NULL;
 	if (arena->total >= LARGE_ARENA && need <= LARGE_BLOCK_SIZE / 4)

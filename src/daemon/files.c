@@ -271,7 +271,7 @@ static int read_opened(struct ms_files *files, int fd, const char *path, unsigne
 		ms_str_add(error, ": not a regular file");
 		return -EINVAL;
 	}
-	files->written |= is_being_written(fd);
+	files->written |= files->watch && is_being_written(fd);
 	return read_file(files, fd, path, error);
 }
 
@@ -343,6 +343,7 @@ int ms_files_read_whole(struct ms_files *files, const ms_text_vec *paths, struct
 
 	if (r == 0)
 		r = ms_files_init(&again);
+	again.watch = true;
 	if (r == 0)
 		r = ms_files_read_all(&first, paths, error);
 	if (r == 0)

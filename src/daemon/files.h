@@ -19,6 +19,7 @@ struct ms_files {
 	struct ms_arena *arena; /* owns names and bytes */
 	MS_VEC(struct ms_policy_file) list;
 	size_t total_size;
+	bool watch;	     /* set it before reading to learn, for three more calls a file: */
 	bool written;	     /* somebody had one of them open for writing */
 	uint64_t changed_ms; /* when the latest change was made to any of them, by the system's
 				clock */

@@ -148,6 +148,8 @@ bool ms_load_bool(const struct ms_yaml_node *mapping, const char *key)
 
 struct ms_origin ms_load_key_at(const struct ms_yaml_node *mapping, const char *key)
 {
+	if (mapping->kind != MS_YAML_MAPPING)
+		return (struct ms_origin){0};
 	ms_vec_each (const struct ms_yaml_entry, entry, &mapping->entries)
 		if (strcmp(entry->key->text, key) == 0)
 			return entry->key->at;

@@ -160,6 +160,8 @@ void ms_load_carried(struct ms_load *load, const ms_prefix_vec *prefixes, ms_ran
 {
 	ms_prefix_vec holes = {0};
 
+	if (prefixes->n_items == 0)
+		return;
 	add_prefixes(load, never_net, &holes);
 	add_prefixes(load, link_local, &holes);
 	if (ms_ranges_build(load->arena, prefixes, &holes, ranges) < 0)

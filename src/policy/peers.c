@@ -108,6 +108,8 @@ static bool read_node(struct ms_load *load, const struct ms_yaml_node *value,
 /* A key that is unknown was reported as such, and may be the one that is missing. */
 static bool has_unknown_key(const struct ms_yaml_node *mapping)
 {
+	if (mapping->kind != MS_YAML_MAPPING)
+		return mapping->broken;
 	ms_vec_each (struct ms_yaml_entry, entry, &mapping->entries) {
 		if (!ms_schema_key(MS_SECTION_PEER, entry->key->text))
 			return true;

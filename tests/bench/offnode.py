@@ -12,8 +12,8 @@ changes both sides:
     linear      what a byte of preview's output costs, with a tenth against all
 
 Times are processor time of the whole process, user and system: start, reading, work, output (to /dev/null). Every program
-is warmed up with two runs that do not count. A ratio is that of the medians; its spread is what the smallest and the
-largest ratio of a single round were. --check exits 1 when a bar, times --slack, does not hold.
+is warmed up with two runs that do not count. A ratio is the median of those of the single rounds, so that a slow minute
+harms no one's figure; its spread is the smallest and the largest of them. --check exits 1 when a bar, times --slack, does not hold.
 """
 import argparse
 import json
@@ -70,9 +70,9 @@ class Contest:
         return max(run.peak_mb for run in self.runs[name])
 
     def ratio(self, name, peer):
-        """Of the medians, then the smallest and the largest of one round."""
+        """The median of the rounds, then the smallest and the largest."""
         pairs = [a.seconds / b.seconds for a, b in zip(self.runs[name], self.runs[peer])]
-        return self.seconds(name) / self.seconds(peer), min(pairs), max(pairs)
+        return statistics.median(pairs), min(pairs), max(pairs)
 
 
 class Fleet:
