@@ -53,6 +53,8 @@ struct ms_endpoint {
 	ms_addr_vec addrs;     /* sorted; link-local ones included */
 	MS_VEC(struct ms_workload) workloads;
 	bool pending; /* set by discovery: wait for its sources of names */
+	bool late;    /* set by the daemon: it came a moment ago, and its way to its chains is the
+			 long one still (ms_compile_delta()); it changes no verdict */
 	bool ready;   /* set by discovery: the bridge's netfilter flags were seen (always true off a
 			 node) */
 
@@ -154,7 +156,7 @@ size_t ms_inventory_n_macs(const struct ms_inventory *inventory, const struct ms
 const struct ms_managed_link *ms_inventory_link(const struct ms_inventory *inventory,
 						const char *name);
 
-/** Are they the same in everything that is compiled? */
+/** Are they the same in everything that verdicts are compiled of? */
 bool ms_endpoints_equal(const struct ms_endpoint *a, const struct ms_endpoint *b);
 
 /**

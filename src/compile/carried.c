@@ -217,6 +217,7 @@ void carried_compile_guard_nd(struct compiler *c, const char *suffix, const char
 	compile_guard_target(c, suffix, spoof);
 }
 
+/* An endpoint that is nobody comes back, and is judged like any other. */
 void carried_compile_judge(struct compiler *c, struct ms_chain *chain)
 {
 	for (size_t i = 0; i < 2; i++) {
@@ -227,14 +228,16 @@ void carried_compile_judge(struct compiler *c, struct ms_chain *chain)
 		rule_in_managed(c, rule, MS_FIELD_IIFNAME, false);
 		rule_in_managed(c, rule, MS_FIELD_OIFNAME, false);
 		carried_match(c, rule, families[i].daddr, &families[i]);
-		ms_rule_vmap(c->ruleset, rule, name_of(c, "from/%d", families[i].ip), 1,
-			     &families[i].saddr);
+		ms_rule_verdict(c->ruleset, rule, MS_VERDICT_JUMP, "carried-outbound");
 		rule = rule_add(c, chain);
 		rule_in_managed(c, rule, MS_FIELD_IIFNAME, false);
 		carried_match(c, rule, families[i].saddr, &families[i]);
-		ms_rule_vmap(c->ruleset, rule, name_of(c, "to/%d", families[i].ip), 1,
-			     &families[i].daddr);
+		ms_rule_verdict(c->ruleset, rule, MS_VERDICT_JUMP, "carried-inbound");
 	}
+	if (!carried_any(c))
+		return;
+	dispatch_compile(c, ms_ruleset_add_chain(c->ruleset, c->inet, "carried-outbound"), FROM);
+	dispatch_compile(c, ms_ruleset_add_chain(c->ruleset, c->inet, "carried-inbound"), TO);
 }
 
 void carried_goto(struct compiler *c, struct ms_chain *chain, const char *target)

@@ -309,7 +309,7 @@ int compile_elements(const struct ms_policy *policy, const struct ms_inventory *
 	find_members(&c);
 	sets_declare_bridge(&c);
 	sets_declare_inet(&c);
-	services_dispatch_unidentified(&c);
+	dispatch_unidentified(&c);
 	roles_declare(&c, roles, &change->gone);
 	roles_declare(&c, roles, &change->come);
 	roles_fill(&c, roles);

@@ -73,6 +73,9 @@ typedef MS_VEC(time_t) time_vec;
 #define ENFORCED ((time_t)0)
 #define AUDITED ((time_t)INT64_MAX)
 
+/* The ways a packet meets a service; also the names of the verdict maps. */
+enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
+
 /* A refusal that is one from a time on. */
 struct relaxed {
 	enum ms_reason reason;
@@ -102,6 +105,7 @@ struct compiler {
 	ms_addr_vec shared;   /* link-local addresses that several endpoints have, sorted */
 	station_vec disputed; /* see claims.c; sorted */
 	station_vec stations; /* of all endpoints on bridges; sorted */
+	struct ms_chain *late[N_WAYS + 1]; /* see dispatch.c */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
 };
@@ -142,7 +146,8 @@ void sets_declare_inet(struct compiler *c);
 /* Sets that count connections: "limit/4", "limit/6" by address, "limit/link" by interface. */
 void sets_declare_limits(struct compiler *c);
 void sets_fill(struct compiler *c);
-/* Sets of addresses and of interfaces, to be filled; and an interval set with @ranges of @family. */
+/* Sets of addresses and of interfaces, to be filled; and an interval set with @ranges of @family.
+ */
 void sets_declare_addrs(struct compiler *c, struct ms_table *table, const char *name,
 			const struct family *family);
 void sets_declare_ports(struct compiler *c, struct ms_table *table, const char *name);
@@ -184,8 +189,6 @@ void judge_compile(struct compiler *c);
 const char *invalid_target(struct compiler *c);
 void limit_compile(struct compiler *c);
 void services_compile(struct compiler *c);
-/* Dispatches the endpoints that are known and nobody. */
-void services_dispatch_unidentified(struct compiler *c);
 void ends_compile(struct compiler *c);
 void door_compile(struct compiler *c);
 
@@ -198,14 +201,25 @@ struct subject {
 	time_t audit_end;
 };
 
-/* The ways a packet meets a service; also the names of the verdict maps. */
-enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
-
-/* The chains that the addresses of an identity are dispatched to. */
-struct targets {
-	const char *link;
-	const char *ways[N_WAYS];
+/* dispatch.c */
+const char *way_name(enum way way);
+/* Where the addresses of an identity go. @common: that is the end chain of its environment, to
+ * which they find without elements of their own. */
+struct target {
+	const char *chain;
+	bool common;
 };
+struct targets {
+	struct target ways[N_WAYS + 1];
+};
+struct target target_of(struct compiler *c, enum way way, const char *env, const char *chain);
+/* The rules that go to them; who is nobody comes back. */
+void dispatch_compile(struct compiler *c, struct ms_chain *chain, enum way way);
+/* Lists @subject where late endpoints are looked for. */
+void dispatch_list(struct compiler *c, const struct subject *subject,
+		   const struct targets *targets);
+/* The elements: of endpoints of one identity, and of those that are known and nobody. */
+void dispatch_unidentified(struct compiler *c);
 void targets_dispatch(struct compiler *c, const struct targets *targets,
 		      const struct ms_endpoint *const *endpoints, size_t n_endpoints);
 

@@ -235,19 +235,6 @@ static void compile_invalid(struct compiler *c)
 	rule_goto(c, rule_add(c, chain), deny(c, MS_REASON_INVALID, MS_EAST_WEST, MS_MODE_AUDIT));
 }
 
-static void dispatch(struct compiler *c, struct ms_chain *chain, const char *map, bool by_source,
-		     bool to_managed)
-{
-	for (size_t i = 0; i < 2; i++) {
-		struct ms_rule *rule = rule_add(c, chain);
-
-		if (to_managed)
-			rule_in_managed(c, rule, MS_FIELD_OIFNAME, false);
-		ms_rule_vmap(c->ruleset, rule, name_of(c, "%s/%d", map, families[i].ip), 1,
-			     by_source ? &families[i].saddr : &families[i].daddr);
-	}
-}
-
 static void goto_range(struct compiler *c, struct ms_chain *chain, enum ms_field field,
 		       const char *prefix, const char *target)
 {
@@ -299,14 +286,17 @@ static void compile_judge(struct compiler *c)
 	carried_compile_judge(c, chain);
 	goto_link_local(c, chain);
 
-	dispatch(c, chain, "to", false, true);
-	struct ms_rule *nobody = rule_add(c, chain);
-	rule_in_managed(c, nobody, MS_FIELD_OIFNAME, false);
-	rule_goto(c, nobody, "to-unidentified");
+	struct ms_rule *to_managed = rule_add(c, chain);
+	rule_in_managed(c, to_managed, MS_FIELD_OIFNAME, false);
+	rule_goto(c, to_managed, "inbound");
 	rule_goto(c, rule_add(c, chain), "outbound");
 
+	struct ms_chain *inbound = ms_ruleset_add_chain(rs, c->inet, "inbound");
+	dispatch_compile(c, inbound, TO);
+	rule_goto(c, rule_add(c, inbound), "to-unidentified");
+
 	struct ms_chain *outbound = ms_ruleset_add_chain(rs, c->inet, "outbound");
-	dispatch(c, outbound, "from", true, false);
+	dispatch_compile(c, outbound, FROM);
 	rule_goto(c, rule_add(c, outbound), "from-unidentified");
 }
 
@@ -318,11 +308,23 @@ static void compile_judge(struct compiler *c)
 static void compile_link_local(struct compiler *c)
 {
 	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "link-local");
+	struct ms_rule *to_managed = rule_add(c, chain);
 
-	dispatch(c, chain, "link", false, true);
+	rule_in_managed(c, to_managed, MS_FIELD_OIFNAME, false);
+	ms_rule_verdict(c->ruleset, to_managed, MS_VERDICT_JUMP, "linked");
 	goto_range(c, chain, MS_FIELD_IP6_DADDR, LINK_LOCAL6, "outbound");
 	goto_range(c, chain, MS_FIELD_IP_DADDR, LINK_LOCAL4, "outbound");
 	rule_goto(c, rule_add(c, chain), "to-unidentified");
+
+	struct ms_chain *linked = ms_ruleset_add_chain(c->ruleset, c->inet, "linked");
+	dispatch_compile(c, linked, LINK);
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_rule *nameless = rule_add(c, linked);
+
+		rule_set(c, nameless, families[i].daddr, false,
+			 name_of(c, "nameless/%d", families[i].ip));
+		rule_goto(c, nameless, "to-unidentified");
+	}
 }
 
 /* To an address behind a managed interface that no identified endpoint has. */
@@ -427,7 +429,7 @@ static void compile_input(struct compiler *c)
 	never_jump_to_host(c, in);
 	accept_udp(c, in, DHCP_CLIENT, DHCP_SERVER);
 	accept_udp(c, in, DHCP6_CLIENT, DHCP6_SERVER);
-	dispatch(c, in, "host", true, false);
+	dispatch_compile(c, in, HOST);
 	rule_goto(c, rule_add(c, in), "from-unidentified");
 }
 
@@ -469,7 +471,7 @@ static void compile_output(struct compiler *c)
 	rule_accept(c, igmp);
 	accept_udp(c, out, DHCP_SERVER, DHCP_CLIENT);
 	accept_udp(c, out, DHCP6_SERVER, DHCP6_CLIENT);
-	dispatch(c, out, "into", false, false);
+	dispatch_compile(c, out, INTO);
 	rule_goto(c, rule_add(c, out),
 		  deny(c, MS_REASON_UNIDENTIFIED, MS_INGRESS, c->policy->unidentified));
 }

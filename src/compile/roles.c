@@ -130,9 +130,9 @@ void roles_note_targets(struct compiler *c, const struct subject *subject,
 	if (!role)
 		return;
 	role->present = true;
-	role->targets.link = own(c->roles, targets->link);
-	for (int way = 0; way < N_WAYS; way++)
-		role->targets.ways[way] = own(c->roles, targets->ways[way]);
+	role->targets = *targets;
+	for (int way = 0; way <= LINK; way++)
+		role->targets.ways[way].chain = own(c->roles, targets->ways[way].chain);
 }
 
 void roles_note_peer(struct compiler *c, const struct family *family, const char *env,

@@ -12,7 +12,7 @@
  * policy as comment; where a service has many callers, those with plain ports are elements instead
  * (callers.c). What no grant took goes to the end chain of its environment and mode,
  * end/to/ENV/MODE and so on, which finds the reason. A service without rules of one kind has no
- * chain for it: its elements go to the end chain at once.
+ * chain for it, nor elements of that kind: see dispatch.c.
  */
 #include "roles.h"
 
@@ -27,8 +27,6 @@ enum stage {
 	CROSSING, /* a grant behind a fence that is lifted for a time */
 	EXCEPTION,
 };
-
-static const char *const way_names[N_WAYS] = {"to", "into", "from", "host"};
 
 /* The chain of one subject and way, while it is being written. */
 struct way_chain {
@@ -240,7 +238,7 @@ static void compile_outside(struct way_chain *w, const char *end, bool lends_dns
 	}
 	compile_pass(w, true, false, LASTING);
 	if (w->way == FROM && lends_dns)
-		resolvers_compile_own(w->c, w->chain, way_names[FROM], w->subject->env);
+		resolvers_compile_own(w->c, w->chain, way_name(FROM), w->subject->env);
 	compile_pass(w, true, false, EXCEPTION);
 }
 
@@ -267,7 +265,7 @@ static void compile_lent(struct way_chain *w, bool lends_dns)
 	w->resolved = w->way == TO && lends_dns;
 	w->stage = LASTING;
 	if (lends_dns && w->way != FROM && w->way != INTO)
-		resolvers_compile_own(w->c, w->chain, way_names[w->way], w->subject->env);
+		resolvers_compile_own(w->c, w->chain, way_name(w->way), w->subject->env);
 	if (w->resolved)
 		grants_lifted(w->c, w->subject, compile_lifted_resolvers, w);
 	compile_pass(w, false, false, CROSSING);
@@ -360,7 +358,7 @@ static void count_lifted(const struct granted *lifted, void *userdata)
 static const char *compile_way(struct compiler *c, const struct subject *subject, enum way way)
 {
 	static const uint32_t rtn_local = 2;
-	const char *end = end_name(c, way_names[way], subject->env, subject->audit_end);
+	const char *end = end_name(c, way_name(way), subject->env, subject->audit_end);
 	struct way_chain w = {.c = c, .subject = subject, .way = way};
 	struct census census = {.way = way};
 
@@ -369,7 +367,7 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 		grants_lifted(c, subject, count_lifted, &census);
 	if (census.n_outside + census.n_others == 0)
 		return end;
-	const char *name = name_of(c, "%s/%s", way_names[way], subject->identity);
+	const char *name = name_of(c, "%s/%s", way_name(way), subject->identity);
 	w.chain = ms_ruleset_add_chain(c->ruleset, c->inet, name);
 
 	if (way == HOST) {
@@ -391,13 +389,6 @@ static const char *compile_way(struct compiler *c, const struct subject *subject
 	return name;
 }
 
-static void dispatch(struct compiler *c, enum way way, const struct ms_addr *addr,
-		     const char *target)
-{
-	if (addr_identifies(c, addr))
-		sets_dispatch(c, way_names[way], addr, target);
-}
-
 /* Between link-local addresses there are no grants: to the end chain at once, but for the fences
  * that are lifted. */
 static const char *compile_link(struct compiler *c, const struct subject *subject)
@@ -416,27 +407,6 @@ static const char *compile_link(struct compiler *c, const struct subject *subjec
 	return name;
 }
 
-/* @target: of the endpoint's service; an address that several endpoints have identifies none of
- * them. */
-static void dispatch_link(struct compiler *c, const struct ms_endpoint *endpoint,
-			  const char *target)
-{
-	ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
-		sets_dispatch(c, "link", addr,
-			      addr_identifies(c, addr) ? target : "to-unidentified");
-}
-
-void targets_dispatch(struct compiler *c, const struct targets *targets,
-		      const struct ms_endpoint *const *endpoints, size_t n_endpoints)
-{
-	for (size_t i = 0; i < n_endpoints; i++)
-		dispatch_link(c, endpoints[i], targets->link);
-	for (int way = 0; way < N_WAYS; way++)
-		for (size_t i = 0; i < n_endpoints; i++)
-			ms_vec_each (struct ms_addr, addr, &endpoints[i]->addrs)
-				dispatch(c, (enum way)way, addr, targets->ways[way]);
-}
-
 /* The endpoints of one identity, of which @any is one, go to its chains. */
 static void compile_identity(struct compiler *c, const struct ms_endpoint *any,
 			     const struct ms_endpoint *const *endpoints, size_t n_endpoints)
@@ -448,24 +418,20 @@ static void compile_identity(struct compiler *c, const struct ms_endpoint *any,
 		.service = ms_policy_service(c->policy, any->env, any->service),
 		.audit_end = endpoint_audit_end(c, any),
 	};
-	struct targets targets = {.link = compile_link(c, &subject)};
+	struct targets targets;
 
+	targets.ways[LINK] = target_of(c, LINK, subject.env, compile_link(c, &subject));
 	for (int way = 0; way < N_WAYS; way++)
-		targets.ways[way] = compile_way(c, &subject, (enum way)way);
+		targets.ways[way] = target_of(c, (enum way)way, subject.env,
+					      compile_way(c, &subject, (enum way)way));
+	dispatch_list(c, &subject, &targets);
 	targets_dispatch(c, &targets, endpoints, n_endpoints);
 	roles_note_targets(c, &subject, &targets);
 }
 
-void services_dispatch_unidentified(struct compiler *c)
-{
-	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
-		if (endpoint_is_known(endpoint) && endpoint->state != MS_ENDPOINT_IDENTIFIED)
-			dispatch_link(c, endpoint, "to-unidentified");
-}
-
 void services_compile(struct compiler *c)
 {
-	services_dispatch_unidentified(c);
+	dispatch_unidentified(c);
 	for (size_t first = 0, end; first < c->members.n_items; first = end) {
 		const struct ms_endpoint *any = c->members.items[first];
 

@@ -229,6 +229,8 @@ void sets_declare_inet(struct compiler *c)
 	declare_family_sets(c, c->inet, "host", true);
 	declare_family_sets(c, c->inet, "into", true);
 	declare_family_sets(c, c->inet, "link", true);
+	declare_family_sets(c, c->inet, "nameless", false);
+	declare_family_sets(c, c->inet, "late", false);
 }
 
 static void declare_limit(struct compiler *c, const char *name, enum ms_field key)

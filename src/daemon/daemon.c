@@ -350,6 +350,7 @@ static int make_timers(struct ms_daemon *daemon)
 	daemon->retry = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
 	daemon->containers = ms_loop_timer(daemon->loop, ms_containers_now, daemon);
+	daemon->late = ms_loop_timer(daemon->loop, ms_shortway_late, daemon);
 	daemon->lend = ms_loop_timer(daemon->loop, ms_revoke, daemon);
 	daemon->clock = ms_clock_new(daemon->loop, on_clock, daemon);
 	daemon->back_on = ms_loop_timer(daemon->loop, ms_off_look, daemon);
@@ -361,8 +362,8 @@ static int make_timers(struct ms_daemon *daemon)
 	int r = ms_trial_init(daemon);
 	if (daemon->sample)
 		ms_timer_set(daemon->sample, MS_HITS_EVERY_MS);
-	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->lend &&
-			       daemon->clock && daemon->back_on && daemon->reload &&
+	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->late &&
+			       daemon->lend && daemon->clock && daemon->back_on && daemon->reload &&
 			       daemon->remember && daemon->commit && daemon->containers &&
 			       daemon->sample && daemon->hits
 		       ? 0
@@ -461,6 +462,7 @@ static void finish(struct ms_daemon *daemon)
 	ms_control_free(daemon->control);
 	ms_events_free(daemon->events);
 	ms_containers_now(daemon);
+	ms_shortway_settle(daemon);
 	ms_discover_free(daemon->discover);
 	ms_io_free(daemon->monitor);
 	ms_kernel_free(daemon->kernel);
@@ -468,6 +470,7 @@ static void finish(struct ms_daemon *daemon)
 	ms_timer_free(daemon->retry);
 	ms_timer_free(daemon->revoke);
 	ms_timer_free(daemon->containers);
+	ms_timer_free(daemon->late);
 	ms_timer_free(daemon->lend);
 	ms_clock_free(daemon->clock);
 	ms_timer_free(daemon->back_on);

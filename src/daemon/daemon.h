@@ -76,6 +76,7 @@ struct ms_daemon {
 	struct ms_timer *settle;   /* while starting: looks again */
 	struct ms_timer *retry;	   /* back-off after a failure */
 	struct ms_timer *revoke;   /* soon after a commit */
+	struct ms_timer *late;	   /* the maps get who is late: see shortway.c */
 	struct ms_timer *lend;	   /* looks at connections again while anything has an end */
 	struct ms_timer *remember; /* a while after a commit: see takeover.c */
 	struct ms_timer *commit; /* remembers the policy in force, which failed: see candidate.c */
@@ -115,6 +116,7 @@ struct ms_daemon {
 	struct ms_roles *roles; /* of it, where it was compiled of a policy; else NULL */
 	bool patchable;		/* it is what the policy in force and `inventory` compile to */
 	unsigned int n_patches; /* since the whole was compiled */
+	size_t n_late;		/* endpoints of `inventory` that the maps have to get; at least */
 	time_t compiled_at;	/* the moment that was for */
 	bool clock_was_set;	/* what the kernel counts down to is another moment now */
 	bool standing;		/* tables of an earlier process stand and were not compared yet */
@@ -254,6 +256,10 @@ int ms_shortway(struct ms_daemon *daemon, const struct ms_inventory *inventory);
 /** The same without a snapshot: for what discovery knows to have changed. `inventory` is the next
  * one then, and the changes of addresses are noted for revocation. */
 int ms_shortway_part(struct ms_daemon *daemon);
+/** Gives the maps all who came by that: whatever is done with `inventory` beside the short way. */
+void ms_shortway_settle(struct ms_daemon *daemon);
+/** Its timer: some of them. */
+void ms_shortway_late(void *userdata);
 
 /* takeover.c */
 

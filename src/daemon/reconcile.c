@@ -77,6 +77,7 @@ static void keep_inventory(struct ms_daemon *daemon, struct ms_inventory *invent
 	ms_revoke_note(daemon, daemon->inventory, inventory);
 	ms_inventory_free(daemon->inventory);
 	daemon->inventory = inventory;
+	daemon->n_late = 0; /* the whole has them all */
 	ms_discover_kept(daemon->discover);
 	set_view(daemon);
 }

@@ -82,6 +82,7 @@ void ms_takeover_remember(void *userdata)
 	_cleanup_(ms_str_fini) struct ms_str text = {0};
 	uint64_t since_ms = ms_monotonic_ms();
 
+	ms_shortway_settle(daemon);
 	ms_inventory_print(daemon->inventory, &text);
 	ms_state_save_inventory(daemon->store, &text);
 	daemon->remember_ms = ms_monotonic_ms() - since_ms;

@@ -10,6 +10,8 @@ endpoints, starts the daemon, and reports
     join, leave     from the system call that gives a veth to a bridge, or takes it away, to the end of the transaction
                     that holds the elements of its address, in milliseconds
     address         the same from an address set inside the container
+    cpu             the daemon's time on a processor for each of those changes, the kernel's work for it included: what a
+                    busy machine adds to the others is not in it
     rss             the daemon's resident memory, and what one endpoint adds to it
     restart         from the start of the process after SIGTERM, and after SIGKILL, to READY=1, with the transactions that
                     changed our tables meanwhile (none is needed)
@@ -170,10 +172,16 @@ def wait_resident(node, n_residents):
     wait_for(counted, "%d endpoints" % n_residents, START_PATIENCE, 0.5)
 
 
-def measure_lag(field, lag, n_samples):
+def cpu_ms(node):
+    with open("/proc/%d/schedstat" % node.process.pid) as schedstat:
+        return int(schedstat.read().split()[0]) / 1e6
+
+
+def measure_lag(field, node, lag, n_samples):
     """{what: [milliseconds, …]}"""
     bridge = field.bridges[0].name
-    found = {"join": [], "leave": [], "address": []}
+    found = {"join": [], "leave": [], "address": [], "cpu": []}
+    since_ms = cpu_ms(node)
     for number in range(n_samples):
         port, inner, addr = field.travellers[number % TRAVELLERS]
         found["join"].append(lag.ms("join", bridge, port, addr))
@@ -182,6 +190,8 @@ def measure_lag(field, lag, n_samples):
             found["address"].append(lag.ms("address", field.peers[0].path, inner, other))
             lag.ms("address", field.peers[0].path, inner, addr)
         found["leave"].append(lag.ms("leave", bridge, port, addr))
+        found["cpu"].append((cpu_ms(node) - since_ms) / (4 if number % 2 else 2))
+        since_ms = cpu_ms(node)
     return found
 
 
@@ -202,7 +212,7 @@ def measure(field, node, ready, lag, size, n_samples, base_kib):
     row["rss_kib"] = rss_kib(node)
     row["rss_peak_kib"] = rss_kib(node, "VmHWM")
     row["bytes_per_endpoint"] = (row["rss_kib"] - base_kib) * 1024 // size if base_kib else None
-    for what, values in measure_lag(field, lag, n_samples).items():
+    for what, values in measure_lag(field, node, lag, n_samples).items():
         row[what + "_ms"] = [round(percentile(values, part), 3) for part in (0.5, 0.99)] + [round(max(values), 3)]
     for name, number in (("SIGTERM", 15), ("SIGKILL", 9)):
         took, transactions = measure_restart(node, ready, lag, number)
@@ -215,7 +225,7 @@ def measure(field, node, ready, lag, size, n_samples, base_kib):
 def show(row):
     print("%(endpoints)d endpoints: first start %(first_start_ms).0f ms, rss %(rss_kib)d KiB (peak %(rss_peak_kib)d), "
           "%(bytes_per_endpoint)s bytes an endpoint" % row)
-    for what in ("join", "leave", "address"):
+    for what in ("join", "leave", "address", "cpu"):
         print("    %-8s p50 %8.3f ms   p99 %8.3f ms   max %8.3f ms" % (what, *row[what + "_ms"]))
     for name in ("sigterm", "sigkill"):
         print("    restart after %s: %.0f ms to READY, %d transactions that changed our tables"

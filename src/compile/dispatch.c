@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Dispatch: the lookup that finds whose packet it is. A map of verdicts for each way and family
+ * goes to the service's own chain; who has none is found by the set of his environment and goes to
+ * its end chain.
+ *
+ * An element that jumps makes the kernel look at all such elements of the table when it commits: a
+ * time that grows with the node. So there is one only where it has something to say, and who comes
+ * need not wait for it: his addresses stand in "late", plain elements as all others of his are,
+ * and a list of the services finds his chains until the maps have him (shortway.c). The maps are a
+ * shorter way to where the lists lead, and no verdict depends on who is in them.
+ */
+#include "roles.h"
+#include "sets.h"
+
+#include <string.h>
+
+static const char *const way_names[N_WAYS + 1] = {"to", "into", "from", "host", "link"};
+
+const char *way_name(enum way way)
+{
+	return way_names[way];
+}
+
+/* Where the addresses of @env go that have no chain of their own. */
+static const char *common_end(struct compiler *c, enum way way, const struct ms_env *env)
+{
+	time_t audit_end = audit_end_of(c, env->name, NULL, env->mode);
+
+	return way == LINK ? end_link_name(c, env->name, audit_end)
+			   : end_name(c, way_names[way], env->name, audit_end);
+}
+
+struct target target_of(struct compiler *c, enum way way, const char *env, const char *chain)
+{
+	const char *end = common_end(c, way, ms_policy_env(c->policy, env));
+
+	return (struct target){.chain = chain, .common = strcmp(chain, end) == 0};
+}
+
+/* The rules. */
+
+static struct ms_chain *late_chain(struct compiler *c, enum way way)
+{
+	if (!c->late[way])
+		c->late[way] = ms_ruleset_add_chain(c->ruleset, c->inet,
+						    name_of(c, "late/%s", way_names[way]));
+	return c->late[way];
+}
+
+static enum ms_field key_of(enum way way, const struct family *family)
+{
+	return way == FROM || way == HOST ? family->saddr : family->daddr;
+}
+
+void dispatch_compile(struct compiler *c, struct ms_chain *chain, enum way way)
+{
+	for (size_t i = 0; i < 2; i++) {
+		const enum ms_field key = key_of(way, &families[i]);
+
+		ms_rule_vmap(c->ruleset, rule_add(c, chain),
+			     name_of(c, "%s/%d", way_names[way], families[i].ip), 1, &key);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		struct ms_rule *rule = rule_add(c, chain);
+
+		rule_set(c, rule, key_of(way, &families[i]), false,
+			 name_of(c, "late/%d", families[i].ip));
+		ms_rule_verdict(c->ruleset, rule, MS_VERDICT_JUMP, late_chain(c, way)->name);
+	}
+	ms_vec_each (struct ms_env, env, &c->policy->envs)
+		for (size_t i = 0; i < 2; i++) {
+			struct ms_rule *rule = rule_add(c, chain);
+
+			rule_set(c, rule, key_of(way, &families[i]), false,
+				 name_of(c, "any/%s/%d", env->name, families[i].ip));
+			rule_goto(c, rule, common_end(c, way, env));
+		}
+}
+
+void dispatch_list(struct compiler *c, const struct subject *subject, const struct targets *targets)
+{
+	for (int way = 0; way <= LINK; way++)
+		for (size_t i = 0; i < 2 && !targets->ways[way].common; i++) {
+			struct ms_rule *rule = rule_add(c, late_chain(c, (enum way)way));
+
+			rule_set(c, rule, key_of((enum way)way, &families[i]), false,
+				 sets_peer(c, &families[i], subject->env, subject->name));
+			rule_goto(c, rule, targets->ways[way].chain);
+		}
+}
+
+/* The elements. An address that several endpoints have identifies none of them. */
+
+static void dispatch(struct compiler *c, enum way way, const struct ms_endpoint *endpoint,
+		     const struct target *target)
+{
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs) {
+		bool own = claims_addr_is_own(c, endpoint, addr);
+
+		if (!addr_identifies(c, addr) || (own && target->common))
+			continue;
+		if (own && endpoint->late)
+			sets_add_member(c, c->inet, "late", addr);
+		else
+			sets_dispatch(c, way_names[way], addr, target->chain);
+	}
+}
+
+/* Link-local addresses that endpoints have and that say nothing of who they are. */
+static void note_nameless(struct compiler *c, const struct ms_endpoint *endpoint)
+{
+	bool nobody = endpoint->state != MS_ENDPOINT_IDENTIFIED;
+
+	ms_vec_each (struct ms_addr, addr, &endpoint->addrs)
+		if (ms_addr_is_link_local(addr) && (nobody || !addr_identifies(c, addr)))
+			sets_add_member(c, c->inet, "nameless", addr);
+}
+
+void targets_dispatch(struct compiler *c, const struct targets *targets,
+		      const struct ms_endpoint *const *endpoints, size_t n_endpoints)
+{
+	for (size_t i = 0; i < n_endpoints; i++)
+		note_nameless(c, endpoints[i]);
+	for (int way = 0; way <= LINK; way++)
+		for (size_t i = 0; i < n_endpoints; i++)
+			dispatch(c, (enum way)way, endpoints[i], &targets->ways[way]);
+}
+
+void dispatch_unidentified(struct compiler *c)
+{
+	ms_vec_each (struct ms_endpoint, endpoint, &c->inventory->endpoints)
+		if (endpoint_is_known(endpoint) && endpoint->state != MS_ENDPOINT_IDENTIFIED)
+			note_nameless(c, endpoint);
+}
