@@ -30,6 +30,8 @@
 #define FLAGS_WAIT_MS                                                                              \
 	300 /* how long to wait to see our own bridge flags before the first tables                \
 	     */
+#define FLAGS_RETRY_MS                                                                             \
+	1000 /* until flags that could not be set are tried again: a module may come */
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 
@@ -168,8 +170,8 @@ static void ensure_flags(struct ms_daemon *daemon)
 	daemon->flags_awaited = result.n_set > 0;
 	daemon->waiting = result.n_set > 0 && !daemon->installed &&
 			  now_ms - daemon->flags_set_ms < FLAGS_WAIT_MS;
-	if (daemon->waiting && !ms_timer_is_set(daemon->settle))
-		ms_timer_set(daemon->settle, FLAGS_WAIT_MS + 1);
+	if ((daemon->waiting || error.len) && !ms_timer_is_set(daemon->settle))
+		ms_timer_set(daemon->settle, daemon->waiting ? FLAGS_WAIT_MS + 1 : FLAGS_RETRY_MS);
 }
 
 /* The first of the differences: the log is no place for all of them. */

@@ -25,7 +25,7 @@ MS_DEFINE_CLEANUP(struct nl_msg *, nlmsg_free)
  * The attributes are there wherever the kernel was built for br_netfilter, even while it is a
  * module that nobody loaded. Its sysctl directory, which every network namespace gets, is not.
  */
-static bool bridge_netfilter_present(void)
+bool ms_bridge_netfilter_present(void)
 {
 	return access("/proc/sys/net/bridge/bridge-nf-call-iptables", F_OK) == 0;
 }
@@ -123,7 +123,7 @@ int ms_bridge_get_nf_call(uint32_t ifindex, bool *ret_ip, bool *ret_ip6)
 {
 	_cleanup_(nl_socket_freep) struct nl_sock *socket = NULL;
 
-	if (!bridge_netfilter_present())
+	if (!ms_bridge_netfilter_present())
 		return -EOPNOTSUPP;
 	int r = open_socket(&socket);
 	return r < 0 ? r : get_flags(socket, ifindex, ret_ip, ret_ip6);
@@ -142,7 +142,7 @@ int ms_bridge_set_nf_call(uint32_t ifindex, bool ip, bool ip6)
 	int r = put_flags(message, ip, ip6);
 	if (r < 0)
 		return r;
-	if (!bridge_netfilter_present())
+	if (!ms_bridge_netfilter_present())
 		return -EOPNOTSUPP;
 	r = open_socket(&socket);
 	if (r < 0)

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** Is br_netfilter there, in the kernel or as a module that was loaded? */
+bool ms_bridge_netfilter_present(void);
+
 /** Reads both flags of a bridge. Returns 0; -ENODEV; -EOPNOTSUPP where br_netfilter is absent;
  * -errno. */
 int ms_bridge_get_nf_call(uint32_t ifindex, bool *ret_ip, bool *ret_ip6);

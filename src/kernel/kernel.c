@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kernel/bridge.h"
 #include "kernel_private.h"
 #include "microseg/cleanup.h"
 #include "nft_batch.h"
@@ -32,7 +33,6 @@
 #define RECEIVE_BUFFER (16 * 1024 * 1024)
 #define READ_TRIES 8
 #define ANSWER_SIZE 65536
-#define BRIDGE_NETFILTER "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 MS_DEFINE_CLEANUP(struct nftnl_gen *, nftnl_gen_free)
 
@@ -296,7 +296,7 @@ int ms_kernel_probe(struct ms_kernel *kernel, struct ms_kernel_features *ret_fea
 {
 	probe(kernel);
 	/* A module may come later. */
-	kernel->features.bridge_netfilter = access(BRIDGE_NETFILTER, F_OK) == 0;
+	kernel->features.bridge_netfilter = ms_bridge_netfilter_present();
 	*ret_features = kernel->features;
 	return 0;
 }

@@ -64,6 +64,9 @@ echo "STATUS absent"; microseg status -c /etc/config; echo "END"
 calls absent
 modprobe br_netfilter
 sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
+sleep 3
+echo "STATUS appeared"; microseg status -c /etc/config; echo "END"
+calls appeared
 killall microsegd; sleep 1
 start
 sleep 1
@@ -160,16 +163,18 @@ def judge(report, said):
     results = {(when, who, to): result for when, who, to, result in re.findall(r"RESULT (\S+) (\S+) (\S+) (\w+)", said)}
     if not report.check(("all", "all", "all") in results, "the machine ran to its end", said[-3000:]):
         return
-    wanted = {"before": ("passes", "passes"), "absent": ("refused", "refused"), "loaded": ("passes", "refused"),
-              "flushed": ("passes", "refused"), "killed": ("passes", "refused")}
-    what = {"before": "without microseg (the control)", "absent": "without br_netfilter", "loaded": "with br_netfilter",
-            "flushed": "after nft flush ruleset", "killed": "after kill -9"}
+    wanted = {"before": ("passes", "passes"), "absent": ("refused", "refused"), "appeared": ("passes", "refused"),
+              "loaded": ("passes", "refused"), "flushed": ("passes", "refused"), "killed": ("passes", "refused")}
+    what = {"before": "without microseg (the control)", "absent": "without br_netfilter", "appeared": "br_netfilter loaded under the daemon",
+            "loaded": "with br_netfilter, started anew", "flushed": "after nft flush ruleset", "killed": "after kill -9"}
     for when, verdicts in wanted.items():
         for who, verdict in zip(("web", "dev"), verdicts):
             got = [results.get((when, who, to)) for to in ("10.1.0.11", "fd01::11")]
             report.equal(got, [verdict, verdict], "%s: %s -> api" % (what[when], who), part(said, "log"))
     report.check("br_netfilter is not loaded: nothing passes" in part(said, "absent"), "status says that br_netfilter is missing, and what that means",
                  part(said, "absent"))
+    report.check(part(said, "appeared") and "br_netfilter" not in part(said, "appeared"), "when it is loaded, status no longer says so",
+                 part(said, "appeared"))
     report.check("br_netfilter" not in part(said, "loaded") and "without owner and persist" in part(said, "loaded"),
                  "later it only says that there is no owner and persist", part(said, "loaded"))
     report.check('"reason":"fence"' in part(said, "drops"), "refusals have their events", part(said, "drops")[-1000:])
