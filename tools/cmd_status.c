@@ -218,6 +218,30 @@ static void print_kernel(const json_t *status)
 			printf("kernel: %s\n", features[i].consequence);
 }
 
+/*
+ * An engine's own chain says nothing new to who uses it: it lets through what the engine's networks
+ * need, and between two of them nothing.
+ */
+static void print_foreign(const json_t *status)
+{
+	const json_t *chain;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "foreign_chains"), i, chain)
+	{
+		bool engine = json_is_true(json_object_get(chain, "engine"));
+
+		printf("%s: chain %s ", engine ? "note" : "warning", get_text(chain, "family"));
+		print_safe("%s ", get_text(chain, "table"));
+		print_safe("%s", get_text(chain, "chain"));
+		printf(" (hook %s, priority %" PRId64
+		       ") drops what it does not accept itself, %s\n",
+		       get_text(chain, "hook"), get_number(chain, "priority"),
+		       engine ? "the policy's grants between two of the engine's networks too"
+			      : "also what the policy allows");
+	}
+}
+
 static void print_problems(const json_t *status)
 {
 	const json_t *counters = json_object_get(status, "counters"), *problem;
@@ -287,6 +311,7 @@ int cmd_status(struct cli *cli)
 		print_state(cli, status);
 		print_pending(status);
 		print_problems(status);
+		print_foreign(status);
 		print_policy(status, disk);
 		print_conflicts(status);
 		print_uncovered(status);

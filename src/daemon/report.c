@@ -6,7 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/foreign.h"
 #include "daemon/warnings.h"
+#include "kernel/bridge.h"
 #include "microseg/cleanup.h"
 
 #define N_ENDPOINT_STATES (MS_ENDPOINT_IDENTIFIED + 1)
@@ -174,10 +176,11 @@ static json_t *report_conflicts(const struct ms_inventory *inventory)
 	return json;
 }
 
+/* A module may come while we run. */
 static json_t *report_kernel(const struct ms_kernel_features *features)
 {
 	return json_pack("{s:b, s:b, s:b, s:b}", "nf_tables", features->nf_tables, "owner_persist",
-			 features->owner_persist, "bridge_netfilter", features->bridge_netfilter,
+			 features->owner_persist, "bridge_netfilter", ms_bridge_netfilter_present(),
 			 "set_element_comments", features->set_element_comments);
 }
 
@@ -240,6 +243,8 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 		{"problems", report_problems(daemon)},
 		{"warnings",
 		 ms_warnings(daemon->loaded ? daemon->loaded->policy : NULL, daemon->inventory)},
+		{"foreign_chains",
+		 ms_foreign_report(daemon->kernel, daemon->loaded ? daemon->loaded->policy : NULL)},
 		{"counters", report_counters(daemon)},
 	};
 	json_t *json = json_object();

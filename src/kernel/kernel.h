@@ -86,6 +86,21 @@ int ms_kernel_holds(struct ms_kernel *kernel, const struct ms_table *table,
 int ms_kernel_monitor_fd(struct ms_kernel *kernel);
 int ms_kernel_monitor_read(struct ms_kernel *kernel);
 
+/** A chain of somebody else's that drops what it does not accept itself. Texts live in the arena.
+ */
+struct ms_foreign_chain {
+	const char *family; /* ip, ip6, inet, bridge */
+	uint32_t nfproto;
+	const char *table, *name;
+	const char *hook;
+	int32_t priority;
+	bool drops;
+	bool engine; /* in a table that an engine keeps: Docker, Podman, CNI */
+};
+typedef MS_VEC(struct ms_foreign_chain) ms_foreign_vec;
+/** Finds all of them, in @arena. Returns 0 or -errno. */
+int ms_kernel_foreign(struct ms_kernel *kernel, struct ms_arena *arena, ms_foreign_vec *ret_chains);
+
 /** One counter: of a rule, found by its log prefix or its comment, or of an element of a set. */
 struct ms_kernel_counter {
 	enum ms_family family;

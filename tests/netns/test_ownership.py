@@ -8,6 +8,7 @@ milliseconds, counted and logged. Real firewalld, iptables-nft and iptables-lega
 orphan's because the daemon is dead.
 """
 import functools
+import os
 import re
 import signal
 import statistics
@@ -198,6 +199,57 @@ def foreign_chains(report, node, parties):
             host.run("nft", "delete", "table", family, "foreign%d" % number)
 
 
+HOSTLESS = """
+apiVersion: microseg/v1
+kind: Environments
+unidentified: {mode: enforce}
+environments: {prod: {mode: enforce}, dev: {mode: enforce}}
+"""
+DROPPING = """
+table ip filter { chain DOCKER-USER { return; }
+    chain FORWARD { type filter hook forward priority filter; policy drop; accept; }
+}
+table inet wall {
+    chain strict { type filter hook forward priority 10; policy drop; accept; }
+    chain rejects { type filter hook forward priority 20; policy accept; tcp dport 9 drop; accept; counter log reject; }
+    chain lenient { type filter hook forward priority 30; policy accept; tcp dport 9 drop; }
+    chain regular { drop; }
+    chain input { type filter hook input priority 10; policy drop; accept; }
+    chain output { type filter hook output priority 10; policy drop; accept; }
+}
+table bridge wall { chain strict { type filter hook forward priority 10; policy drop; accept; }
+}
+"""
+
+
+def in_the_way(report, node, _parties):
+    """Chains of others that drop what they do not accept: status names them, and no others."""
+    host = node.lab.host
+
+    def named():
+        return sorted((chain["family"], chain["table"], chain["chain"], chain["hook"], chain["priority"], chain["engine"])
+                      for chain in node.status()["foreign_chains"])
+
+    report.equal(named(), [], "nobody is in the way")
+    host.run("nft", "-f", "-", stdin=DROPPING)
+    forward = [("bridge", "wall", "strict", "forward", 10, False), ("inet", "wall", "rejects", "forward", 20, False),
+               ("inet", "wall", "strict", "forward", 10, False), ("ip", "filter", "FORWARD", "forward", 0, True)]
+    ends = [("inet", "wall", hook, hook, 10, False) for hook in ("input", "output")]
+    report.equal(named(), sorted(forward + ends), "those that drop are named")
+    said = node.cli("status").stdout
+    report.check("warning: chain inet wall strict (hook forward, priority 10) drops" in said, "in a sentence", said)
+    report.check("note: chain ip filter FORWARD (hook forward, priority 0) drops" in said, "an engine's own is only noted", said)
+    path = os.path.join(node.lab.dir, "hostless.yaml")
+    with open(path, "w") as file:
+        file.write(HOSTLESS)
+    report.equal(node.cli("apply", "--yes", "-p", path).returncode, 0, "a policy without the host applies")
+    report.equal(named(), forward, "where nothing is granted to the host or to it, input and output are in nobody's way")
+    report.equal(node.cli("apply", "--yes", "-p", POLICY).returncode, 0, "the policy of before applies")
+    for table in ("ip filter", "inet wall", "bridge wall"):
+        host.run("nft", "delete", "table", *table.split())
+    report.equal(named(), [], "and forgotten")
+
+
 def firewalld(report, node, parties):
     """firewalld starts, reloads and stops."""
     daemon = Firewalld(node.lab)
@@ -301,7 +353,7 @@ def main():
         node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
         hold_connections(parties)
         report.equal(node.status()["kernel"]["owner_persist"], True, "this kernel's tables can have an owner")
-        for part in (owned, foreign_chains, firewalld, orphan):
+        for part in (owned, foreign_chains, firewalld, orphan, in_the_way):
             report.section(part, report, node, parties)
         node.stop()
         node.cli("off")
