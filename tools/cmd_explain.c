@@ -105,47 +105,81 @@ static int explain_one(const struct cli *cli, const struct flow_context *context
 	return decision.verdict == MS_DENY ? CLI_NO : CLI_OK;
 }
 
-/* Reads the protocol and port of a batch line: names as in policies, or a protocol number. */
-static int batch_port(json_t *line, struct ms_flow *flow, struct ms_str *error)
+/* A protocol as policies name it, or its number, alone or behind proto/. Returns -1 for no
+ * protocol. */
+static int batch_proto(const json_t *proto)
 {
-	json_t *proto = json_object_get(line, "proto");
+	static const uint8_t named[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_ICMP,
+					IPPROTO_ICMPV6};
 	const char *name = json_string_value(proto);
-	struct ms_ports ports = {0};
-	char text[64];
-	int port = 0;
+	json_int_t number = json_is_integer(proto) ? json_integer_value(proto) : -1;
+	struct ms_ports ports;
 
-	json_unpack(line, "{s?i}", "dport", &port);
-	json_unpack(line, "{s?i}", "type", &port);
-	if (json_is_integer(proto))
-		snprintf(text, sizeof(text), "proto/%d", (int)json_integer_value(proto));
-	else if (name && strncmp(name, "proto/", 6) == 0)
-		snprintf(text, sizeof(text), "%s", name);
-	else
-		snprintf(text, sizeof(text), "%s/%d", name ? name : "", port);
-	int r = ms_ports_parse(text, &ports);
-	if (r == -EEXIST) { /* a number that has a name */
-		flow->proto = (uint8_t)strtoul(text + 6, NULL, 10);
-		flow->port = (uint16_t)port;
-		return 0;
+	for (size_t i = 0; name && i < sizeof(named); i++)
+		if (strcmp(name, ms_proto_name(named[i])) == 0)
+			return named[i];
+	if (name && strncmp(name, "proto/", 6) == 0) {
+		int r = ms_ports_parse(name, &ports);
+
+		if (r == 0)
+			number = ports.proto;
+		else if (r == -EEXIST) /* one that has a name */
+			number = strtol(name + 6, NULL, 10);
 	}
-	if (r < 0)
-		ms_str_addf(error, "\"proto\" with \"dport\" or \"type\" is no protocol and port");
-	flow->proto = ports.proto;
-	flow->port = ports.first;
-	return r;
+	return number >= 0 && number <= 255 ? (int)number : -1;
 }
 
-static int batch_flow(const struct flow_context *context, json_t *line, struct ms_flow *flow,
+/* What selects within the protocol: "dport", "type" or nothing. Never guessed: a flow log without
+ * a port asks about no port. */
+static int batch_port(const json_t *line, struct ms_flow *flow, struct ms_str *error)
+{
+	int proto = batch_proto(json_object_get(line, "proto"));
+	bool icmp = proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+	const char *key = icmp ? "type" : "dport", *other = icmp ? "dport" : "type";
+	const json_t *value = json_object_get(line, key), *wrong = json_object_get(line, other);
+	bool is_named = ms_proto_name((uint8_t)proto);
+	int max = icmp ? UINT8_MAX : is_named ? UINT16_MAX : 0;
+
+	if (proto < 0) {
+		ms_str_add(error, "\"proto\" is no protocol: expected tcp, udp, sctp, icmp, icmp6, "
+				  "proto/N, or a number up to 255");
+		return -EINVAL;
+	}
+	flow->proto = (uint8_t)proto;
+	if (wrong && !json_is_null(wrong)) {
+		ms_str_addf(error, "\"%s\" beside \"proto\": %d", other, proto);
+		return -EINVAL;
+	}
+	if (!is_named && (!value || json_is_null(value)))
+		return 0;
+	json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
+	if (number < 0 || number > max) {
+		if (is_named)
+			ms_str_addf(error, "expected \"%s\" to be a number up to %d", key, max);
+		else
+			ms_str_addf(error, "\"proto\": %d has no \"dport\"", proto);
+		return -EINVAL;
+	}
+	flow->port = (uint16_t)number;
+	return 0;
+}
+
+static int batch_flow(const struct flow_context *context, const json_t *line, struct ms_flow *flow,
 		      struct ms_str *error)
 {
 	const char *src = json_string_value(json_object_get(line, "src"));
 	const char *dst = json_string_value(json_object_get(line, "dst"));
+	const json_t *published = json_object_get(line, "published");
 
 	if (!src || !dst) {
 		ms_str_add(error, "expected \"src\", \"dst\", \"proto\" and \"dport\"");
 		return -EINVAL;
 	}
-	flow->published = json_is_true(json_object_get(line, "published"));
+	if (published && !json_is_boolean(published) && !json_is_null(published)) {
+		ms_str_add(error, "expected \"published\" to be true or false");
+		return -EINVAL;
+	}
+	flow->published = json_is_true(published);
 	if (flow_parse_party(context, src, &flow->src, error) < 0 ||
 	    flow_parse_party(context, dst, &flow->dst, error) < 0)
 		return -EINVAL;
@@ -153,16 +187,16 @@ static int batch_flow(const struct flow_context *context, json_t *line, struct m
 }
 
 static int explain_line(const struct cli *cli, const struct flow_context *context, const char *text,
-			size_t number)
+			size_t len, size_t number)
 {
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
-	_cleanup_(json_decrefp) json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	_cleanup_(json_decrefp) json_t *line = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	struct ms_flow flow = {0};
 
-	if (!line)
+	if (!json_is_object(line))
 		ms_str_add(&error, "not a JSON object");
-	if (!line || batch_flow(context, line, &flow, &error) < 0) {
+	if (!json_is_object(line) || batch_flow(context, line, &flow, &error) < 0) {
 		const char *why = error.text ? error.text : "out of memory";
 
 		print_json(json_pack("{s:s}", "error", why));
@@ -181,14 +215,15 @@ static int explain_batch(const struct cli *cli, const struct flow_context *conte
 	_cleanup_(freep) char *text = NULL;
 	size_t size = 0, number = 0;
 	int worst = CLI_OK;
+	ssize_t len;
 
 	if (!file)
 		return cli_fail(cli, "%s: %s", path, strerror(errno));
-	while (getline(&text, &size, file) >= 0) {
+	while ((len = getline(&text, &size, file)) >= 0) {
 		number++;
-		if (text[strspn(text, " \t\r\n")] == '\0')
+		if (strspn(text, " \t\r\n") == (size_t)len)
 			continue;
-		int r = explain_line(cli, context, text, number);
+		int r = explain_line(cli, context, text, (size_t)len, number);
 		if (r > worst)
 			worst = r;
 	}
