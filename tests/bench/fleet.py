@@ -52,12 +52,19 @@ def write_policy(folder, n_services, n_grants, seed=1):
     return paths
 
 
-def write_inventory(path, n_endpoints, n_services):
-    """Every service has endpoints, with one address of each family."""
+def write_crowd(path, n_grants):
+    """One service, s0, that grants a port to each of as many others, s2 and so on, of its environment."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(HEAD + "---\napiVersion: microseg/v1\nkind: Service\nservice: s0\nenv: prod\nallow:\n")
+        file.writelines(f"  - {{from: s{2 * number + 2}, ports: [tcp/5432]}}\n" for number in range(n_grants))
+
+
+def write_inventory(path, n_endpoints, n_services, step=1):
+    """Every service, or only each one of @step, has endpoints, with one address of each family."""
     with open(path, "w", encoding="utf-8") as file:
         file.write("apiVersion: microseg/v1\nkind: Inventory\nnode: node-a\nhosts: [10.255.0.1]\nendpoints:\n")
         for number in range(n_endpoints):
-            owner = number % n_services
+            owner = number * step % n_services
             file.write(f"  - name: c{number}\n    interface: veth{number}\n"
                        f"    mac: \"02:00:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}\"\n"
                        f"    addresses: [10.{number >> 16}.{number >> 8 & 255}.{number & 255}, \"fd00::1:{number:x}\"]\n"

@@ -11,9 +11,12 @@ changes both sides:
     growth      each command with a tenth of everything against all of it
     linear      what a byte of preview's output costs, with a tenth against all
 
+And how many rules a service takes: one for each grant and family as long as there are few, three for any number of them.
+
 Times are processor time of the whole process, user and system: start, reading, work, output (to /dev/null). Every program
 is warmed up with two runs that do not count. A ratio is the median of those of the single rounds, so that a slow minute
-harms no one's figure; its spread is the smallest and the largest of them. --check exits 1 when a bar, times --slack, does not hold.
+harms no one's figure; its spread is the smallest and the largest of them. --check exits 1 when a bar, times --slack, does
+not hold.
 """
 import argparse
 import json
@@ -23,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 
-from fleet import write_inventory, write_policy
+from fleet import write_crowd, write_inventory, write_policy
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("MS_BUILD", os.path.join(ROOT, "build"))
@@ -34,6 +37,7 @@ WARM_UP = 2
 LOADING_BAR = 3.0  # check against the scan
 GROWTH_BAR = 12.0  # ten times the input
 LINEAR_BAR = 1.3  # what a byte of output costs, all against a tenth
+CROWDS = {32: 65, 33: 3, 500: 3, 5000: 3}  # grants of one service to services that run: the rules of its chain
 
 
 class Run:
@@ -119,10 +123,25 @@ def measure(small, large, rounds):
     return figures
 
 
+def count_rules(folder, n_grants):
+    """What preview reports of one service with so many grants."""
+    policy, inventory, output = (os.path.join(folder, name) for name in ("crowd.yaml", "crowd-inventory.yaml", "output"))
+    write_crowd(policy, n_grants)
+    write_inventory(inventory, n_grants + 1, 2 * n_grants + 2, step=2)
+    run = Run([MICROSEG, "preview", "-p", policy, "-i", inventory, "--service", "prod/s0", "--stats"], output)
+    with open(output, encoding="utf-8") as file:
+        _, endpoints, grants, rules, elements = file.read().split("\n")[1].split()
+    if (int(endpoints), int(grants)) != (1, n_grants):
+        sys.exit(f"the crowd of {n_grants} is not what was written")
+    return {"grants": n_grants, "rules": int(rules), "elements": int(elements), "seconds": run.seconds}
+
+
 def broken_bars(figures, slack):
     bars = [("loading", figures["loading"], LOADING_BAR), ("a byte of output", figures["linear"], LINEAR_BAR)]
     bars += [(f"growth of {name}", command["growth"], GROWTH_BAR) for name, command in figures["commands"].items()]
-    return [f"{name}: {value:.2f}, the bar is {bar}" for name, value, bar in bars if value > bar * slack]
+    broken = [f"{name}: {value:.2f}, the bar is {bar}" for name, value, bar in bars if value > bar * slack]
+    return broken + [f"{crowd['grants']} grants of one service: {crowd['rules']} rules, expected {CROWDS[crowd['grants']]}"
+                     for crowd in figures["crowds"] if crowd["rules"] != CROWDS[crowd["grants"]]]
 
 
 def show(figures):
@@ -136,6 +155,9 @@ def show(figures):
           f" ({figures['scan_seconds']:.3f} s), bar {LOADING_BAR:.0f}")
     print(f"  compile  a byte of preview costs {figures['linear']:.2f} times what it costs at a tenth"
           f" ({figures['preview_bytes'] / 1e6:.1f} MB of output), bar {LINEAR_BAR}")
+    for crowd in figures["crowds"]:
+        print(f"  {crowd['grants']:5,} grants on one service are {crowd['rules']} rules and {crowd['elements']:,} elements;"
+              f" preview {crowd['seconds']:.3f} s")
 
 
 def main():
@@ -152,6 +174,7 @@ def main():
         small, large = (Fleet(folder, arguments.services // part, arguments.endpoints // part,
                               arguments.grants // part) for part in (10, 1))
         figures = measure(small, large, arguments.rounds)
+        figures["crowds"] = [count_rules(folder, n_grants) for n_grants in CROWDS]
     if arguments.output == "json":
         print(json.dumps(figures, indent=1))
     else:
