@@ -410,11 +410,11 @@ int cli_main(int argc, char **argv)
 
 	if (r == -ENOMEM)
 		return cli_fail(&cli, "out of memory");
-	if (r != 0)
-		return r < 0 ? CLI_UNANSWERED : CLI_OK;
-	if (!cli.command->run)
+	if (r < 0)
+		return CLI_UNANSWERED;
+	if (r == 0 && !cli.command->run)
 		return cli_fail(&cli, "not in this version");
-	r = cli.command->run(&cli);
+	r = r == 0 ? cli.command->run(&cli) : CLI_OK;
 	if (fflush(stdout) == EOF || ferror(stdout))
 		return cli_fail(&cli, "cannot write the output: %s", strerror(errno));
 	return r;

@@ -280,8 +280,13 @@ int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	size_t before = files->list.n_items;
 
-	if (fd < 0)
-		return fail(error, path, -errno);
+	if (fd < 0) { /* of a path that was typed, links are followed */
+		int r = -errno;
+
+		ms_str_add_safe(error, *path ? path : "an empty path");
+		ms_str_addf(error, ": %s", strerror(-r));
+		return r;
+	}
 	int r = read_opened(files, fd, path, 0, error);
 	if (r < 0)
 		return r;

@@ -222,8 +222,11 @@ def usage(command):
     for name in LATER:
         done = command.expect(2, name)
         command.report.check("not in this version" in done.stderr, f"{name} says that it is for later", done.stderr)
-    for words in (["--help"], ["help"], ["--version"], ["version"]):
+    for words in (["--help"], ["help"], ["--version"], ["version"], ["check", "--help"]):
         command.expect(0, *words)
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([command.microseg, *words], stdout=full, stderr=subprocess.PIPE)
+        command.report.check(done.returncode == 2 and b"cannot write" in done.stderr, f"{words}: a full disk", done)
     for name in (*OFF_NODE, *ON_NODE, *SWITCHES):
         done = command.expect(0, name, "--help")
         command.report.check(f"usage: microseg {name}" in done.stdout and not done.stderr, f"{name} helps on stdout")

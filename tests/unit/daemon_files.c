@@ -115,6 +115,9 @@ static void refuses_what_is_no_file(void **state)
 
 static void says_when_nothing_is_there(void **state)
 {
+	assert_int_equal(symlink("loop", "loop"), 0);
+	expect_error("loop", -ELOOP, "loop: Too many levels of symbolic links");
+	expect_error("", -ENOENT, "an empty path: No such file");
 	(void)state;
 	assert_int_equal(mkdir("empty", 0700), 0);
 	expect_error("empty", -ENOENT, "no *.yaml");
