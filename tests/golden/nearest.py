@@ -31,124 +31,64 @@ identity: {env: [env], service: [service]}
 unidentified: {mode: enforce}
 """
 
+
+def service(name, env, rest=""):
+    return f"---\napiVersion: microseg/v1\nkind: Service\nservice: {name}\nenv: {env}\n{rest}"
+
+
+def exception(name, src, dst, ports, until):
+    return (f"---\napiVersion: microseg/v1\nkind: Exception\nid: {name}\nfrom: {src}\nto: {dst}\nports: {ports}\n"
+            f"until: {until}\n")
+
+
 # Small policies of one file each; what is odd about each stands in its name.
 POLICIES = {
-    "two-keys": HEAD + """environments: {prod: {two_key: true}, dev: {}, lab: {two_key: true}}
----
-apiVersion: microseg/v1
-kind: Service
-service: db
-env: prod
-allow:
+    "two-keys": HEAD + "environments: {prod: {two_key: true}, dev: {}, lab: {two_key: true}}\n"
+    + service("db", "prod", """allow:
   - {from: api, ports: [tcp/5432]}
   - {from: dev/tool, ports: [tcp/5432]}
----
-apiVersion: microseg/v1
-kind: Service
-service: api
-env: prod
-needs:
+""")
+    + service("api", "prod", """needs:
   - {to: host, ports: [udp/123]}
----
-apiVersion: microseg/v1
-kind: Service
-service: web
-env: prod
-needs: [{to: db, ports: [tcp/5432]}]
----
-apiVersion: microseg/v1
-kind: Service
-service: tool
-env: dev
-""",
-    "no-crossings-yet": HEAD + """environments: {prod: {}, dev: {}}
----
-apiVersion: microseg/v1
-kind: Service
-service: db
-env: prod
-allow:
+""")
+    + service("web", "prod", "needs: [{to: db, ports: [tcp/5432]}]\n")
+    + service("tool", "dev"),
+    "no-crossings-yet": HEAD + "environments: {prod: {}, dev: {}}\n"
+    + service("db", "prod", """allow:
   - {from: dev/tool, ports: [tcp/5432]}
----
-apiVersion: microseg/v1
-kind: Service
-service: api
-env: [prod, dev]
-allow: [{from: self, ports: [tcp/7000]}]
-""",
+""")
+    + service("api", "[prod, dev]", "allow: [{from: self, ports: [tcp/7000]}]\n"),
     "platform": HEAD + """environments: {prod: {resolvers: [10.9.9.9]}}
 nodes: {node-b: [192.0.2.2, "2001:db8::2"]}
 nets: {office: [10.20.0.0/16], vpn: [10.8.0.0/24]}
----
-apiVersion: microseg/v1
-kind: Service
-service: "*"
-env: prod
-allow:
+"""
+    + service('"*"', "prod", """allow:
   - {from: metrics, ports: [tcp/9100]}
 needs:
   - {to: {net: office}, ports: [udp/514]}
----
-apiVersion: microseg/v1
-kind: Service
-service: db
-env: prod
----
-apiVersion: microseg/v1
-kind: Service
-service: api
-env: prod
-allow:
+""")
+    + service("db", "prod")
+    + service("api", "prod", """allow:
   - {from: [host, {net: office}], ports: [tcp/8080]}
   - {from: {net: vpn, except: [10.8.0.9/32]}, ports: [tcp/8080], published: true}
   - {from: db, ports: [tcp/80]}
   - {from: db, ports: [tcp/443]}
----
-apiVersion: microseg/v1
-kind: Service
-service: metrics
-env: prod
-""",
+""")
+    + service("metrics", "prod"),
     "ended": HEAD + """environments: {prod: {two_key: true}, dev: {}}
 crossings:
   - {from: dev/tool, to: prod/db, ports: [tcp/5432], until: 2026-01-01T00:00:00Z}
   - {from: dev/tool, to: prod/*, ports: [tcp/9100]}
----
-apiVersion: microseg/v1
-kind: Service
-service: db
-env: prod
-allow:
+"""
+    + service("db", "prod", """allow:
   - {from: dev/tool, ports: [tcp/5432]}
----
-apiVersion: microseg/v1
-kind: Service
-service: tool
-env: dev
-needs:
+""")
+    + service("tool", "dev", """needs:
   - {to: prod/db, ports: [tcp/5432]}
----
-apiVersion: microseg/v1
-kind: Service
-service: shell
-env: prod
----
-apiVersion: microseg/v1
-kind: Exception
-id: inc-1
-from: prod/shell
-to: [prod/db, {net: 198.51.100.0/24}]
-ports: [tcp/5432]
-until: 2026-01-01T00:00:00Z
----
-apiVersion: microseg/v1
-kind: Exception
-id: inc-2
-from: dev/tool
-to: prod/db
-ports: [tcp/22]
-until: LATER
-""".replace("LATER", LATER),
+""")
+    + service("shell", "prod")
+    + exception("inc-1", "prod/shell", "[prod/db, {net: 198.51.100.0/24}]", "[tcp/5432]", "2026-01-01T00:00:00Z")
+    + exception("inc-2", "dev/tool", "prod/db", "[tcp/22]", LATER),
 }
 
 INVENTORY = """apiVersion: microseg/v1
@@ -165,8 +105,7 @@ endpoints:
   - {name: twin-2, bridge: br0, addresses: [10.1.0.6], labels: {env: prod, service: db}}
 """
 
-# Policy, source, destination, port ("!" before it: published), reason, and a part of the first sentence. The last
-# is None, or why no edit of a policy allows the flow.
+# Policy, source, destination, port ("!" before it: published), reason, and a part of the sentence.
 FLOWS = [
     # no-grant: the provider's word
     (SHOP, "prod/web", "prod/orders-db", "tcp/5432", "no-grant", "allows tcp/5432 from orders-api only"),
@@ -342,6 +281,11 @@ def append(lines, number, item):
         lines[number - 1] = lines[number - 1].replace("[{", "[%s, {" % item, 1)
 
 
+def line_with(lines, number, word):
+    """The index of the first line from @number on that has the word."""
+    return next(i for i in range(number - 1, len(lines)) if word in lines[i])
+
+
 def edit(policy, kind, found, place):
     """Does what one edit of a sentence says."""
     item = found["item"]
@@ -362,13 +306,11 @@ def edit(policy, kind, found, place):
         lines[number - 1] = lines[number - 1].replace("}", ", published: true}", 1) if "}}" not in lines[number - 1] \
             and lines[number - 1].count("}") == 1 else re.sub(r"(ports: \[[^]]*\])", r"\1, published: true", lines[number - 1])
     elif kind == "prolong":
-        while "until:" not in lines[number - 1]:
-            number += 1
-        lines[number - 1] = re.sub(r"until: [^,}]*", f"until: {LATER}", lines[number - 1])
+        at = line_with(lines, number, "until:")
+        lines[at] = re.sub(r"until: [^,}]*", f"until: {LATER}", lines[at])
     elif kind == "resolver":
-        while "resolvers: [" not in lines[number - 1]:
-            number += 1
-        lines[number - 1] = lines[number - 1].replace("resolvers: [", f"resolvers: [{item}, ")
+        at = line_with(lines, number, "resolvers: [")
+        lines[at] = lines[at].replace("resolvers: [", f"resolvers: [{item}, ")
     policy.write(file, "\n".join(lines))
 
 
