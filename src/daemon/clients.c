@@ -39,17 +39,9 @@
 #include "daemon/control.h"
 #include "daemon/reply.h"
 
-#define MAX_ROOT 64 /* connections */
-#define MAX_OTHERS 64
-#define MAX_PER_UID 16
 #define ACCEPTS 8 /* then a pause of ACCEPT_PAUSE_MS: 2,000 a second */
 #define ACCEPT_PAUSE_MS 4
-#define REQUEST_MS 10000	    /* for others to complete a request, or to make the next one */
-#define ROOT_REQUEST_MS 30000	    /* for root: it may carry a policy */
-#define REPLY_MS 60000		    /* for a reply that is not read */
-#define MAX_REQUEST ((size_t)32768) /* bytes of a request of others, headers included */
 #define MAX_PENDING (MS_CONTROL_MAX_BODY + 65536) /* of requests not complete, of all together */
-#define MAX_UNREAD ((size_t)1 << 23)		  /* bytes that a uid was sent and has not read */
 #define REST_FACTOR 3
 #define SWEEP_MS 1000
 #define WATCH_MS 50 /* after which a connection is looked at that the kernel may not watch */
@@ -179,7 +171,7 @@ static void on_input(struct evbuffer *buffer, const struct evbuffer_cb_info *inf
 
 	(void)buffer;
 	client->n_bytes += info->n_added;
-	if (info->n_added == 0 || client->n_bytes <= MAX_REQUEST)
+	if (info->n_added == 0 || client->n_bytes <= MS_CLIENTS_MAX_REQUEST)
 		return;
 	client->clients->bulky = true;
 	client->greedy |= client->state == FRESH || client->uid != 0 ||
@@ -232,8 +224,9 @@ static bool has_room(const struct ms_clients *clients, uid_t uid, bool *ret_own)
 		n_others += client->uid != 0;
 		n_same += client->uid == uid;
 	}
-	*ret_own = uid == 0 || n_same >= MAX_PER_UID;
-	return uid == 0 ? n_root < MAX_ROOT : n_others < MAX_OTHERS && n_same < MAX_PER_UID;
+	*ret_own = uid == 0 || n_same >= MS_CLIENTS_PER_UID;
+	return uid == 0 ? n_root < MS_CLIENTS_ROOT
+			: n_others < MS_CLIENTS_OTHERS && n_same < MS_CLIENTS_PER_UID;
 }
 
 /* Makes room: the one goes that has been silent longest. @own: it has to be one of @uid. */
@@ -338,7 +331,8 @@ static struct client *choose(struct ms_clients *clients)
 
 	TAILQ_FOREACH(client, &clients->list, entry)
 	{
-		if (client->state != WAITING || unread_by(clients, client->uid) > MAX_UNREAD)
+		if (client->state != WAITING ||
+		    unread_by(clients, client->uid) > MS_CLIENTS_MAX_UNREAD)
 			continue;
 		if (client->uid != clients->last_uid)
 			return client;
@@ -423,13 +417,13 @@ static void on_watch(void *userdata)
 
 static bool is_late(struct client *client, uint64_t now_ms)
 {
-	uint64_t request_ms = client->uid == 0 ? ROOT_REQUEST_MS : REQUEST_MS;
+	uint64_t request_ms = client->uid == 0 ? MS_CLIENTS_ROOT_REQUEST_MS : MS_CLIENTS_REQUEST_MS;
 
 	if (unread(client) == 0)
 		client->unread_ms = 0;
 	else if (client->unread_ms == 0)
 		client->unread_ms = now_ms;
-	if (client->unread_ms && now_ms - client->unread_ms > REPLY_MS)
+	if (client->unread_ms && now_ms - client->unread_ms > MS_CLIENTS_REPLY_MS)
 		return true;
 	return client->state == READING && now_ms - client->since_ms > request_ms;
 }
@@ -479,7 +473,7 @@ struct ms_clients *ms_clients_new(struct ms_loop *loop, struct evhttp *http, ms_
 		return ms_clients_free(clients);
 	evhttp_set_bevcb(http, on_connection, clients);
 	evhttp_set_gencb(http, on_request, clients);
-	evhttp_set_timeout(http, ROOT_REQUEST_MS / 1000);
+	evhttp_set_timeout(http, MS_CLIENTS_ROOT_REQUEST_MS / 1000);
 	return clients;
 }
 

@@ -7,7 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/orders.h"
 #include "daemon/reply.h"
-#include "daemon/report.h"
+#include "daemon/routes.h"
 #include "microseg/cleanup.h"
 #include <errno.h>
 #include <event2/buffer.h>
@@ -21,119 +21,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define MAX_HEADER 16384
 #define MAX_GROUPS 1024
 #define BACKLOG 4096 /* who comes while somebody floods us waits instead of being turned away */
-
-typedef void (*route_fn)(struct ms_control *control, struct evhttp_request *request);
-
-static void get_status(struct ms_control *control, struct evhttp_request *request)
-{
-	ms_reply_json(request, HTTP_OK, ms_report_status(control->daemon));
-}
-
-static void get_endpoints(struct ms_control *control, struct evhttp_request *request)
-{
-	ms_reply_json(request, HTTP_OK, ms_report_endpoints(control->daemon));
-}
-
-static void get_services(struct ms_control *control, struct evhttp_request *request)
-{
-	ms_reply_json(request, HTTP_OK, ms_report_services(control->daemon));
-}
-
-static void get_inventory(struct ms_control *control, struct evhttp_request *request)
-{
-	_cleanup_(ms_str_fini) struct ms_str text = {0};
-
-	if (!control->daemon->inventory) {
-		ms_reply_error(request, HTTP_SERVUNAVAIL,
-			       "microsegd is starting and has no inventory yet", NULL);
-		return;
-	}
-	ms_inventory_print(control->daemon->inventory, &text);
-	ms_reply(request, HTTP_OK, "application/yaml", text.text ? text.text : "", text.len);
-}
-
-static void get_metrics(struct ms_control *control, struct evhttp_request *request)
-{
-	_cleanup_(ms_str_fini) struct ms_str text = {0};
-
-	ms_report_metrics(control->daemon, &text);
-	ms_reply(request, HTTP_OK, "text/plain; version=0.0.4", text.text ? text.text : "",
-		 text.len);
-}
-
-static void get_drops(struct ms_control *control, struct evhttp_request *request)
-{
-	ms_drops_get(control->drops, request);
-}
-
-static void get_routes(struct ms_control *control, struct evhttp_request *request);
-
-#define APPLIED "{state, generation, trial, diagnostics}, once it is in force or refused"
-
-/* Everything that is answered here, and its documentation. Times are UNIX seconds. */
-static const struct route {
-	enum evhttp_cmd_type method;
-	const char *path;
-	route_fn fn;
-	bool changes;
-	const char *takes; /* of a query or a body */
-	const char *gives;
-} routes[] = {
-	{EVHTTP_REQ_GET, "/v1", get_routes, false, "", "this list"},
-	{EVHTTP_REQ_GET, "/v1/status", get_status, false, "", "what microseg status shows"},
-	{EVHTTP_REQ_GET, "/v1/endpoints", get_endpoints, false, "", "the endpoints"},
-	{EVHTTP_REQ_GET, "/v1/services", get_services, false, "",
-	 "{since, services: [{service, mode, endpoints, grants: [{kind: allow|needs|exception, text, "
-	 "policy: {file, line}, hits, last_hit}]}]}; hits null: counted elsewhere or not at all"},
-	{EVHTTP_REQ_GET, "/v1/drops", get_drops, false,
-	 "since (ms), reason, service, last (lines), follow=1", "events as JSON lines"},
-	{EVHTTP_REQ_GET, "/v1/inventory", get_inventory, false, "", "the Inventory document"},
-	{EVHTTP_REQ_GET, "/v1/policy", ms_orders_policy, false,
-	 "generation: one of the history, not the one in force",
-	 "{generation, files: [{name, text}], runtime: what commands added, as YAML}"},
-	{EVHTTP_REQ_GET, "/v1/history", ms_orders_history, false, "",
-	 "[{generation, state: applied|trial|undone, readable, in_force, time, user, uid, via, "
-	 "rollback_of, hash, files}], oldest first"},
-	{EVHTTP_REQ_GET, "/v1/runtime", ms_orders_runtime, false, "",
-	 "[{kind, id, since, until, user, reason, from, to, ports or of}]: what commands added"},
-	{EVHTTP_REQ_GET, "/metrics", get_metrics, false, "", "Prometheus text"},
-	{EVHTTP_REQ_POST, "/v1/plan", ms_orders_plan, false,
-	 "{files: [{name, text}]}, or {generation}, or {} for the one a rollback goes to",
-	 "{generation, connections, cut: [{src, dst, port, connections, example}]}: the open "
-	 "connections that it would cut"},
-	{EVHTTP_REQ_POST, "/v1/apply", ms_orders_apply, true,
-	 "{files: [{name, text}], confirm: seconds}", APPLIED},
-	{EVHTTP_REQ_POST, "/v1/confirm", ms_orders_confirm, true, "", "{generation}"},
-	{EVHTTP_REQ_POST, "/v1/rollback", ms_orders_rollback, true,
-	 "{generation, confirm: seconds}; {} ends a trial where one goes on",
-	 APPLIED "; of a trial {undone}"},
-	{EVHTTP_REQ_POST, "/v1/runtime/add", ms_orders_runtime_add, true,
-	 "{kind: grant, from, to, ports, for: seconds, reason}, {kind: relax, of, for, reason}, "
-	 "{kind: quarantine, of, reason}",
-	 APPLIED ", and {id, entry}"},
-	{EVHTTP_REQ_POST, "/v1/runtime/remove", ms_orders_runtime_remove, true,
-	 "{kind, what: its id, or whom it is of}", APPLIED ", and {removed: how many}"},
-	{EVHTTP_REQ_POST, "/v1/off", ms_orders_off, true, "{for: seconds}", "{off, until}"},
-	{EVHTTP_REQ_POST, "/v1/on", ms_orders_on, true, "", "{off, until}"},
-};
-#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
-
-static void get_routes(struct ms_control *control, struct evhttp_request *request)
-{
-	json_t *list = json_array();
-
-	(void)control;
-	for (size_t i = 0; i < N_ROUTES; i++)
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:b, s:s, s:s}", "method",
-					routes[i].method == EVHTTP_REQ_POST ? "POST" : "GET",
-					"path", routes[i].path, "changes", routes[i].changes,
-					"takes", routes[i].takes, "gives", routes[i].gives));
-	ms_reply_json(request, HTTP_OK, list);
-}
 
 static bool has_group(int fd, const struct ucred *peer, gid_t group)
 {
@@ -174,15 +63,15 @@ static void on_request(struct evhttp_request *request, void *userdata)
 {
 	struct ms_control *control = userdata;
 	const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-	const struct route *found = NULL;
+	const struct ms_route *found = NULL;
 	bool path_known = false;
 
-	for (size_t i = 0; i < N_ROUTES && path; i++) {
-		if (strcmp(routes[i].path, path) != 0)
+	for (size_t i = 0; i < ms_n_routes && path; i++) {
+		if (strcmp(ms_routes[i].path, path) != 0)
 			continue;
 		path_known = true;
-		if (routes[i].method == evhttp_request_get_command(request))
-			found = &routes[i];
+		if (ms_routes[i].method == (int)evhttp_request_get_command(request))
+			found = &ms_routes[i];
 	}
 	if (!may(control, request, found && found->changes))
 		ms_reply_error(request, 403,
@@ -296,7 +185,7 @@ static int make_http(struct ms_control *control)
 	if (!control->clients)
 		return -ENOMEM;
 	evhttp_set_allowed_methods(control->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
-	evhttp_set_max_headers_size(control->http, MAX_HEADER);
+	evhttp_set_max_headers_size(control->http, MS_CONTROL_MAX_HEADER);
 	evhttp_set_max_body_size(control->http, (ssize_t)MS_CONTROL_MAX_BODY);
 	return 0;
 }

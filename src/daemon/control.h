@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Control: HTTP/1.1 with JSON on a unix socket (0660). GET /v1 lists what is answered, out of the
- * one table that answers it (control.c).
+ * one table that answers it (routes.c), and so does microseg-api(7).
  *
  * Reading is for uid 0 and the socket's group, changing for uid 0. What is refused is answered with
  * 4xx or 5xx and {"error", "diagnostics"}. What one client
@@ -12,6 +12,7 @@
 #include "daemon/files.h"
 
 #define MS_CONTROL_MAX_BODY (MS_FILES_MAX_TOTAL * 2) /* a policy in JSON */
+#define MS_CONTROL_MAX_HEADER 16384
 
 struct ms_control;
 struct ms_daemon;

@@ -12,10 +12,6 @@
 
 #include "daemon/reply.h"
 
-#define MAX_PENDING_OUTPUT ((size_t)1024 * 1024) /* of a follower that does not read */
-#define MAX_FOLLOWERS 32
-#define HEARTBEAT_MS 15000
-
 struct follower {
 	TAILQ_ENTRY(follower) entry;
 	struct ms_drops *drops;
@@ -72,7 +68,7 @@ static void send_to_follower(struct follower *follower, const char *text)
 	struct evhttp_connection *connection = evhttp_request_get_connection(follower->request);
 	struct bufferevent *bufferevent = evhttp_connection_get_bufferevent(connection);
 
-	if (evbuffer_get_length(bufferevent_get_output(bufferevent)) > MAX_PENDING_OUTPUT) {
+	if (evbuffer_get_length(bufferevent_get_output(bufferevent)) > MS_DROPS_MAX_UNREAD) {
 		cut_follower(follower);
 		return;
 	}
@@ -106,7 +102,7 @@ static void on_heartbeat(void *userdata)
 		next = TAILQ_NEXT(follower, entry);
 		send_to_follower(follower, "");
 	}
-	ms_timer_set(drops->heartbeat, HEARTBEAT_MS);
+	ms_timer_set(drops->heartbeat, MS_DROPS_HEARTBEAT_MS);
 }
 
 /* Goes on with @first, what was before, and then with every new line. Takes over @service. */
@@ -116,7 +112,7 @@ static void follow(struct ms_drops *drops, struct evhttp_request *request,
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
 	struct follower *follower = NULL;
 
-	if (drops->n_followers < MAX_FOLLOWERS)
+	if (drops->n_followers < MS_DROPS_FOLLOWERS)
 		follower = calloc(1, sizeof(*follower));
 	if (!follower) {
 		free(service);
@@ -187,7 +183,7 @@ struct ms_drops *ms_drops_new(struct ms_loop *loop, struct ms_events *events)
 	drops->heartbeat = ms_loop_timer(loop, on_heartbeat, drops);
 	if (!drops->heartbeat)
 		return ms_drops_free(drops);
-	ms_timer_set(drops->heartbeat, HEARTBEAT_MS);
+	ms_timer_set(drops->heartbeat, MS_DROPS_HEARTBEAT_MS);
 	ms_events_set_sink(events, on_event, drops);
 	return drops;
 }

@@ -6,6 +6,10 @@
 
 #include "daemon/events.h"
 
+#define MS_DROPS_MAX_UNREAD ((size_t)1024 * 1024) /* bytes of a follower that does not read */
+#define MS_DROPS_FOLLOWERS 32u
+#define MS_DROPS_HEARTBEAT_MS 15000u
+
 struct evhttp_request;
 struct ms_drops;
 

@@ -36,7 +36,7 @@ def page_text(path):
     return re.sub(".\b", "", text)
 
 
-pages = [built / "microseg.1", built / "microseg-policy.5", built / "microsegd.8",
+pages = [built / "microseg.1", built / "microseg-policy.5", built / "microseg-api.7", built / "microsegd.8",
          root / "tools/docs/microseg.yaml.5"]
 for page in pages:
     said = output("mandoc", "-Tlint", str(page))
@@ -112,10 +112,12 @@ with tempfile.TemporaryDirectory() as folder:
     check("microseg.yaml(5) has the keys that the program knows", known == written and len(known) > 5,
           f"only known: {sorted(known - written)}; only written: {sorted(written - known)}")
 
-page = output(microseg, "check", "--schema", "-o", "text")
-reference = root / "policies/language.md"
-if "--update" in sys.argv:
-    reference.write_text(page)
-check("policies/language.md is what check --schema -o text prints (docs.py … --update writes it)",
-      reference.exists() and reference.read_text() == page)
+# Pages that lie in the source are those that the programs write.
+for name, page in (("policies/language.md", output(microseg, "check", "--schema", "-o", "text")),
+                   ("tools/docs/api.md", (built / "api.md").read_text())):
+    reference = root / name
+    if "--update" in sys.argv:
+        reference.write_text(page)
+    check(f"{name} is what the programs say (docs.py … --update writes it)",
+          reference.exists() and reference.read_text() == page)
 sys.exit(failed)

@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control socket: who may do what, and that no client can hurt the daemon or another client.
+"""The control socket: who may do what, that it answers what its page says, and that no client can hurt it or another one.
 
 Each attack of pest.py runs once as somebody who may read and once as root. Meanwhile verdicts hold, a change is in the
 kernel as soon as ever, memory and descriptors stay flat, and root is answered.
 """
+import http.client
 import json
 import os
+import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -70,6 +73,103 @@ def access(report, node, _containers):
     report.equal(get(node, "/v1/status", (), "POST")[0], 405, "a wrong method")
     report.equal(get(node, "/v1/nothing")[0], 404, "a wrong path")
     report.equal(json.loads(get(node, "/v1/status", READER)[1])["node"], "lab", "what the group reads is the status")
+
+
+def ask(node, method, path, body=None):
+    """(code, text) of a request on the control socket."""
+    connection = http.client.HTTPConnection("microsegd", timeout=10)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(node.control)
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+def leaves(value, path=""):
+    """The fields of JSON as the interface's page names them: (name, value). What is a list or an object has its own too."""
+    if path:
+        yield path, value
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, "%s.%s" % (path, key) if path else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner, path + "[]")
+
+
+def is_of(kind, value):
+    """Is it a value of what the page says?"""
+    wanted = {"text": str, "number": int, "time": int, "boolean": bool, "object": dict, "list": list}
+    types = kind.split(", absent")[0].split(" or ")
+    return any(value is None if word == "null" else isinstance(value, wanted[word]) and isinstance(value, bool) == (word == "boolean")
+               for word in types)
+
+
+def unlike_page(route, value):
+    """What of an answer the page does not say, or says otherwise."""
+    fields = {field["name"]: field["type"] for field in route["fields"]}
+    found, wrong = set(), []
+    for name, inner in leaves(value):
+        found.add(name)
+        if name not in fields:
+            if not any(other.startswith((name + ".", name + "[")) for other in fields) and not any(
+                    fields.get(name[:i]) == "object" for i in range(len(name))):
+                wrong.append("%s is not on the page" % name)
+        elif not is_of(fields[name], inner):
+            wrong.append("%s is no %s: %r" % (name, fields[name], inner))
+    for name, kind in fields.items():
+        parent = re.sub(r"(\.[a-z_]+|\[\])$", "", name)
+        if name not in found and "absent" not in kind and (parent == name or parent in found and parent not in fields and not name.endswith("[]")):
+            wrong.append("%s is not in the answer" % name)
+    return wrong
+
+
+def every_answer(report, node, routes):
+    """What is answered has the fields that the page says, of its types, and no others."""
+    by_path = {route["path"]: route for route in routes}
+    files = json.loads(ask(node, "GET", "/v1/policy")[1])["files"]
+    grant = {"kind": "grant", "from": "prod/web", "to": "prod/orders-db", "ports": "tcp/5432", "for": 60, "reason": "x"}
+    changed = [{"name": "more.yaml", "text": "apiVersion: microseg/v1\nkind: Service\nservice: more\nenv: prod\n"}]
+    steps = (("/v1/plan", {"files": files}), ("/v1/apply", {"files": files}), ("/v1/apply", {"files": files + changed, "confirm": 60}),
+             ("/v1/status", None), ("/v1/confirm", {}), ("/v1/rollback", {"confirm": 60}), ("/v1/rollback", {}),
+             ("/v1/runtime/add", grant), ("/v1/runtime/add", {"kind": "relax", "of": "dev", "for": 60, "reason": "x"}),
+             ("/v1/runtime/add", {"kind": "quarantine", "of": "prod/web"}), ("/v1/runtime", None), ("/v1/status", None),
+             ("/v1/runtime/remove", {"kind": "quarantine", "what": "prod/web"}), ("/v1/runtime/remove", {"kind": "relax", "what": "dev"}),
+             ("/v1/off", {"for": 60}), ("/v1/status", None), ("/v1/on", {}))
+    steps += tuple((route["path"], None) for route in routes if route["method"] == "GET" and route["fields"])
+    for path, body in steps:
+        code, text = ask(node, by_path[path]["method"], path, None if body is None else json.dumps(body))
+        report.check(code == 200 and unlike_page(by_path[path], json.loads(text)) == [], "%s %s is as the page says" % (path, body or ""),
+                     "%d %s\n%s" % (code, unlike_page(by_path[path], json.loads(text)), text[:600]))
+    report.check({path for path, _ in steps} >= {route["path"] for route in routes if route["fields"]}, "that is every answer in JSON")
+    status = json.loads(ask(node, "GET", "/v1/status")[1])
+    status["armed"] = None
+    del status["pid"]
+    status["counters"]["other"] = 1
+    report.equal(unlike_page(by_path["/v1/status"], status),
+                 ["armed is no boolean: None", "counters.other is not on the page", "pid is not in the answer"], "and it would be seen otherwise")
+    node.wait_ready(("enforcing",))
+
+
+def every_route(report, node, _containers):
+    """GET /v1 lists what the socket answers, and it answers that."""
+    code, text = ask(node, "GET", "/v1")
+    routes = json.loads(text)
+    report.check(code == 200 and len(routes) > 15 and all(route["gives"] for route in routes), "GET /v1", text[:300])
+    for route in routes:
+        if route["method"] == "GET":
+            report.equal(ask(node, "GET", route["path"])[0], 200, "GET %s" % route["path"])
+        else:
+            code, text = ask(node, "POST", route["path"], "[]")
+            report.check(code in (400, 409) and "error" in json.loads(text) or route["path"] == "/v1/confirm",
+                         "POST %s refuses what is no object" % route["path"], "%s %s" % (code, text))
+    for body in ("{", '{"files": 7}', '{"files": [{"name": "a"}]}', '{"confirm": 5}'):
+        report.equal(ask(node, "POST", "/v1/apply", body)[0], 400, "POST /v1/apply %s" % body)
+    report.equal(ask(node, "POST", "/v1/status")[0], 405, "another method")
+    report.equal(ask(node, "GET", "/v2/status")[0], 404, "another version")
+    every_answer(report, node, routes)
 
 
 class Vitals:
@@ -173,7 +273,7 @@ def main():
             config.write("node: lab\nstate: %s\ncontrol: {socket: %s, group: nogroup}\n" % (node.state, node.control))
         node.start(policy=POLICY)
         node.wait_endpoints(containers)
-        for part in (access, attacks):
+        for part in (access, every_route, attacks):
             report.section(part, report, node, containers)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])

@@ -5,14 +5,12 @@ is added at run time, and each of them where something is wrong: daemon dead, di
 
 A policy that nobody confirmed must be gone in time whatever dies, and a node must be left exactly as it was found.
 """
-import http.client
 import json
 import os
 import pty
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -549,34 +547,6 @@ def torn_overlay(report, node, parties):
     report.equal(call(parties, "prod-web", "prod-api", 8080), "ok", "an apply is the way out")
 
 
-def every_route(report, node, _parties):
-    """GET /v1 lists what the socket answers, and it answers that."""
-    def ask(method, path, body=None):
-        connection = http.client.HTTPConnection("microsegd", timeout=10)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(node.control)
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        return answer.status, text
-
-    code, text = ask("GET", "/v1")
-    routes = json.loads(text)
-    report.check(code == 200 and len(routes) > 15 and all(route["gives"] for route in routes), "GET /v1", text[:300])
-    for route in routes:
-        if route["method"] == "GET":
-            report.equal(ask("GET", route["path"])[0], 200, "GET %s" % route["path"])
-        else:
-            code, text = ask("POST", route["path"], "[]")
-            report.check(code in (400, 409) and "error" in json.loads(text) or route["path"] == "/v1/confirm",
-                         "POST %s refuses what is no object" % route["path"], "%s %s" % (code, text))
-    for body in ("{", '{"files": 7}', '{"files": [{"name": "a"}]}', '{"confirm": 5}'):
-        report.equal(ask("POST", "/v1/apply", body)[0], 400, "POST /v1/apply %s" % body)
-    report.equal(ask("POST", "/v1/status")[0], 405, "another method")
-    report.equal(ask("GET", "/v2/status")[0], 404, "another version")
-
-
 def machine_readable(report, node, _parties):
     """-o json of every command is JSON."""
     for args in (["history"], ["services"], ["status"], ["endpoints"], ["grant", "list"], ["relax", "list"], ["quarantine", "list"],
@@ -617,7 +587,7 @@ def main():
         for part in (what_apply_shows, trials, rollbacks, counters, added_at_run_time, ends_and_quarantines):
             report.section(part, report, node, parties)
         report.section(off_for_a_time, report, node, parties, found)
-        for part in (signals, log_rotation, torn_overlay, every_route, machine_readable, without_a_daemon, full_disk):
+        for part in (signals, log_rotation, torn_overlay, machine_readable, without_a_daemon, full_disk):
             report.section(part, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])

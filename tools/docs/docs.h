@@ -2,7 +2,7 @@
 /*
  * Docs: manual pages and shell completion, written at build time out of the tables that the
  * programs themselves read, so that they cannot drift: the commands and flags of cli.c, the policy
- * language of schema.c, and what `microsegd --help` says.
+ * language of schema.c, the control socket's routes.c, and what `microsegd --help` says.
  */
 #pragma once
 
@@ -30,6 +30,8 @@ void docs_microseg(struct ms_str *out);
 /** @help: what `microsegd --help` prints. */
 void docs_microsegd(struct ms_str *out, const char *help);
 void docs_language(struct ms_str *out);
+void docs_api(struct ms_str *out);
+void docs_api_markdown(struct ms_str *out);
 void docs_bash(struct ms_str *out);
 void docs_zsh(struct ms_str *out);
 void docs_fish(struct ms_str *out);

@@ -36,6 +36,7 @@ int main(int argc, char **argv)
 		void (*print)(struct ms_str *out);
 	} pages[] = {
 		{"microseg.1", docs_microseg}, {"microseg-policy.5", docs_language},
+		{"microseg-api.7", docs_api},  {"api.md", docs_api_markdown},
 		{"bash", docs_bash},	       {"zsh", docs_zsh},
 		{"fish", docs_fish},
 	};
@@ -52,6 +53,6 @@ int main(int argc, char **argv)
 		return write_out(&out);
 	}
 	fprintf(stderr,
-		"usage: docs microseg.1|microseg-policy.5|bash|zsh|fish, or docs microsegd.8 FILE\n");
+		"usage: docs microseg.1|microseg-policy.5|microseg-api.7|api.md|bash|zsh|fish, or docs microsegd.8 FILE\n");
 	return 2;
 }
