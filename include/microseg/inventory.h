@@ -70,6 +70,7 @@ struct ms_endpoint {
 /** An interface of the host that leads to endpoints: a bridge or a routed veth. */
 struct ms_managed_link {
 	const char *name;
+	const char *former; /* the name for which it is managed, where that was another; or NULL */
 	bool bridge;
 	ms_addr_vec addrs; /* the host's own addresses on it */
 	/* The networks that the host finds through it, sorted.

@@ -127,9 +127,16 @@ static int add_text(struct ms_config *config, ms_text_vec *list, const char *tex
 	return copy ? ms_avec_push(config->arena, list, copy) : -ENOMEM;
 }
 
+/* Patterns stand in rules, and nft has no way to write a quotation mark there. */
+static int add_pattern(struct ms_config *config, ms_text_vec *list, const char *text)
+{
+	return strchr(text, '"') ? -EINVAL : add_text(config, list, text);
+}
+
 static int read_patterns(struct context *context, const struct ms_yaml_node *node, void *field)
 {
-	return read_list(context, node, "expected a list of interface name patterns", add_text,
+	return read_list(context, node,
+			 "expected a list of interface name patterns, none with a \"", add_pattern,
 			 field);
 }
 

@@ -298,6 +298,19 @@ static int open_store(struct ms_daemon *daemon)
 	return r < 0 ? r : recall(daemon);
 }
 
+/* Records of bridges are those that were managed. */
+static void remember_bridges(struct ms_daemon *daemon)
+{
+	ms_bridge_record_vec records = {0};
+
+	if (ms_state_load_bridges(daemon->store, &records) == 0)
+		ms_vec_each (struct ms_bridge_record, record, &records)
+			if (record->this_boot)
+				ms_discover_was_called(daemon->discover, record->ifindex,
+						       record->name);
+	ms_vec_fini(&records);
+}
+
 static int start_discover(struct ms_daemon *daemon)
 {
 	const struct ms_config *config = daemon->config;
@@ -317,6 +330,8 @@ static int start_discover(struct ms_daemon *daemon)
 
 	if (r < 0)
 		ms_log(MS_LOG_ERROR, "cannot follow links and addresses: %s", strerror(-r));
+	else
+		remember_bridges(daemon);
 	return r;
 }
 

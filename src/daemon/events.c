@@ -395,6 +395,8 @@ struct ms_events *ms_events_free(struct ms_events *events)
 void ms_events_set_view(struct ms_events *events, const struct ms_events_view *view)
 {
 	events->view = *view;
+	if (events->nflog)
+		ms_nflog_forget_names(events->nflog);
 	if (view->inventory)
 		ms_tally_keep(events->tally, view->inventory);
 }

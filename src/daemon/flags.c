@@ -14,10 +14,15 @@ static void records_fini(ms_bridge_record_vec *records)
 	ms_vec_fini(records);
 }
 
-static struct ms_bridge_record *find_record(const ms_bridge_record_vec *records, const char *name)
+/* By its index as long as that is its own, for it may have been renamed; else by its name. */
+static struct ms_bridge_record *find_record(const ms_bridge_record_vec *records,
+					    const struct ms_bridge_state *bridge)
 {
 	ms_vec_each (struct ms_bridge_record, record, records)
-		if (strcmp(record->name, name) == 0)
+		if (record->this_boot && record->ifindex == bridge->ifindex)
+			return record;
+	ms_vec_each (struct ms_bridge_record, record, records)
+		if (strcmp(record->name, bridge->name) == 0)
 			return record;
 	return NULL;
 }
@@ -36,20 +41,24 @@ static int fail(struct ms_str *error, const char *bridge, int r)
 /* Remembers what @bridge was. Its own record stays: the value from before us is the one to put
  * back. */
 static int remember(ms_bridge_record_vec *records, const struct ms_bridge_state *bridge,
-		    bool *ret_known)
+		    bool *ret_known, bool *ret_changed)
 {
-	struct ms_bridge_record *old = find_record(records, bridge->name);
+	struct ms_bridge_record *old = find_record(records, bridge);
 	struct ms_bridge_record record = {
 		.ifindex = bridge->ifindex,
 		.nf_call_ip = bridge->nf_call_ip,
 		.nf_call_ip6 = bridge->nf_call_ip6,
 		.no_ll_learn = bridge->no_ll_learn,
+		.this_boot = true,
 	};
 
 	snprintf(record.name, sizeof(record.name), "%s", bridge->name);
 	*ret_known = old && old->ifindex == bridge->ifindex;
-	if (*ret_known)
+	*ret_changed = !*ret_known || !old->this_boot;
+	if (*ret_known) {
+		old->this_boot = true;
 		return 0;
+	}
 	if (old) {
 		*old = record;
 		return 0;
@@ -74,7 +83,7 @@ int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridge
 {
 	_cleanup_(records_fini) ms_bridge_record_vec records = {0};
 	struct ms_flags_result result = {0};
-	bool any_off = false, any_new = false;
+	bool any_off = false, any_changed = false;
 	int r, first = 0;
 
 	*ret_result = result;
@@ -88,17 +97,17 @@ int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridge
 	    r != -EBADMSG) /* torn records are lost: what was before us can't be known any more */
 		return fail(error, "(records)", r);
 	for (size_t i = 0; i < n_bridges; i++) {
-		bool known;
+		bool known, changed;
 
 		if (is_on(&bridges[i]))
 			continue;
-		r = remember(&records, &bridges[i], &known);
+		r = remember(&records, &bridges[i], &known, &changed);
 		if (r < 0)
 			return fail(error, bridges[i].name, r);
-		any_new |= !known;
+		any_changed |= changed;
 		result.n_repaired += known;
 	}
-	r = any_new ? ms_state_save_bridges(state, &records) : 0;
+	r = any_changed ? ms_state_save_bridges(state, &records) : 0;
 	if (r < 0)
 		return fail(error, "(records)", r);
 
@@ -126,7 +135,7 @@ int ms_flags_restore(struct ms_state *state, struct ms_str *error)
 	if (records.n_items == 0)
 		return 0;
 	ms_vec_each (struct ms_bridge_record, record, &records) {
-		if (if_nametoindex(record->name) != record->ifindex)
+		if (!record->this_boot && if_nametoindex(record->name) != record->ifindex)
 			continue;
 		r = set_flags(record->ifindex, record->nf_call_ip, record->nf_call_ip6,
 			      record->no_ll_learn);

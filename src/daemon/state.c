@@ -345,22 +345,26 @@ int ms_state_load_inventory(const struct ms_state *state, struct ms_files *files
 int ms_state_load_bridges(const struct ms_state *state, ms_bridge_record_vec *records)
 {
 	_cleanup_(json_decrefp) json_t *list = NULL;
+	char this_boot[BOOT_ID_SIZE];
 	json_t *item;
 	size_t i;
 	int r = ms_state_fetch_json(state, "bridges", &list);
 
+	read_boot_id(this_boot);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	json_array_foreach(list, i, item)
 	{
 		struct ms_bridge_record record = {0};
-		const char *name;
+		const char *name, *boot = "";
 		int ifindex, ip, ip6,
 			no_ll_learn = 0; /* the last one is in no record of an older version */
 
-		if (json_unpack(item, "{s:s, s:i, s:b, s:b, s?b}", "name", &name, "ifindex",
-				&ifindex, "ip", &ip, "ip6", &ip6, "no_ll_learn", &no_ll_learn) < 0)
+		if (json_unpack(item, "{s:s, s:i, s:b, s:b, s?b, s?s}", "name", &name, "ifindex",
+				&ifindex, "ip", &ip, "ip6", &ip6, "no_ll_learn", &no_ll_learn,
+				"boot", &boot) < 0)
 			return -EBADMSG;
+		record.this_boot = *boot && strcmp(boot, this_boot) == 0;
 		snprintf(record.name, sizeof(record.name), "%s", name);
 		record.ifindex = (uint32_t)ifindex;
 		record.nf_call_ip = ip;
@@ -380,12 +384,14 @@ int ms_state_save_bridges(struct ms_state *state, const ms_bridge_record_vec *re
 		return unlinkat(state->dir_fd, "bridges", 0) < 0 && errno != ENOENT ? -errno : 0;
 
 	_cleanup_(json_decrefp) json_t *list = json_array();
+	char boot[BOOT_ID_SIZE];
 
+	read_boot_id(boot);
 	ms_vec_each (struct ms_bridge_record, record, records) {
-		json_t *item =
-			json_pack("{s:s, s:i, s:b, s:b, s:b}", "name", record->name, "ifindex",
-				  (int)record->ifindex, "ip", record->nf_call_ip, "ip6",
-				  record->nf_call_ip6, "no_ll_learn", record->no_ll_learn);
+		json_t *item = json_pack(
+			"{s:s, s:i, s:b, s:b, s:b, s:s}", "name", record->name, "ifindex",
+			(int)record->ifindex, "ip", record->nf_call_ip, "ip6", record->nf_call_ip6,
+			"no_ll_learn", record->no_ll_learn, "boot", record->this_boot ? boot : "");
 
 		if (json_array_append_new(list, item) < 0)
 			return -ENOMEM;

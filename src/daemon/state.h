@@ -67,6 +67,7 @@ struct ms_bridge_record {
 	uint32_t ifindex; /* a bridge made anew under the name is another bridge */
 	bool nf_call_ip, nf_call_ip6;
 	bool no_ll_learn;
+	bool this_boot; /* recorded since the machine was started: its index is still its own */
 };
 typedef MS_VEC(struct ms_bridge_record) ms_bridge_record_vec;
 

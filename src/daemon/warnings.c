@@ -33,6 +33,13 @@ static const struct ms_grant *lets_host_in(const struct ms_service *service,
 	return NULL;
 }
 
+static void warn(json_t *list, const struct ms_str *text)
+{
+	if (text->text && !text->failed && json_array_size(list) < MAX_WARNINGS &&
+	    !is_there(list, text->text))
+		json_array_append_new(list, json_string(text->text));
+}
+
 static void warn_of_proxy(json_t *list, const struct ms_service *service,
 			  const struct ms_ports *port)
 {
@@ -48,16 +55,35 @@ static void warn_of_proxy(json_t *list, const struct ms_service *service,
 		"engine's userland proxy arrive as host, and pass",
 		service->identity, ms_ports_format(port, ports),
 		grant->at.file ? grant->at.file : "?", grant->at.line);
-	if (text.text && !text.failed && json_array_size(list) < MAX_WARNINGS &&
-	    !is_there(list, text.text))
-		json_array_append_new(list, json_string(text.text));
+	warn(list, &text);
+}
+
+static void warn_of_renamed(json_t *list, const struct ms_inventory *inventory)
+{
+	ms_vec_each (struct ms_managed_link, link, &inventory->links) {
+		_cleanup_(ms_str_fini) struct ms_str text = {0};
+
+		if (!link->former)
+			continue;
+		ms_str_add(&text, "bridge ");
+		ms_str_add_safe(&text, link->name);
+		ms_str_add(&text, " was ");
+		ms_str_add_safe(&text, link->former);
+		ms_str_add(&text, " when it was managed, and stays managed, though no pattern "
+				  "matches its new name: add that to interfaces.managed, or to "
+				  "interfaces.ignore");
+		warn(list, &text);
+	}
 }
 
 json_t *ms_warnings(const struct ms_policy *policy, const struct ms_inventory *inventory)
 {
 	json_t *list = json_array();
 
-	if (!list || !policy || !inventory)
+	if (!list || !inventory)
+		return list;
+	warn_of_renamed(list, inventory);
+	if (!policy)
 		return list;
 	ms_vec_each (struct ms_endpoint, endpoint, &inventory->endpoints) {
 		const struct ms_service *service =

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_NAME "nft cannot write its name (a \" in it, or a * at its end)"
 #define ONLY_WHEN_NAMED "such an interface is managed only when the configuration names it in full"
 
 struct judge {
@@ -30,6 +31,16 @@ static bool is_named(const struct judge *judge, const struct ms_link *link)
 		if (strcmp(*name, link->view.name) == 0)
 			return true;
 	return false;
+}
+
+/* The name for which it was managed once, or NULL. */
+static const char *managed_as(const struct judge *judge, const struct ms_link *link)
+{
+	for (size_t i = 0; i < MS_FORMER_NAMES; i++)
+		if (*link->former[i] && matches(judge->rules->patterns, link->former[i]) &&
+		    !matches(judge->rules->ignore, link->former[i]))
+			return link->former[i];
+	return NULL;
 }
 
 static bool is_kind(const struct ms_link *link, const char *kind)
@@ -83,7 +94,8 @@ static int judge_bridge(struct judge *judge, struct ms_covered *covered)
 {
 	const struct ms_link *bridge = covered->link;
 
-	if (!is_wanted(judge, bridge))
+	covered->former = is_wanted(judge, bridge) ? NULL : managed_as(judge, bridge);
+	if (!covered->former && !is_wanted(judge, bridge))
 		return 0;
 	if (is_ignored(judge, bridge))
 		return skip(covered, "the configuration ignores it");
@@ -129,6 +141,10 @@ static int judge_port(struct judge *judge, struct ms_covered *covered,
 {
 	if (master && master->cover == MS_COVER_SKIPPED) {
 		covered->cover = MS_COVER_SKIPPED; /* for its bridge's reason */
+		return 0;
+	}
+	if (master && master->cover == MS_COVER_CLOSED) {
+		covered->cover = MS_COVER_CLOSED; /* likewise */
 		return 0;
 	}
 	if (!master || master->cover != MS_COVER_BRIDGE) {
@@ -177,7 +193,8 @@ static int judge_veth(struct judge *judge, struct ms_covered *covered)
 	const struct ms_link *link = covered->link;
 	const struct ms_covered *master =
 		link->view.master ? covered_of(judge, link->view.master) : NULL;
-	bool of_managed = master && master->cover == MS_COVER_BRIDGE;
+	bool of_managed =
+		master && (master->cover == MS_COVER_BRIDGE || master->cover == MS_COVER_CLOSED);
 
 	if (!is_wanted(judge, link) && !of_managed)
 		return 0;
@@ -200,6 +217,23 @@ static int judge_other(struct judge *judge, struct ms_covered *covered)
 				    *kind ? kind : "device"));
 }
 
+/* What would be managed but cannot be named. The patterns close what they match; of the rest all
+ * that can be done is to say so. */
+static void close_unnameable(const struct judge *judge, struct ms_covered *covered)
+{
+	const char *name = covered->link->view.name;
+
+	if (covered->cover != MS_COVER_BRIDGE && covered->cover != MS_COVER_PORT &&
+	    covered->cover != MS_COVER_ROUTED)
+		return;
+	if (ms_link_can_be_named(name))
+		return;
+	covered->cover = MS_COVER_CLOSED;
+	covered->reason = matches(judge->rules->patterns, name)
+				  ? NO_NAME ": it is an unknown port, until it is renamed"
+				  : NO_NAME ": no rule holds it, until it is renamed";
+}
+
 int ms_cover_judge(const struct ms_links *links, const struct ms_cover_rules *rules,
 		   uint64_t now_ms, struct ms_arena *arena, ms_covered_vec *ret_covered,
 		   uint64_t *ret_undecided_ms)
@@ -214,11 +248,14 @@ int ms_cover_judge(const struct ms_links *links, const struct ms_cover_rules *ru
 	for (size_t i = 0; r == 0 && i < covered.n_items; i++)
 		if (is_kind(covered.items[i].link, "bridge"))
 			r = judge_bridge(&judge, &covered.items[i]);
+	ms_vec_each (struct ms_covered, bridge, &covered)
+		close_unnameable(&judge, bridge);
 	for (size_t i = 0; r == 0 && i < covered.n_items; i++) {
 		if (is_kind(covered.items[i].link, "veth"))
 			r = judge_veth(&judge, &covered.items[i]);
 		else if (!is_kind(covered.items[i].link, "bridge"))
 			r = judge_other(&judge, &covered.items[i]);
+		close_unnameable(&judge, &covered.items[i]);
 	}
 	if (r < 0) {
 		ms_vec_fini(&covered);

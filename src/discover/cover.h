@@ -5,6 +5,9 @@
  * Everything that matches a managed pattern is either managed or skipped with a reason; what does
  * not match is nobody's business, but for the veth ports of a managed bridge, which are managed
  * with it whatever they are called.
+ *
+ * A bridge that was managed stays so when it gets a name that no pattern matches: whoever renames
+ * it does not mean to open it.
  */
 #pragma once
 
@@ -17,6 +20,8 @@ enum ms_cover {
 	MS_COVER_ROUTED,    /* a veth to another namespace, routed */
 	MS_COVER_SKIPPED,   /* left alone; `reason` says why, and is NULL where its bridge's reason
 			       says it */
+	MS_COVER_CLOSED,    /* cannot be named in a rule: left to what stops unknown ports;
+			       `reason` as above */
 	MS_COVER_UNDECIDED, /* being set up: no reason yet to call it skipped, or routed */
 };
 
@@ -29,6 +34,7 @@ struct ms_covered {
 	enum ms_cover cover;
 	const struct ms_link *bridge; /* of a port */
 	const char *reason;
+	const char *former; /* the name for which a bridge is managed that has another one now */
 };
 typedef MS_VEC(struct ms_covered) ms_covered_vec;
 

@@ -460,6 +460,16 @@ int ms_discover_new(struct ms_loop *loop, const struct ms_discover_options *opti
 	return 0;
 }
 
+void ms_discover_was_called(struct ms_discover *discover, uint32_t ifindex, const char *name)
+{
+	struct ms_link *link = ms_links_find(ms_watch_links(discover->watch), ifindex);
+
+	if (!link || strcmp(link->view.kind, "bridge") != 0 || strcmp(link->view.name, name) == 0)
+		return;
+	ms_link_was_called(link, name);
+	touch(discover);
+}
+
 struct ms_discover *ms_discover_free(struct ms_discover *discover)
 {
 	if (!discover)

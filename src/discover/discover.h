@@ -65,6 +65,8 @@ struct ms_bridge_state {
  */
 int ms_discover_new(struct ms_loop *loop, const struct ms_discover_options *options,
 		    struct ms_discover **ret_discover);
+/** The bridge @ifindex was managed as @name in an earlier life of this boot: see cover.h. */
+void ms_discover_was_called(struct ms_discover *discover, uint32_t ifindex, const char *name);
 struct ms_discover *ms_discover_free(struct ms_discover *discover);
 
 /**

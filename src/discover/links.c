@@ -2,6 +2,7 @@
 #include "discover/links.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "microseg/cleanup.h"
@@ -38,6 +39,13 @@ static bool is_veth(const struct ms_link_view *view)
 	return strcmp(view->kind, "veth") == 0;
 }
 
+bool ms_link_can_be_named(const char *name)
+{
+	size_t len = strlen(name);
+
+	return !strchr(name, '"') && (len == 0 || name[len - 1] != '*');
+}
+
 static void touch_view(struct ms_links *links, const struct ms_link_view *view)
 {
 	struct ms_dirty_link dirty = {.ifindex = view->ifindex};
@@ -47,6 +55,8 @@ static void touch_view(struct ms_links *links, const struct ms_link_view *view)
 		all->partial = false;
 		links->others_known = false;
 	}
+	if (!ms_link_can_be_named(view->name)) /* it is told of as no endpoint is */
+		all->partial = false;
 	if (!all->partial)
 		return;
 	ms_vec_each (const struct ms_dirty_link, known, &all->veths)
@@ -254,6 +264,12 @@ static bool leads_elsewhere(const struct ms_link_view *a, const struct ms_link_v
 	       a->peer_nsid != b->peer_nsid;
 }
 
+void ms_link_was_called(struct ms_link *link, const char *name)
+{
+	memmove(link->former[1], link->former[0], sizeof(link->former) - sizeof(link->former[0]));
+	snprintf(link->former[0], sizeof(link->former[0]), "%s", name);
+}
+
 int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms,
 		   bool at_start)
 {
@@ -270,6 +286,8 @@ int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint
 	}
 	if (*link->view.name)
 		ms_links_touch(links, link); /* as what it was */
+	if (*link->view.name && strcmp(link->view.name, view->name) != 0)
+		ms_link_was_called(link, link->view.name);
 	link->view = *view;
 	touch_view(links, view);
 	if (fresh) {

@@ -19,6 +19,7 @@ struct nlmsghdr;
 #define MS_MAX_NETS 65536	/* routes of this namespace through bridges and veths */
 #define MS_ALIAS_SIZE 257	/* IFALIASZ and a NUL */
 #define MS_LINK_KIND_SIZE 16
+#define MS_FORMER_NAMES 4 /* of a link that are remembered */
 
 /** As one RTM_NEWLINK message shows a link. */
 struct ms_link_view {
@@ -47,8 +48,9 @@ struct ms_veth_peer {
 
 struct ms_link {
 	struct ms_link_view view;
-	ms_addr_vec addrs;  /* the host's own on it, sorted */
-	bool default_route; /* of either family leaves through it */
+	char former[MS_FORMER_NAMES][MS_IFNAME_SIZE]; /* the last ones first; "" where none is */
+	ms_addr_vec addrs;			      /* the host's own on it, sorted */
+	bool default_route;			      /* of either family leaves through it */
 	ms_prefix_vec nets; /* what else the host routes through it, sorted; not the link-local */
 	struct ms_veth_peer peer;
 	bool peer_stale;     /* must be read (again) */
@@ -91,6 +93,14 @@ struct ms_link *ms_links_find(const struct ms_links *links, uint32_t ifindex);
  */
 int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint64_t now_ms,
 		   bool at_start);
+/**
+ * Can a rule name an interface of this name, and nft load what it prints of that? nft has no way to
+ * write a quotation mark in a name, and takes an asterisk at its end for a wildcard, escaped or
+ * not.
+ */
+bool ms_link_can_be_named(const char *name);
+/** Notes that @link was once called @name. */
+void ms_link_was_called(struct ms_link *link, const char *name);
 /** Notes that something of @link differs. */
 void ms_links_touch(struct ms_links *links, const struct ms_link *link);
 /**

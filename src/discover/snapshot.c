@@ -91,13 +91,28 @@ static int add_skipped(struct build *build, const struct ms_covered *covered)
 		covered->reason);
 }
 
+/* It is in no set: what the patterns match and nobody knows is stopped. */
+static int add_closed(struct build *build, const struct ms_covered *covered)
+{
+	if (!covered->reason)
+		return 0;
+	return add_uncovered(build,
+			     ms_arena_printf(build->arena, "%s %s",
+					     strcmp(covered->link->view.kind, "bridge") == 0
+						     ? "bridge"
+						     : "interface",
+					     covered->link->view.name),
+			     covered->reason);
+}
+
 static int add_link(struct build *build, const struct ms_covered *covered)
 {
 	struct ms_managed_link link = {
 		.name = ms_arena_strdup(build->arena, covered->link->view.name),
-		.bridge = covered->cover == MS_COVER_BRIDGE};
+		.bridge = covered->cover == MS_COVER_BRIDGE,
+		.former = covered->former ? ms_arena_strdup(build->arena, covered->former) : NULL};
 
-	if (!link.name)
+	if (!link.name || (covered->former && !link.former))
 		return -ENOMEM;
 	int r = copy_addrs(build, &covered->link->addrs, &link.addrs);
 	for (size_t i = 0; r == 0 && i < covered->link->nets.n_items; i++)
@@ -284,6 +299,8 @@ static int add_covered(struct build *build, const struct ms_covered *covered)
 	switch (covered->cover) {
 	case MS_COVER_SKIPPED:
 		return add_skipped(build, covered);
+	case MS_COVER_CLOSED:
+		return add_closed(build, covered);
 	case MS_COVER_BRIDGE:
 		return add_link(build, covered);
 	case MS_COVER_ROUTED:

@@ -137,12 +137,14 @@ static int add_skipped(const struct find *find, const struct ms_claim *claim)
 		const struct ms_covered *covered = &find->covered->items[i];
 		const struct ms_link *link = covered->link;
 
-		if (covered->cover != MS_COVER_SKIPPED || !link->view.peer_foreign ||
+		bool closed = covered->cover == MS_COVER_CLOSED;
+
+		if ((covered->cover != MS_COVER_SKIPPED && !closed) || !link->view.peer_foreign ||
 		    !ms_claim_names(claim, link))
 			continue;
 		r = add(find, &claim->facts, "",
-			ms_arena_printf(find->arena, "its interface %s is left alone%s%s",
-					link->view.name,
+			ms_arena_printf(find->arena, "its interface %s is %s%s%s", link->view.name,
+					closed ? "not followed" : "left alone",
 					covered->reason ? ": " : ", as its bridge is",
 					covered->reason ? covered->reason : ""));
 	}

@@ -173,6 +173,11 @@ struct ms_nflog *ms_nflog_free(struct ms_nflog *nflog)
 	return NULL;
 }
 
+void ms_nflog_forget_names(struct ms_nflog *nflog)
+{
+	memset(nflog->names, 0, sizeof(nflog->names));
+}
+
 int ms_nflog_fd(const struct ms_nflog *nflog)
 {
 	return mnl_socket_get_fd(nflog->socket);

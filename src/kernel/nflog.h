@@ -20,6 +20,8 @@ struct ms_nflog;
 int ms_nflog_open(uint16_t group, struct ms_nflog **ret_nflog);
 struct ms_nflog *ms_nflog_free(struct ms_nflog *nflog);
 int ms_nflog_fd(const struct ms_nflog *nflog);
+/** Interfaces may be called otherwise from now on: none is named from memory. */
+void ms_nflog_forget_names(struct ms_nflog *nflog);
 
 typedef void (*ms_nflog_fn)(const struct ms_packet_record *record, void *userdata);
 /**

@@ -120,6 +120,7 @@ static void refuses_what_it_does_not_understand(void **state)
 		{"engines: [tcp://x]\n", "microseg.yaml:1:11", "list of unix:///PATH"},
 		{"interfaces: [a]\n", "microseg.yaml:1:13", "keys with values"},
 		{"interfaces: {managed: [[a]]}\n", "microseg.yaml:1:24", "interface name patterns"},
+		{"interfaces: {managed: ['br-\"*']}\n", "microseg.yaml:1:24", "none with a \""},
 		{"metrics: {listen: 0.0.0.0:9464}\n", "microseg.yaml:1:19", "loopback"},
 		{"metrics: {listen: 192.0.2.1:9464}\n", "microseg.yaml:1:19", "loopback"},
 		{"metrics: {listen: \"[::]:9464\"}\n", "microseg.yaml:1:19", "loopback"},
