@@ -29,6 +29,21 @@ static void add_addresses(struct table *table, const json_t *addresses)
 	table_add(table, text.text);
 }
 
+/* What was refused it, or of it, and what would have been. */
+static void add_drops(struct table *table, const json_t *endpoint)
+{
+	json_int_t denied = json_integer_value(json_object_get(endpoint, "denied"));
+	json_int_t audited = json_integer_value(json_object_get(endpoint, "audited"));
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+
+	if (denied > 0)
+		ms_str_addf(&text, "%" JSON_INTEGER_FORMAT, denied);
+	if (audited > 0)
+		ms_str_addf(&text, "%s%" JSON_INTEGER_FORMAT " audited", text.len ? ", " : "",
+			    audited);
+	table_add(table, text.text);
+}
+
 static void add_endpoint(struct table *table, const json_t *endpoint)
 {
 	_cleanup_(ms_str_fini) struct ms_str state = {0};
@@ -39,6 +54,7 @@ static void add_endpoint(struct table *table, const json_t *endpoint)
 	table_add(table, get_text(endpoint, "interface"));
 	table_add(table, get_text(endpoint, "network"));
 	add_addresses(table, json_object_get(endpoint, "addresses"));
+	add_drops(table, endpoint);
 	ms_str_add(&state, get_text(endpoint, "state") ? get_text(endpoint, "state") : "");
 	if (json_is_false(json_object_get(endpoint, "ready")))
 		ms_str_add(&state, ", its bridge is not ready");
@@ -49,8 +65,8 @@ static void add_endpoint(struct table *table, const json_t *endpoint)
 
 int cmd_endpoints(struct cli *cli)
 {
-	static const char *const heading[] = {"NAME",	 "IDENTITY",  "INTERFACE",
-					      "NETWORK", "ADDRESSES", "STATE"};
+	static const char *const heading[] = {"NAME",	   "IDENTITY", "INTERFACE", "NETWORK",
+					      "ADDRESSES", "DROPS",    "STATE"};
 	_cleanup_(json_decrefp) json_t *endpoints = NULL;
 	_cleanup_(table_fini) struct table table = {0};
 	_cleanup_(ms_str_fini) struct ms_str text = {0};

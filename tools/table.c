@@ -7,6 +7,7 @@
 #include "microseg/cleanup.h"
 
 #define MAX_COLUMNS 16
+#define MAX_WIDTH 48 /* a longer text stands out of its column, and moves no other row's */
 
 int table_init(struct table *table, size_t n_columns, const char *const *heading)
 {
@@ -50,7 +51,7 @@ void table_print(const struct table *table, struct ms_str *out)
 	for (size_t i = 0; i < table->cells.n_items; i++) {
 		size_t column = i % table->n_columns, n = width(table->cells.items[i]);
 
-		if (n > widths[column])
+		if (n > widths[column] && n <= MAX_WIDTH)
 			widths[column] = n;
 	}
 	for (size_t i = 0; i < table->cells.n_items; i++) {
@@ -61,7 +62,8 @@ void table_print(const struct table *table, struct ms_str *out)
 			ms_str_add_char(out, '\n');
 			continue;
 		}
-		for (size_t n = width(table->cells.items[i]); n < widths[column] + 2; n++)
+		for (size_t n = width(table->cells.items[i]); n < widths[column]; n++)
 			ms_str_add_char(out, ' ');
+		ms_str_add(out, "  ");
 	}
 }

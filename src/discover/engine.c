@@ -38,6 +38,7 @@
 	      */
 #define MIN_BACKOFF_MS 200
 #define MAX_BACKOFF_MS 30000
+#define HEALTHY_MS 5000 /* of a stream: one that ends then has failed for the first time */
 #define RELIST_MS 60000
 #define GAP_MS 1000 /* between lists that gaps ask for: they come in storms */
 #define STREAM_START_MS 5000
@@ -52,6 +53,7 @@ struct ms_engine {
 	char detail[DETAIL_SIZE];
 	struct ms_engine_version version;
 	uint64_t backoff_ms;
+	uint64_t begun_ms;	   /* since when there is a stream; 0: there is none */
 	struct ms_timer *timer;	   /* the next try, or the next slow list */
 	struct ms_timer *again;	   /* a list that a gap asked for */
 	uint64_t gap_ms;	   /* when that was last done */
@@ -104,6 +106,7 @@ __attribute__((format(printf, 4, 5))) static void fail(struct ms_engine *engine,
 
 	engine->call = ms_http_cancel(engine->call);
 	engine->events = ms_http_cancel(engine->events);
+	engine->begun_ms = 0;
 	engine->about = ms_http_cancel(engine->about);
 	ms_inspector_stop(engine->inspector);
 	ms_timer_stop(engine->again);
@@ -119,9 +122,16 @@ __attribute__((format(printf, 4, 5))) static void fail(struct ms_engine *engine,
 	changed(engine);
 }
 
+/* What it did wrong before it went well counts no more: an engine that is started anew is asked at
+ * once, however long it was away. */
+static bool was_healthy(const struct ms_engine *engine)
+{
+	return engine->begun_ms && ms_monotonic_ms() - engine->begun_ms >= HEALTHY_MS;
+}
+
 static void fail_backing_off(struct ms_engine *engine, const char *what, const char *reason)
 {
-	uint64_t retry_ms = engine->backoff_ms;
+	uint64_t retry_ms = was_healthy(engine) ? MIN_BACKOFF_MS : engine->backoff_ms;
 
 	engine->backoff_ms = retry_ms * 2 < MAX_BACKOFF_MS ? retry_ms * 2 : MAX_BACKOFF_MS;
 	fail(engine, MS_SOURCE_FAILED, retry_ms, "%s: %s", what, reason);
@@ -341,6 +351,7 @@ static bool get_events(struct ms_engine *engine)
 								.line = on_event,
 								.done = on_events_end,
 								.userdata = engine});
+	engine->begun_ms = ms_monotonic_ms();
 	if (!engine->events)
 		fail_backing_off(engine, "stream of events", "out of memory");
 	return engine->events;
@@ -394,10 +405,10 @@ static void on_timer(void *userdata)
 		return;
 	}
 	if (!ms_http_has_begun(engine->events)) {
+		engine->begun_ms = 0;
 		fail_backing_off(engine, "stream of events", "no answer in time");
 		return;
 	}
-	engine->backoff_ms = MIN_BACKOFF_MS;
 	ms_timer_set(engine->timer, RELIST_MS);
 	get_list(engine);
 	ask_about(engine, "info", on_info);

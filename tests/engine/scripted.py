@@ -289,6 +289,8 @@ MISDEEDS = {
     "100,000 containers": {"list": body(json.dumps([{"Id": "%064x" % i} for i in range(100000)]).encode())},
     "a NUL in a label": {"inspect": labels(b'{"io.microseg.env": "dev\\u0000"}')},
     "bytes that are no UTF-8": {"inspect": labels(b'{"io.microseg.env": "dev\xff\xfe"}')},
+    "overlong UTF-8": {"inspect": labels(b'{"io.microseg.env": "\xf0\x80\x81\xa4ev", "io.microseg.service": "\xc1\xb7eb"}')},
+    "a label of 1 MB": {"inspect": labels(b'{"io.microseg.env": "' + b"dev" * 350000 + b'"}')},
     "a lone surrogate": {"inspect": labels(b'{"io.microseg.env": "dev\\ud800"}')},
     "a label twice": {"inspect": labels(b'{"io.microseg.env": "prod", "io.microseg.env": "dev"}')},
     "a pid of 1e999": {"inspect": text_document(b'"Pid": ', b'"Pid": 1e999, "Was": ')},

@@ -25,7 +25,16 @@ SECONDS = float(os.environ.get("MS_SECONDS", "6"))  # of misdeeds, each time
 TIMES = int(os.environ.get("MS_TIMES", "2"))
 MOST_KB = 96 * 1024  # more memory than before, at the worst moment
 LEFT_KB = 8 * 1024  # more memory than before the first time, when all is well again
+HEALTHY = 6  # seconds after which what an engine did before is forgotten
+SOON = 4  # seconds until it is heard then; it is asked after less than one
 LATE = 45  # seconds after which all must be well again: an engine is asked every thirty when it failed often
+
+ODD_LABELS = (
+    ("prod\u0007", "web"), ("prod ", "web"), ("PROD", "web"), ("pr\u00adod", "web"), ("prod\u202e", "web"), ("\uff50rod", "web"),
+    ("prod/web", "web"), ("", "web"), ("prod", ""), ("prod", "host"), ("host", "web"), ("unidentified", "unidentified"), ("*", "*"),
+    ("prod", "web\n\t\telements = { 10.61.0.1 }"), ("prod", "web\u001b[2J"), ("prod", "../web"), ("prod", "w" * 300),
+)
+ODD_NAMES = ("host", "prod/orders-db", "unidentified", "\u001b[31mred", "two\nlines", "x" * 5000, "net", "\u202eback", "-o", "{}\"';")
 
 
 class Named:
@@ -135,6 +144,70 @@ def heard_again(report, node, named):
         report.equal(deaf(), [], "every engine is heard again")
 
 
+def asked_soon(report, node, named):
+    """An engine that was well for a while is asked at once when it is started anew, however often it failed before."""
+    wait_for(lambda: not not_well(node, named), "every engine to be well", LATE, 0.2)
+    time.sleep(HEALTHY)
+    for one in named:
+        one.engine.labels = {"io.microseg.env": "prod", "io.microseg.service": "web"}
+        one.engine.cut()
+    since = time.monotonic()
+    wait_for(lambda: not strangers(node, named), "what they say now", LATE, 0.1)
+    seconds = time.monotonic() - since
+    report.check(seconds < SOON, "all engines that were cut off are heard within %.1f s" % seconds)
+
+
+def shown(node):
+    """What people are shown of the endpoints, and it has no byte that a terminal would obey."""
+    text = node.cli("endpoints").stdout + node.cli("status").stdout
+    assert all(byte == "\n" or byte >= " " and byte != "\x7f" and not 0x80 <= ord(byte) < 0xa0 for byte in text), repr(text)
+    return text
+
+
+def odd_facts(report, node, named, stranger):
+    """Labels, names and aliases that look like something else: nobody becomes what he is not, and nothing is forged."""
+    one = named[0]
+
+    def said(**facts):
+        """Has the engine say this of its container. Returns the endpoint then."""
+        name = facts.pop("name", one.party.name)
+        before = one.engine.looks
+        one.engine.name, one.engine.labels = name, facts
+        one.engine.event("update")
+        wait_for(lambda: one.engine.looks > before, "the engine to be asked")
+        return wait_for(lambda: next((row for row in node.endpoints() if row["interface"] == one.party.port), None), "the endpoint")
+
+    for env, service in ODD_LABELS:
+        said(**{"io.microseg.env": "prod", "io.microseg.service": "web"})
+        wait_for(lambda: identities(node)[one.party.port] == "prod/web", "the right labels")
+        said(**{"io.microseg.env": env, "io.microseg.service": service})
+        wait_for(lambda: identities(node)[one.party.port] != "prod/web", "labels %r %r" % (env[:40], service[:40]))
+        row = said(**{"io.microseg.env": env, "io.microseg.service": service})
+        report.equal(row["state"], "unidentified", "%r, %r is nobody" % (env[:40], service[:40]), row)
+        shown(node)
+    for name in ODD_NAMES:
+        said(name=name, **{"io.microseg.env": "prod", "io.microseg.service": "web"})
+        wait_for(lambda: identities(node)[one.party.port] == "prod/web", "container %r to be itself" % name[:40])
+        report.check("prod/web" in shown(node), "container %r is shown safely" % name[:40])
+    said(**{"io.microseg.env": "prod", "io.microseg.service": "web"})
+    row = wait_for(lambda: next((row for row in node.endpoints() if row["name"] == one.party.name), None), "its own name")
+
+    alias = "link set dev %s alias \"io.microseg.env=%s io.microseg.service=%s\""
+    node.lab.host.ip(alias % (one.party.port, "prod", "orders-db"))
+    wait_for(lambda: identities(node)[one.party.port] != "prod/web", "the alias")
+    row = next(row for row in node.endpoints() if row["interface"] == one.party.port)
+    report.check(row["state"] == "unidentified" and "orders-db" in row["why"] and "web" in row["why"],
+                 "an alias that contradicts the container's labels makes it nobody, and both are named", row)
+    node.lab.host.ip("link set dev %s alias \"\"" % one.party.port)
+    wait_for(lambda: identities(node)[one.party.port] == "prod/web", "the alias to go")
+    stranger.ip(alias % ("eth0", "prod", "web"))
+    stranger.ip("addr add ::ffff:10.61.0.77/128 dev eth0", "addr add ::10.61.0.77/128 dev eth0", "addr add fec0::77/64 dev eth0")
+    wait_for(lambda: "not taken for its own" in node.cli("status").stdout, "its addresses in status")
+    row = next(row for row in node.endpoints() if row["interface"] == stranger.port)
+    report.check(row["identity"] in (None, "unidentified"), "an alias that a container gives its own end names nobody", row)
+    report.equal([addr for addr in row["addresses"] if addr.startswith(("::", "fec0"))], [], "IPv4 in IPv6 and site-local addresses are not its own")
+
+
 def main():
     report = Report("engine sockets that misbehave: %d ways" % len(MISDEEDS))
     with Lab() as lab:
@@ -155,6 +228,8 @@ def main():
         for _ in range(TIMES):
             report.section(all_at_once, report, node, named, table, left_kb)
         report.section(heard_again, report, node, named)
+        report.section(asked_soon, report, node, named)
+        report.section(odd_facts, report, node, named, stranger)
         report.equal(node.process.poll(), None, "the daemon runs")
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])

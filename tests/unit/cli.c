@@ -97,8 +97,7 @@ static void refuses_with_a_hint(void **state)
 
 static void says_what_is_not_in_this_version(void **state)
 {
-	static const char *const names[] = {"suggest", "graph",
-					    "flows",	"verify",  "import"};
+	static const char *const names[] = {"suggest", "graph", "flows", "verify", "import"};
 	char line[64], out[MAX_OUTPUT], err[MAX_OUTPUT];
 
 	(void)state;
@@ -180,6 +179,29 @@ static void aligns_columns_by_characters_and_defuses_them(void **state)
 	assert_string_equal(text.text, "A      B\nh\xc3\xa9llo  x\\x1b[31m\n-      -\n");
 }
 
+static void lets_a_long_text_move_no_other_row(void **state)
+{
+	static const char *const heading[] = {"A", "B"};
+	_cleanup_(table_fini) struct table table = {0};
+	_cleanup_(ms_str_fini) struct ms_str text = {0};
+	char wide[49] = "", wider[50] = "";
+
+	(void)state;
+	memset(wide, 'w', 48);
+	memset(wider, 'x', 49);
+	assert_int_equal(table_init(&table, 2, heading), 0);
+	for (size_t i = 0; i < 4; i++)
+		table_add(&table, i % 2 ? "end" : i ? wider : "short");
+	table_print(&table, &text);
+	assert_string_equal(text.text + sizeof("A      B\nshort  end\n") - 1 + 49, "  end\n");
+	assert_memory_equal(text.text, "A      B\nshort  end\n", 20);
+	table_add(&table, wide);
+	table_add(&table, "end");
+	ms_str_fini(&text);
+	table_print(&table, &text);
+	assert_int_equal(strchr(text.text, '\n') - text.text, 48 + 2 + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +211,7 @@ int main(void)
 		cmocka_unit_test(helps_with_every_command),
 		cmocka_unit_test(tells_its_version),
 		cmocka_unit_test(aligns_columns_by_characters_and_defuses_them),
+		cmocka_unit_test(lets_a_long_text_move_no_other_row),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
