@@ -54,8 +54,9 @@ struct judge {
 	time_t now;
 	ms_revoke_fn fn; /* is told, and nothing is cut; or NULL */
 	void *userdata;
-	struct ms_lending *lending; /* NULL: nothing ends */
-	struct ms_revoked revoked;
+	struct ms_lending *lending;   /* NULL: nothing ends */
+	struct ms_revoked revoked;    /* before they are cut: their way back is open now */
+	struct ms_revoked later;      /* after: nothing takes them up before the next commit */
 	struct ms_tracked *told;      /* at arming: where what would be refused is told; or NULL */
 	MS_VEC(struct client) turned; /* clients of connections that go to be tracked anew */
 };
@@ -132,6 +133,20 @@ static bool is_turned(struct judge *judge, const struct ms_conntrack_entry *entr
 	       ms_vec_push(&judge->turned, client) == 0;
 }
 
+/* Would its server's segments pass as those of a connection of the server's own? */
+static bool is_open_back(const struct judge *judge, const struct ms_conntrack_entry *entry)
+{
+	const struct ms_flow flow = {
+		.src = ms_party_of_addr(judge->policy, judge->inventory, &entry->reply.src, false),
+		.dst = ms_party_of_addr(judge->policy, judge->inventory, &entry->reply.dst, false),
+		.proto = entry->proto,
+		.port = entry->reply.dport,
+	};
+
+	return ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL).verdict !=
+	       MS_DENY;
+}
+
 static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	struct judge *judge = userdata;
@@ -157,14 +172,15 @@ static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 	if (judge->fn)
 		judge->fn(entry, &flow, judge->userdata);
 	else
-		ms_revoked_note(&judge->revoked, entry, stale);
+		ms_revoked_note(entry->open && is_open_back(judge, entry) ? &judge->revoked
+									  : &judge->later,
+				entry, stale);
 	return !judge->fn;
 }
 
-static void remember(void *userdata)
+static void write_memory(struct ms_revoked *revoked)
 {
-	struct judge *judge = userdata;
-	int r = ms_revoked_write(&judge->revoked);
+	int r = ms_revoked_write(revoked);
 
 	if (r < 0)
 		ms_log(MS_LOG_ERROR,
@@ -173,10 +189,21 @@ static void remember(void *userdata)
 		       strerror(-r));
 }
 
+static void remember(void *userdata)
+{
+	struct judge *judge = userdata;
+
+	write_memory(&judge->revoked);
+}
+
 /* Returns how many connections were cut. */
 static int look(struct judge *judge)
 {
+	judge->later.kernel = judge->revoked.kernel;
+	judge->later.installed = judge->revoked.installed;
 	int r = ms_conntrack_cut(must_go, remember, judge);
+	write_memory(&judge->later);
+	write_memory(&judge->revoked); /* a look that failed has not */
 
 	if (r >= 0 && !judge->fn) {
 		ms_vec_each (struct client, client, &judge->turned)

@@ -24,8 +24,8 @@ void ms_revoked_note(struct ms_revoked *revoked, const struct ms_conntrack_entry
 
 /**
  * Puts what was noted into the kernel, and forgets it here. To be called before the connections
- * are cut. Where there is no room for it, no connection is taken up midway for as long. Returns 0
- * or -errno.
+ * are cut where their way back is open, and before the next commit where it is not. Where there is
+ * no room for it, no connection is taken up midway for as long. Returns 0 or -errno.
  */
 int ms_revoked_write(struct ms_revoked *revoked);
 
