@@ -4,6 +4,7 @@
 
 Its server's next segment looks like one of a connection that the server has opened to the port that the client came from,
 and where a policy lets the server open such connections, nothing but a memory of what was cut tells the two apart.
+With the argument `full`, also what happens when that memory is full.
 """
 import datetime
 import os
@@ -214,6 +215,28 @@ def by_the_clock(report, node, parties):
     finish(report, talks, "ended")
 
 
+def full(report, node, parties):
+    """More is cut than the kernel can remember: then nothing is taken up midway, and what begins with a SYN opens."""
+    host = parties["host"]
+    apply(node)
+    talks = open_all(parties)
+    node.stop(signal.SIGKILL)
+    for family, prefix in ((4, "203.0.113.1 . %d . 203.0.113.%d . 9"), (6, "2001:db8::1 . %d . 2001:db8::%x . 9")):
+        path = os.path.join(node.lab.dir, "full.nft")
+        with open(path, "w") as file:
+            file.writelines("add element inet microseg revoked/%d { %s }\n" % (family, ", ".join(
+                prefix % (port, block) + " timeout 1h" for port in range(1, 65536))) for block in (1, 2, 3, 4))
+            file.write("add element inet microseg revoked/%d { %s }\n" % (family, ", ".join(
+                prefix % (port, 5) + " timeout 1h" for port in range(1, 5))))
+        host.run("nft", "-f", path, timeout=60)
+    node.start()
+    apply(node, SHUT)
+    time.sleep(SECOND)
+    report.check("cannot all be remembered" in node.log_text(), "the memory is full, and the log says so", node.log_text()[-500:])
+    check_silent(report, talks, "full")
+    finish(report, talks, "full")
+
+
 def by_arming(report, node, parties):
     """What others had the kernel track is cut; what nobody tracked is cut later, once the kernel has met its client."""
     host, lab = parties["host"], node.lab
@@ -245,7 +268,7 @@ def main():
         node.start(write(lab))
         node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
         meet(parties)
-        for section in (by_policy, granted_later, by_the_clock, by_arming):
+        for section in (by_policy, granted_later, by_the_clock, by_arming, *([full] if "full" in sys.argv[1:] else ())):
             report.section(section, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
