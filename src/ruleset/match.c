@@ -7,15 +7,9 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define ETHER_TYPE_IP 0x0800
-#define ETHER_TYPE_IP6 0x86dd
-#define ETHER_TYPE_ARP 0x0806
+#include "ruleset/match_read.h"
 
-/* As linux/netfilter.h has them, which does not go with netinet/in.h. */
-#define PROTO_IP4 2
-#define PROTO_IP6 10
-
-/* As linux/netfilter/nf_conntrack_tuple_common.h, likewise. */
+/* As linux/netfilter/nf_conntrack_tuple_common.h, which does not go with netinet/in.h. */
 #define CT_ORIGINAL 0
 #define CT_REPLY 1
 
@@ -43,292 +37,7 @@ enum {
 	TYPE_NAME = 41,
 };
 
-/* How a packet answers. */
-
-static bool copy(uint8_t *value, const void *bytes, size_t size)
-{
-	memcpy(value, bytes, size);
-	return true;
-}
-
-static bool copy_be16(uint8_t *value, uint16_t number)
-{
-	value[0] = (uint8_t)(number >> 8);
-	value[1] = (uint8_t)number;
-	return true;
-}
-
-static bool is_arp(const struct ms_sim_packet *packet)
-{
-	return packet->ether_type == ETHER_TYPE_ARP;
-}
-
-/* Is there a transport header of this protocol to read from? */
-static bool has_l4(const struct ms_sim_packet *packet, uint8_t l4proto)
-{
-	return packet->saddr.ip != MS_IP_NONE && packet->l4proto == l4proto &&
-	       !packet->later_fragment;
-}
-
-static bool has_icmp6(const struct ms_sim_packet *packet)
-{
-	return packet->saddr.ip == MS_IP6 && has_l4(packet, IPPROTO_ICMPV6);
-}
-
-static bool read_iifname(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy(value, packet->iifname, 16);
-}
-
-static bool read_oifname(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy(value, packet->oifname, 16);
-}
-
-static bool read_nfproto(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->saddr.ip == MS_IP4 ? PROTO_IP4 : PROTO_IP6;
-	return packet->saddr.ip != MS_IP_NONE;
-}
-
-static bool read_l4proto(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip != MS_IP_NONE && copy(value, &packet->l4proto, 1);
-}
-
-static bool read_priority(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy(value, &packet->priority, 4);
-}
-
-static bool read_ether_saddr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->ether && copy(value, packet->ether_saddr, 6);
-}
-
-static bool read_ether_daddr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->ether && copy(value, packet->ether_daddr, 6);
-}
-
-static bool read_ether_type(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->ether && copy_be16(value, packet->ether_type);
-}
-
-static bool read_arp_htype(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return is_arp(packet) && copy_be16(value, packet->arp.htype);
-}
-
-static bool read_arp_ptype(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return is_arp(packet) && copy_be16(value, packet->arp.ptype);
-}
-
-static bool read_arp_hlen(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return is_arp(packet) && copy(value, &packet->arp.hlen, 1);
-}
-
-static bool read_arp_plen(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return is_arp(packet) && copy(value, &packet->arp.plen, 1);
-}
-
-static bool read_arp_saddr_ether(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return is_arp(packet) && copy(value, packet->arp.saddr_ether, 6);
-}
-
-static bool read_arp_saddr_ip(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return is_arp(packet) && copy(value, packet->arp.saddr_ip, 4);
-}
-
-static bool read_ip_saddr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP4 && copy(value, packet->saddr.bytes, 4);
-}
-
-static bool read_ip_daddr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP4 && copy(value, packet->daddr.bytes, 4);
-}
-
-static bool read_ip6_saddr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP6 && copy(value, packet->saddr.bytes, 16);
-}
-
-static bool read_ip6_daddr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP6 && copy(value, packet->daddr.bytes, 16);
-}
-
-static bool read_ip6_nexthdr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP6 && copy(value, &packet->ip6_nexthdr, 1);
-}
-
-static bool read_ip6_hoplimit(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP6 && copy(value, &packet->ip6_hoplimit, 1);
-}
-
-static bool read_tcp_dport(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_l4(packet, IPPROTO_TCP) && copy_be16(value, packet->dport);
-}
-
-static bool read_tcp_sport(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_l4(packet, IPPROTO_TCP) && copy_be16(value, packet->sport);
-}
-
-static bool read_udp_sport(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_l4(packet, IPPROTO_UDP) && copy_be16(value, packet->sport);
-}
-
-static bool read_udp_dport(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_l4(packet, IPPROTO_UDP) && copy_be16(value, packet->dport);
-}
-
-static bool read_sctp_dport(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_l4(packet, IPPROTO_SCTP) && copy_be16(value, packet->dport);
-}
-
-/* Only where there are ports: of other protocols the kernel reads whatever lies there. */
-static bool read_th_dport(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return (has_l4(packet, IPPROTO_TCP) || has_l4(packet, IPPROTO_UDP) ||
-		has_l4(packet, IPPROTO_SCTP)) &&
-	       copy_be16(value, packet->dport);
-}
-
-static bool read_tcp_flags(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_l4(packet, IPPROTO_TCP) && copy(value, &packet->tcp_flags, 1);
-}
-
-static bool read_icmp_type(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip == MS_IP4 && has_l4(packet, IPPROTO_ICMP) &&
-	       copy(value, &packet->icmp_type, 1);
-}
-
-static bool read_icmp6_type(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_icmp6(packet) && copy(value, &packet->icmp_type, 1);
-}
-
-static bool read_nd_target(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_icmp6(packet) && copy(value, packet->nd_target, 16);
-}
-
-static bool read_nd_option(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_icmp6(packet) && packet->nd_option[0] && copy(value, packet->nd_option, 2);
-}
-
-static bool read_nd_lladdr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return has_icmp6(packet) && packet->nd_option[0] && copy(value, packet->nd_lladdr, 6);
-}
-
-static bool read_ct_state(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy(value, &packet->ct_state, 4);
-}
-
-static bool read_ct_dnat(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->ct_dnat;
-	/* Packets without an entry have no status to load. */
-	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
-}
-
-/* Every packet here is the first of its connection, or one of a connection that was let in. */
-static bool read_ct_confirmed(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->ct_state == MS_CT_ESTABLISHED;
-	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
-}
-
-static bool read_ct_direction(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->ct_reply;
-	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
-}
-
-/* Its number says nothing outside of a kernel: whether a set holds it is in the packet. */
-static bool read_ct_id(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	memset(value, 0, 4);
-	return packet->ct_state != MS_CT_INVALID && packet->ct_state != MS_CT_UNTRACKED;
-}
-
-static bool read_fib_daddr_type(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return packet->saddr.ip != MS_IP_NONE && copy(value, &packet->fib_daddr_type, 4);
-}
-
-/* The other family has no answer. */
-static bool copy_addr(uint8_t *value, const struct ms_addr *addr, enum ms_ip ip)
-{
-	return addr->ip == ip && copy(value, addr->bytes, ms_addr_size(ip));
-}
-
-static bool read_ct_original_ip(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy_addr(value, &packet->ct_original_saddr, MS_IP4);
-}
-
-static bool read_ct_original_ip6(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy_addr(value, &packet->ct_original_saddr, MS_IP6);
-}
-
-static bool read_ct_reply_ip(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy_addr(value, &packet->ct_reply_saddr, MS_IP4);
-}
-
-static bool read_ct_reply_ip6(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	return copy_addr(value, &packet->ct_reply_saddr, MS_IP6);
-}
-
-static bool read_fib_saddr_iif(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = !packet->fib_astray;
-	return packet->saddr.ip != MS_IP_NONE;
-}
-
-static bool read_lsrr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->lsrr;
-	return packet->saddr.ip == MS_IP4;
-}
-
-static bool read_ssrr(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->ssrr;
-	return packet->saddr.ip == MS_IP4;
-}
-
-static bool read_routing_header(const struct ms_sim_packet *packet, uint8_t *value)
-{
-	*value = packet->routing_header;
-	return packet->saddr.ip == MS_IP6;
-}
-
-/* The words nft knows, as `nft describe` lists them; protocols come from Debian's /etc/protocols.
- */
+/* The words nft knows, as `nft describe` lists them; protocols are those of /etc/protocols. */
 
 static const struct ms_symbol l4protos[] = {
 	{0, "ip"},
@@ -456,222 +165,222 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.name = "iifname", .size = 16, .host_order = true, .value = MS_VALUE_NAME,
 		.type_id = TYPE_NAME, .per_line = 1, .type_name = "ifname", .load = MS_LOAD_META,
 		.key = NFT_META_IIFNAME,
-		.read = read_iifname,
+		.read = ms_match_read_iifname,
 	},
 	[MS_FIELD_OIFNAME] = {
 		.name = "oifname", .size = 16, .host_order = true, .value = MS_VALUE_NAME,
 		.type_id = TYPE_NAME, .per_line = 1, .type_name = "ifname", .load = MS_LOAD_META,
 		.key = NFT_META_OIFNAME,
-		.read = read_oifname,
+		.read = ms_match_read_oifname,
 	},
 	[MS_FIELD_NFPROTO] = {
 		.name = "meta nfproto", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = nfprotos,
 		.symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_NFPROTO, .per_line = 5, .type_name = "nf_proto",
 		.load = MS_LOAD_META, .key = NFT_META_NFPROTO,
-		.read = read_nfproto,
+		.read = ms_match_read_nfproto,
 	},
 	[MS_FIELD_L4PROTO] = {
 		.name = "meta l4proto", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = l4protos,
 		.symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_L4PROTO, .per_line = 5, .type_name = "inet_proto",
 		.load = MS_LOAD_META, .key = NFT_META_L4PROTO,
-		.read = read_l4proto,
+		.read = ms_match_read_l4proto,
 	},
 	[MS_FIELD_PRIORITY] = {
 		.name = "meta priority", .size = 4, .host_order = true, .value = MS_VALUE_CLASS,
 		.type_id = TYPE_CLASS, .per_line = 5, .type_name = "classid", .load = MS_LOAD_META,
 		.key = NFT_META_PRIORITY,
-		.read = read_priority,
+		.read = ms_match_read_priority,
 	},
 	[MS_FIELD_ETHER_SADDR] = {
 		.name = "ether saddr", .size = 6, .value = MS_VALUE_MAC,
 		.type_id = TYPE_ETHER, .per_line = 1, .type_name = "ether_addr",
 		.load = MS_LOAD_LINK, .offset = 6,
-		.read = read_ether_saddr,
+		.read = ms_match_read_ether_saddr,
 	},
 	[MS_FIELD_ETHER_DADDR] = {
 		.name = "ether daddr", .size = 6, .value = MS_VALUE_MAC,
 		.type_id = TYPE_ETHER, .per_line = 1, .type_name = "ether_addr",
 		.load = MS_LOAD_LINK, .offset = 0,
-		.read = read_ether_daddr,
+		.read = ms_match_read_ether_daddr,
 	},
 	[MS_FIELD_ETHER_TYPE] = {
 		.name = "ether type", .size = 2, .value = MS_VALUE_SYMBOL, .symbols = ether_types,
 		.symbols_else = MS_VALUE_HEX_FULL,
 		.type_id = TYPE_ETHER_TYPE, .per_line = 1, .type_name = "ether_type",
 		.load = MS_LOAD_LINK, .offset = 12,
-		.read = read_ether_type,
+		.read = ms_match_read_ether_type,
 	},
 	[MS_FIELD_ARP_HTYPE] = {
 		.name = "arp htype", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_NETWORK, .offset = 0,
-		.needs_arp = true, .read = read_arp_htype,
+		.needs_arp = true, .read = ms_match_read_arp_htype,
 	},
 	[MS_FIELD_ARP_PTYPE] = {
 		.name = "arp ptype", .size = 2, .value = MS_VALUE_SYMBOL, .symbols = ether_types,
 		.symbols_else = MS_VALUE_HEX_FULL,
 		.type_id = TYPE_ETHER_TYPE, .per_line = 1, .type_name = "ether_type",
 		.load = MS_LOAD_NETWORK, .offset = 2,
-		.needs_arp = true, .read = read_arp_ptype,
+		.needs_arp = true, .read = ms_match_read_arp_ptype,
 	},
 	[MS_FIELD_ARP_HLEN] = {
 		.name = "arp hlen", .size = 1, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_NETWORK, .offset = 4,
-		.needs_arp = true, .read = read_arp_hlen,
+		.needs_arp = true, .read = ms_match_read_arp_hlen,
 	},
 	[MS_FIELD_ARP_PLEN] = {
 		.name = "arp plen", .size = 1, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_NETWORK, .offset = 5,
-		.needs_arp = true, .read = read_arp_plen,
+		.needs_arp = true, .read = ms_match_read_arp_plen,
 	},
 	[MS_FIELD_ARP_SADDR_ETHER] = {
 		.name = "arp saddr ether", .size = 6, .value = MS_VALUE_MAC,
 		.type_id = TYPE_ETHER, .per_line = 1, .type_name = "ether_addr",
 		.load = MS_LOAD_NETWORK, .offset = 8,
-		.needs_arp = true, .read = read_arp_saddr_ether,
+		.needs_arp = true, .read = ms_match_read_arp_saddr_ether,
 	},
 	[MS_FIELD_ARP_SADDR_IP] = {
 		.name = "arp saddr ip", .size = 4, .value = MS_VALUE_IP4,
 		.type_id = TYPE_IP4, .per_line = 2, .type_name = "ipv4_addr",
 		.load = MS_LOAD_NETWORK, .offset = 14,
-		.needs_arp = true, .read = read_arp_saddr_ip,
+		.needs_arp = true, .read = ms_match_read_arp_saddr_ip,
 	},
 	[MS_FIELD_IP_SADDR] = {
 		.name = "ip saddr", .size = 4, .value = MS_VALUE_IP4,
 		.type_id = TYPE_IP4, .per_line = 2, .type_name = "ipv4_addr",
 		.load = MS_LOAD_NETWORK, .offset = 12,
-		.needs_ip = MS_IP4, .read = read_ip_saddr,
+		.needs_ip = MS_IP4, .read = ms_match_read_ip_saddr,
 	},
 	[MS_FIELD_IP_DADDR] = {
 		.name = "ip daddr", .size = 4, .value = MS_VALUE_IP4,
 		.type_id = TYPE_IP4, .per_line = 2, .type_name = "ipv4_addr",
 		.load = MS_LOAD_NETWORK, .offset = 16,
-		.needs_ip = MS_IP4, .read = read_ip_daddr,
+		.needs_ip = MS_IP4, .read = ms_match_read_ip_daddr,
 	},
 	[MS_FIELD_IP6_SADDR] = {
 		.name = "ip6 saddr", .size = 16, .value = MS_VALUE_IP6,
 		.type_id = TYPE_IP6, .per_line = 1, .type_name = "ipv6_addr",
 		.load = MS_LOAD_NETWORK, .offset = 8,
-		.needs_ip = MS_IP6, .read = read_ip6_saddr,
+		.needs_ip = MS_IP6, .read = ms_match_read_ip6_saddr,
 	},
 	[MS_FIELD_IP6_DADDR] = {
 		.name = "ip6 daddr", .size = 16, .value = MS_VALUE_IP6,
 		.type_id = TYPE_IP6, .per_line = 1, .type_name = "ipv6_addr",
 		.load = MS_LOAD_NETWORK, .offset = 24,
-		.needs_ip = MS_IP6, .read = read_ip6_daddr,
+		.needs_ip = MS_IP6, .read = ms_match_read_ip6_daddr,
 	},
 	[MS_FIELD_IP6_NEXTHDR] = {
 		.name = "ip6 nexthdr", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = l4protos,
 		.symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_L4PROTO, .per_line = 5, .type_name = "inet_proto",
 		.load = MS_LOAD_NETWORK, .offset = 6,
-		.needs_ip = MS_IP6, .read = read_ip6_nexthdr,
+		.needs_ip = MS_IP6, .read = ms_match_read_ip6_nexthdr,
 	},
 	[MS_FIELD_IP6_HOPLIMIT] = {
 		.name = "ip6 hoplimit", .size = 1, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_NETWORK, .offset = 7,
-		.needs_ip = MS_IP6, .read = read_ip6_hoplimit,
+		.needs_ip = MS_IP6, .read = ms_match_read_ip6_hoplimit,
 	},
 	[MS_FIELD_TCP_SPORT] = {
 		.name = "tcp sport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 0,
-		.needs_l4proto = IPPROTO_TCP, .read = read_tcp_sport,
+		.needs_l4proto = IPPROTO_TCP, .read = ms_match_read_tcp_sport,
 	},
 	[MS_FIELD_TCP_DPORT] = {
 		.name = "tcp dport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 2,
-		.needs_l4proto = IPPROTO_TCP, .read = read_tcp_dport,
+		.needs_l4proto = IPPROTO_TCP, .read = ms_match_read_tcp_dport,
 	},
 	[MS_FIELD_UDP_SPORT] = {
 		.name = "udp sport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 0,
-		.needs_l4proto = IPPROTO_UDP, .read = read_udp_sport,
+		.needs_l4proto = IPPROTO_UDP, .read = ms_match_read_udp_sport,
 	},
 	[MS_FIELD_UDP_DPORT] = {
 		.name = "udp dport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 2,
-		.needs_l4proto = IPPROTO_UDP, .read = read_udp_dport,
+		.needs_l4proto = IPPROTO_UDP, .read = ms_match_read_udp_dport,
 	},
 	[MS_FIELD_SCTP_DPORT] = {
 		.name = "sctp dport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 2,
-		.needs_l4proto = IPPROTO_SCTP, .read = read_sctp_dport,
+		.needs_l4proto = IPPROTO_SCTP, .read = ms_match_read_sctp_dport,
 	},
 	[MS_FIELD_TH_DPORT] = {
 		.name = "th dport", .size = 2, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_PORT, .per_line = 5, .type_name = "inet_service",
 		.load = MS_LOAD_TRANSPORT, .offset = 2,
-		.read = read_th_dport,
+		.read = ms_match_read_th_dport,
 	},
 	[MS_FIELD_TCP_FLAGS] = {
 		.name = "tcp flags", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = tcp_flags,
 		.symbols_else = MS_VALUE_HEX,
 		.type_id = TYPE_TCP_FLAG, .per_line = 5, .type_name = "tcp_flag",
 		.load = MS_LOAD_TRANSPORT, .offset = 13,
-		.needs_l4proto = IPPROTO_TCP, .read = read_tcp_flags,
+		.needs_l4proto = IPPROTO_TCP, .read = ms_match_read_tcp_flags,
 	},
 	[MS_FIELD_ICMP_TYPE] = {
 		.name = "icmp type", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = icmp_types,
 		.symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_ICMP, .per_line = 1, .type_name = "icmp_type",
 		.load = MS_LOAD_TRANSPORT, .offset = 0,
-		.needs_ip = MS_IP4, .needs_l4proto = IPPROTO_ICMP, .read = read_icmp_type,
+		.needs_ip = MS_IP4, .needs_l4proto = IPPROTO_ICMP, .read = ms_match_read_icmp_type,
 	},
 	[MS_FIELD_ICMP6_TYPE] = {
 		.name = "icmpv6 type", .size = 1, .value = MS_VALUE_SYMBOL, .symbols = icmp6_types,
 		.symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_ICMP6, .per_line = 1, .type_name = "icmpv6_type",
 		.load = MS_LOAD_TRANSPORT, .offset = 0,
-		.needs_ip = MS_IP6, .needs_l4proto = IPPROTO_ICMPV6, .read = read_icmp6_type,
+		.needs_ip = MS_IP6, .needs_l4proto = IPPROTO_ICMPV6, .read = ms_match_read_icmp6_type,
 	},
 	[MS_FIELD_ND_TARGET] = {
 		.name = "@th,64,128", .size = 16, .value = MS_VALUE_HEX,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 8,
-		.read = read_nd_target,
+		.read = ms_match_read_nd_target,
 	},
 	[MS_FIELD_ND_OPTION] = {
 		.name = "@th,192,16", .size = 2, .value = MS_VALUE_HEX,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 24,
-		.read = read_nd_option,
+		.read = ms_match_read_nd_option,
 	},
 	[MS_FIELD_ND_LLADDR] = {
 		.name = "@th,208,48", .size = 6, .value = MS_VALUE_HEX,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 26,
-		.read = read_nd_lladdr,
+		.read = ms_match_read_nd_lladdr,
 	},
 	[MS_FIELD_RS_OPTION] = {
 		.name = "@th,64,16", .size = 2, .value = MS_VALUE_HEX,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 8,
-		.read = read_nd_option,
+		.read = ms_match_read_nd_option,
 	},
 	[MS_FIELD_RS_LLADDR] = {
 		.name = "@th,80,48", .size = 6, .value = MS_VALUE_HEX,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_TRANSPORT, .offset = 10,
-		.read = read_nd_lladdr,
+		.read = ms_match_read_nd_lladdr,
 	},
 	[MS_FIELD_CT_STATE] = {
 		.name = "ct state", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
 		.symbols = ct_states, .symbols_else = MS_VALUE_HEX,
 		.type_id = TYPE_CT_STATE, .per_line = 2, .type_name = "ct_state",
 		.load = MS_LOAD_CT, .key = NFT_CT_STATE,
-		.read = read_ct_state,
+		.read = ms_match_read_ct_state,
 	},
 	[MS_FIELD_CT_STATUS_DNAT] = {
 		.name = "ct status", .host_order = true, .value = MS_VALUE_NONE, .flag_name = "dnat",
 		.load = MS_LOAD_CT, .key = NFT_CT_STATUS, .flag = IPS_DST_NAT,
-		.read = read_ct_dnat,
+		.read = ms_match_read_ct_dnat,
 	},
 	[MS_FIELD_CT_STATUS_CONFIRMED] = {
 		.name = "ct status", .host_order = true, .value = MS_VALUE_NONE,
 		.flag_name = "confirmed",
 		.load = MS_LOAD_CT, .key = NFT_CT_STATUS, .flag = IPS_CONFIRMED,
-		.read = read_ct_confirmed,
+		.read = ms_match_read_ct_confirmed,
 	},
 	[MS_FIELD_CT_ORIGINAL_IP_SADDR] = {
 		.name = "ct original ip saddr", .size = 4, .value = MS_VALUE_IP4,
@@ -679,7 +388,7 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP, .directed = true,
 		.direction = CT_ORIGINAL,
 		.of_ip = MS_IP4,
-		.read = read_ct_original_ip,
+		.read = ms_match_read_ct_original_ip,
 	},
 	[MS_FIELD_CT_ORIGINAL_IP6_SADDR] = {
 		.name = "ct original ip6 saddr", .size = 16, .value = MS_VALUE_IP6,
@@ -687,7 +396,7 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP6, .directed = true,
 		.direction = CT_ORIGINAL,
 		.of_ip = MS_IP6,
-		.read = read_ct_original_ip6,
+		.read = ms_match_read_ct_original_ip6,
 	},
 	[MS_FIELD_CT_REPLY_IP_SADDR] = {
 		.name = "ct reply ip saddr", .size = 4, .value = MS_VALUE_IP4,
@@ -695,7 +404,7 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP, .directed = true,
 		.direction = CT_REPLY,
 		.of_ip = MS_IP4,
-		.read = read_ct_reply_ip,
+		.read = ms_match_read_ct_reply_ip,
 	},
 	[MS_FIELD_CT_REPLY_IP6_SADDR] = {
 		.name = "ct reply ip6 saddr", .size = 16, .value = MS_VALUE_IP6,
@@ -703,46 +412,46 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.load = MS_LOAD_CT, .key = NFT_CT_SRC_IP6, .directed = true,
 		.direction = CT_REPLY,
 		.of_ip = MS_IP6,
-		.read = read_ct_reply_ip6,
+		.read = ms_match_read_ct_reply_ip6,
 	},
 	[MS_FIELD_CT_DIRECTION] = {
 		.name = "ct direction", .size = 1, .value = MS_VALUE_SYMBOL,
 		.symbols = ct_directions, .symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_CT_DIR, .per_line = 5, .type_name = "ct_dir",
-		.load = MS_LOAD_CT, .key = NFT_CT_DIRECTION, .read = read_ct_direction,
+		.load = MS_LOAD_CT, .key = NFT_CT_DIRECTION, .read = ms_match_read_ct_direction,
 	},
 	[MS_FIELD_CT_ID] = {
 		.name = "ct id", .size = 4, .value = MS_VALUE_NUMBER,
 		.type_id = TYPE_INTEGER, .per_line = 5, .load = MS_LOAD_CT, .key = NFT_CT_ID,
-		.read = read_ct_id,
+		.read = ms_match_read_ct_id,
 	},
 	[MS_FIELD_FIB_DADDR_TYPE] = {
 		.name = "fib daddr type", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
 		.symbols = fib_types, .symbols_else = MS_VALUE_NUMBER,
 		.type_id = TYPE_FIB_ADDR, .per_line = 1, .type_name = "fib_addrtype",
 		.load = MS_LOAD_FIB, .key = NFT_FIB_RESULT_ADDRTYPE, .flag = NFTA_FIB_F_DADDR,
-		.read = read_fib_daddr_type,
+		.read = ms_match_read_fib_daddr_type,
 	},
 	[MS_FIELD_FIB_SADDR_IIF] = {
 		.name = "fib saddr . iif oif", .value = MS_VALUE_NONE,
 		.load = MS_LOAD_FIB, .key = NFT_FIB_RESULT_OIF,
 		.flag = NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT,
-		.read = read_fib_saddr_iif,
+		.read = ms_match_read_fib_saddr_iif,
 	},
 	[MS_FIELD_IP_OPTION_LSRR] = {
 		.name = "ip option lsrr", .value = MS_VALUE_NONE,
 		.load = MS_LOAD_IP_OPTION, .key = OPTION_LSRR,
-		.needs_ip = MS_IP4, .read = read_lsrr,
+		.needs_ip = MS_IP4, .read = ms_match_read_lsrr,
 	},
 	[MS_FIELD_IP_OPTION_SSRR] = {
 		.name = "ip option ssrr", .value = MS_VALUE_NONE,
 		.load = MS_LOAD_IP_OPTION, .key = OPTION_SSRR,
-		.needs_ip = MS_IP4, .read = read_ssrr,
+		.needs_ip = MS_IP4, .read = ms_match_read_ssrr,
 	},
 	[MS_FIELD_EXTHDR_RT] = {
 		.name = "exthdr rt", .value = MS_VALUE_NONE,
 		.load = MS_LOAD_EXTHDR, .key = IPPROTO_ROUTING,
-		.needs_ip = MS_IP6, .read = read_routing_header,
+		.needs_ip = MS_IP6, .read = ms_match_read_routing_header,
 	},
 };
 /* clang-format on */
