@@ -88,7 +88,7 @@ static int call(const struct cli *cli, const char *path, const char *body, long 
 
 	_cleanup_(curl_cleanupp) CURL *curl = make_request(cli, path);
 	if (!curl)
-		return -ENOMEM;
+		return -ELIBACC; /* see curl.c; without memory, too */
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, timeout_ms);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply->body);
@@ -219,7 +219,7 @@ int client_lines(const struct cli *cli, const char *path, client_line_fn fn, voi
 	struct stream stream = {.fn = fn, .userdata = userdata, .curl = curl};
 
 	if (!curl)
-		return -ENOMEM;
+		return -ELIBACC; /* see curl.c; without memory, too */
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_stream);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &stream);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);

@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 /* The same ABI since 2006, whatever TLS it was built with. */
-static const char *const names[] = {"libcurl-gnutls.so.4", "libcurl.so.4", "libcurl-nss.so.4"};
+static const char *const names[] = {"libcurl-gnutls.so.4", "libcurl.so.4"};
 
 #define N(array) (sizeof(array) / sizeof((array)[0]))
 
