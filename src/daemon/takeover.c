@@ -19,7 +19,9 @@
 #include "microseg/cleanup.h"
 #include "microseg/compile.h"
 
-#define REST 20 /* times as long as the last writing took */
+/* Times as long as the last writing took: so few changes wait for one that it is not the hundredth
+ * part of them. */
+#define REST 200
 
 static int read_inventory(const struct ms_daemon *daemon, struct ms_inventory **ret_inventory)
 {
