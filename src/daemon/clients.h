@@ -13,16 +13,18 @@ struct evhttp_request;
 struct evconnlistener;
 struct ms_clients;
 
-#define MS_CLIENTS_ROOT 64u /* connections */
+/* Connections at a time. */
+#define MS_CLIENTS_ROOT 64u
 #define MS_CLIENTS_OTHERS 64u
 #define MS_CLIENTS_PER_UID 16u
-#define MS_CLIENTS_REQUEST_MS 10000u /* for others to complete a request, or to make the next one  \
-				      */
-#define MS_CLIENTS_ROOT_REQUEST_MS 30000u	/* for root: it may carry a policy */
-#define MS_CLIENTS_REPLY_MS 60000u		/* for a reply that is not read */
-#define MS_CLIENTS_MAX_REQUEST ((size_t)32768)	/* bytes of a request of others, headers included  \
-						 */
-#define MS_CLIENTS_MAX_UNREAD ((size_t)1 << 23) /* bytes that a uid was sent and has not read */
+/* To complete a request, or to make the next one; root's may carry a policy. */
+#define MS_CLIENTS_REQUEST_MS 10000u
+#define MS_CLIENTS_ROOT_REQUEST_MS 30000u
+/* For a reply that is not read. */
+#define MS_CLIENTS_REPLY_MS 60000u
+/* Bytes of a request of others, headers included; and those that a uid was sent and has not read. */
+#define MS_CLIENTS_MAX_REQUEST ((size_t)32768)
+#define MS_CLIENTS_MAX_UNREAD ((size_t)1 << 23)
 
 typedef void (*ms_clients_fn)(struct evhttp_request *request, void *userdata);
 
