@@ -10,6 +10,7 @@
  *	carried.c       what an endpoint may send from beside its own addresses
  *	claims.c        MACs and addresses that several claim
  *	judge.c         inet microseg: base chains, baseline, dispatch on the local endpoint
+ *	dispatch.c      from an address to the chains of its service
  *	services.c      the chains of a service: its grants, one rule each
  *	roles.c         what an identity's endpoints are in all that, for delta.c
  *	grants.c        what the documents grant east-west, after fence and second key

@@ -22,7 +22,8 @@ struct ms_clients;
 #define MS_CLIENTS_ROOT_REQUEST_MS 30000u
 /* For a reply that is not read. */
 #define MS_CLIENTS_REPLY_MS 60000u
-/* Bytes of a request of others, headers included; and those that a uid was sent and has not read. */
+/* Bytes of a request of others, headers included; and those that a uid was sent and has not read.
+ */
 #define MS_CLIENTS_MAX_REQUEST ((size_t)32768)
 #define MS_CLIENTS_MAX_UNREAD ((size_t)1 << 23)
 

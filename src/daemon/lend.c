@@ -235,7 +235,8 @@ int ms_lending_finish(struct ms_lending *lending)
 	ms_plan_count(&plan, &n_changed, &n_others);
 	if (r == 0 && n_changed > 0)
 		r = ms_kernel_apply(lending->kernel, &plan, NULL);
-	/* A rule recorded the same meanwhile, as packets passed: then there was nothing to commit. */
+	/* A rule recorded the same meanwhile, as packets passed: then there was nothing to commit.
+	 */
 	if (r == -EIO)
 		r = -EAGAIN;
 	ms_plan_fini(&plan);

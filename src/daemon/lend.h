@@ -26,6 +26,6 @@ static inline void ms_lending_freep(struct ms_lending **lending)
 /** Notes a tracked connection that is allowed now. */
 void ms_lending_note(struct ms_lending *lending, const struct ms_conntrack_entry *entry,
 		     const struct ms_flow *flow);
-/** Writes what differs, after all were noted. Returns the number of records changed; -EAGAIN when the
- * kernel had it already, and another look is due; -errno. */
+/** Writes what differs, after all were noted. Returns the number of records changed; -EAGAIN when
+ * the kernel had it already, and another look is due; -errno. */
 int ms_lending_finish(struct ms_lending *lending);

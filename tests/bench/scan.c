@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The peer of the bench: reads the files named and runs libyaml's parser over each to the end. What loading a policy costs
- * beyond this is ours.
+ * The peer of the bench: reads the files named and runs libyaml's parser over each to the end. What
+ * loading a policy costs beyond this is ours.
  */
 #include <stdio.h>
 #include <stdlib.h>

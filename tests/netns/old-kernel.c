@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * old-kernel: preloaded into microsegd, makes it see a kernel before 6.9, whose tables know neither
- * owner nor persist. Such a kernel refuses a table with flags that it does not know, and so does this
- * one, of a flag that nobody knows: it is added to every table that is to have an owner.
+ * owner nor persist. Such a kernel refuses a table with flags that it does not know, and so does
+ * this one, of a flag that nobody knows: it is added to every table that is to have an owner.
  */
 #include <arpa/inet.h>
 #include <dlfcn.h>

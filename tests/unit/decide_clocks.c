@@ -126,7 +126,8 @@ static void each_moment_has_its_verdict(void **state)
 		{"10.0.0.3", "10.0.0.4", 82, 1999, MS_ALLOW, MS_REASON_NONE, 14, NULL},
 		{"10.0.0.3", "10.0.0.4", 82, 2000, MS_DENY, MS_REASON_NO_GRANT, 0, "api only"},
 		{"10.0.0.7", "10.0.0.4", 81, 1999, MS_ALLOW, MS_REASON_NONE, 10, NULL},
-		{"10.0.0.7", "10.0.0.4", 81, 2000, MS_DENY, MS_REASON_FENCE, 0, "has ended (p.yaml:7)"},
+		{"10.0.0.7", "10.0.0.4", 81, 2000, MS_DENY, MS_REASON_FENCE, 0,
+		 "has ended (p.yaml:7)"},
 		/* a relax counts for the provider, whatever its document says */
 		{"10.0.0.3", "10.0.0.6", 80, 2999, MS_AUDIT, MS_REASON_NO_GRANT, 0, "prod/pay"},
 		{"10.0.0.3", "10.0.0.6", 80, 3000, MS_DENY, MS_REASON_NO_GRANT, 0, "prod/pay"},
