@@ -77,6 +77,12 @@ typedef MS_VEC(time_t) time_vec;
 /* The ways a packet meets a service; also the names of the verdict maps. */
 enum way { TO, INTO, FROM, HOST, N_WAYS, LINK = N_WAYS };
 
+#define LATE_BUCKETS 64
+/* The lists of one way that late endpoints are looked for in, where there is one. */
+struct late {
+	struct ms_chain *chain, *buckets[LATE_BUCKETS];
+};
+
 /* A refusal that is one from a time on. */
 struct relaxed {
 	enum ms_reason reason;
@@ -102,11 +108,11 @@ struct compiler {
 	MS_VEC(struct relaxed) relaxed;			/* refusals that rules go to: refuse.c */
 	struct set_entry *sets[3];			/* by table: sets.c */
 	struct ms_roles *roles;				/* where roles are noted, or NULL */
-	endpoint_vec members; /* the known identified endpoints, sorted by identity */
-	ms_addr_vec shared;   /* link-local addresses that several endpoints have, sorted */
-	station_vec disputed; /* see claims.c; sorted */
-	station_vec stations; /* of all endpoints on bridges; sorted */
-	struct ms_chain *late[N_WAYS + 1]; /* see dispatch.c */
+	endpoint_vec members;	      /* the known identified endpoints, sorted by identity */
+	ms_addr_vec shared;	      /* link-local addresses that several endpoints have, sorted */
+	station_vec disputed;	      /* see claims.c; sorted */
+	station_vec stations;	      /* of all endpoints on bridges; sorted */
+	struct late late[N_WAYS + 1]; /* see dispatch.c */
 	/* refusals that rules go to, by table: see refuse.c */
 	bool refused[3][MS_N_REASONS][MS_N_DIRECTIONS][2];
 };
@@ -219,6 +225,11 @@ void dispatch_compile(struct compiler *c, struct ms_chain *chain, enum way way);
 /* Lists @subject where late endpoints are looked for. */
 void dispatch_list(struct compiler *c, const struct subject *subject,
 		   const struct targets *targets);
+/* The sets that narrow the search for one of @identity, where it is listed. */
+void dispatch_declare_bucket(struct compiler *c, const char *identity,
+			     const struct targets *targets);
+/* Behind the last subject. */
+void dispatch_finish(struct compiler *c);
 /* The elements: of endpoints of one identity, and of those that are known and nobody. */
 void dispatch_unidentified(struct compiler *c);
 void targets_dispatch(struct compiler *c, const struct targets *targets,

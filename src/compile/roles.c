@@ -165,6 +165,8 @@ void roles_declare(struct compiler *c, const struct ms_roles *roles,
 	ms_vec_each (const struct ms_endpoint *, endpoint, endpoints) {
 		const struct role *role = roles_find(roles, (*endpoint)->identity);
 
+		if (role && role->present)
+			dispatch_declare_bucket(c, role->identity, &role->targets);
 		for (size_t i = 0; role && i < 2; i++)
 			if (role->peer[i])
 				sets_peer(c, &families[i], role->env, role->service);

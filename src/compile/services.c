@@ -440,5 +440,6 @@ void services_compile(struct compiler *c)
 			end++;
 		compile_identity(c, any, &c->members.items[first], end - first);
 	}
+	dispatch_finish(c);
 	ends_compile(c);
 }

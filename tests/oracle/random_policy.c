@@ -360,7 +360,8 @@ static void add_document(struct world *w, uint32_t service, uint32_t envs, struc
 	for (uint32_t env = 0; env < w->n_envs; env++) {
 		if (!(envs & 1u << env))
 			continue;
-		ms_str_addf(out, "%s%s", first ? "" : ", ", world_envs[env]);
+		ms_str_add(out, first ? "" : ", ");
+		ms_str_add(out, world_envs[env]);
 		w->matched[env][service] = matched;
 		first = false;
 	}
