@@ -47,6 +47,8 @@ struct ms_endpoint {
 	const char *name;      /* of its first workload, or the interface */
 	const char *interface; /* host-side port; "" off a node */
 	uint32_t ifindex;      /* of it; 0 off a node */
+	uint64_t since;	       /* set by discovery: another number for each interface that is new or
+				  leads elsewhere; 0: not known */
 	const char *bridge;    /* the bridge it is a port of; "" for a routed veth */
 	const char *network;   /* the engine's network, or the bridge */
 	struct ms_mac mac;     /* of the container's own interface; zero when unknown */

@@ -312,12 +312,19 @@ void ms_revoke_ordered(struct ms_daemon *daemon)
 	ms_timer_set(daemon->revoke, ORDERED_MS);
 }
 
-/* The same attachment as before? An inventory that was read back knows no interface numbers. */
+/* The same interface as before? An inventory that was read back knows no interface numbers. A new
+ * name makes it no other, as long as it leads where it led. */
+static bool is_same_interface(const struct ms_endpoint *before, const struct ms_endpoint *now)
+{
+	if (strcmp(now->interface, before->interface) == 0)
+		return now->ifindex == before->ifindex || before->ifindex == 0;
+	return now->ifindex == before->ifindex && now->since == before->since && now->since != 0;
+}
+
+/* The same attachment as before? */
 static bool is_same(const struct ms_endpoint *before, const struct ms_endpoint *now)
 {
-	return (now->ifindex == before->ifindex || before->ifindex == 0) &&
-	       strcmp(now->interface, before->interface) == 0 &&
-	       ms_mac_compare(&now->mac, &before->mac) == 0;
+	return is_same_interface(before, now) && ms_mac_compare(&now->mac, &before->mac) == 0;
 }
 
 /* Has it the addresses too? Both are sorted. */

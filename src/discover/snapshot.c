@@ -271,6 +271,7 @@ static int add_endpoint(struct build *build, const struct ms_covered *covered)
 	struct ms_endpoint endpoint = {
 		.interface = ms_arena_strdup(build->arena, link->view.name),
 		.ifindex = link->view.ifindex,
+		.since = link->seen_seq,
 		.bridge = ms_arena_strdup(build->arena, bridge ? bridge->name : ""),
 		.mac = link->peer.mac,
 		.ready = !bridge || (bridge->nf_call_ip && bridge->nf_call_ip6),

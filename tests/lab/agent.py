@@ -26,6 +26,7 @@ ECHO_REQUEST = {4: 8, 6: 128}
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
 IP_PKTINFO = 8  # Python 3.11 has no name for it
+LATER, LATER_SECONDS = b"later", 0.5
 EPHEMERAL = 32768  # replies go to ports from here on; they are no probes
 
 OUTCOME = {
@@ -53,9 +54,12 @@ def family_of(address):
 
 
 def echo_stream(conn):
+    """Whoever begins with LATER gets his words back only after a while: it is the server then who speaks first."""
     with conn:
         try:
             while data := conn.recv(4096):
+                if data.startswith(LATER):
+                    time.sleep(LATER_SECONDS)
                 conn.sendall(data)
         except OSError:
             pass
@@ -158,16 +162,16 @@ def op_hold(request):
     return talk(sock)
 
 
-def talk(sock):
-    payload = os.urandom(8).hex().encode()
+def talk(sock, beginning=b""):
+    payload = beginning + os.urandom(8).hex().encode()
     sock.sendall(payload)
     answer = sock.recv(len(payload), socket.MSG_WAITALL)
     return {"result": "ok" if answer == payload else "error closed"}
 
 
 def op_talk(request):
-    """Sends on the connection kept as {key} and wants the payload back."""
-    return talk(held[request["key"]])
+    """Sends on the connection kept as {key} and wants the payload back; {later}: after a while."""
+    return talk(held[request["key"]], LATER if request.get("later") else b"")
 
 
 def op_hold_quiet(request):

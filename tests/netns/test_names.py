@@ -8,6 +8,7 @@ bridge that is renamed stays managed, also over a restart, and `off` finds it ag
 import os
 import re
 import sys
+import time
 
 from scenario import POLICY, build, reason_of
 
@@ -51,9 +52,11 @@ def loads_again(node):
     return result.returncode, result.stderr[:300]
 
 
-def passes(src, dst):
-    """What of PROBES gets an answer."""
-    return [probe for probe in PROBES if src.agent.do(probe[0], dst=dst.addr[probe[2]], port=probe[1])["result"] == "ok"]
+def passes(*pairs):
+    """What of PROBES, from the first to the second of each pair, gets an answer. All are sent at once: silence takes its time."""
+    sent = [(src, dst.name, probe, src.agent.send(probe[0], dst=dst.addr[probe[2]], port=probe[1]))
+            for src, dst in pairs for probe in PROBES]
+    return [(src.name, dst, *probe) for src, dst, probe, number in sent if src.agent.wait(number)["result"] == "ok"]
 
 
 def uncovered(node, what):
@@ -69,7 +72,7 @@ def odd_ports(report, node, parties):
         web.port = name
         wait_for(lambda: plain not in [row["interface"] for row in node.endpoints()], "%r to be noticed" % name)
         node.wait_endpoints([web])
-        wait_for(lambda: len(passes(web, api)) == len(PROBES), "%r to pass what is granted" % name)
+        wait_for(lambda: len(passes((web, api))) == len(PROBES), "%r to pass what is granted" % name)
         report.equal(loads_again(node), (0, ""), "%r: the listing loads again" % name)
     for name in UNWRITABLE:
         rename(node, web.port, name)
@@ -78,7 +81,7 @@ def odd_ports(report, node, parties):
         report.equal(loads_again(node), (0, ""), "%r: the listing loads again" % name)
         report.equal(node.status()["problems"], [], "%r is no trouble of the daemon's" % name)
         if name.startswith("veth"):
-            report.equal(passes(web, api) + passes(api, web), [], "%r: nothing passes to it or from it" % name)
+            report.equal(passes((web, api), (api, web)), [], "%r: nothing passes to it or from it" % name)
             report.check("unknown port" in uncovered(node, "nft cannot write")[0]["reason"], "%r: status says how it is held" % name)
         else:
             report.check("no rule holds it" in uncovered(node, "nft cannot write")[0]["reason"],
@@ -90,13 +93,34 @@ def odd_ports(report, node, parties):
     report.equal(uncovered(node, "nft cannot write"), [], "nothing is left of it")
 
 
+def held_open(report, node, parties):
+    """A port that gets another name keeps its open connections: who is behind it is the same."""
+    web, api, far = parties["prod-web"], parties["prod-api"], parties["prod-api-2"]
+    keys = ["%s %d" % (dst.name, family) for dst in (api, far) for family in (4, 6)]
+    for dst in (api, far):
+        for family in (4, 6):
+            answer = web.agent.do("hold", key="%s %d" % (dst.name, family), dst=dst.addr[family], port=8080)
+            report.equal(answer["result"], "ok", "%s: a connection over IPv%d" % (dst.name, family))
+    before = node.status()["counters"]["connections_cut"]
+    for party, name in ((web, "vethnew"), (api, web.port), (web, "vethnewer"), (api, "vethnew"), (far, "vethfar")):
+        waiting = [(key, web.agent.send("talk", key=key, later=True)) for key in keys]
+        time.sleep(0.1)  # what they say is with the servers, whose answers come when all is over
+        rename(node, party.port, name)
+        party.port = name
+        wait_for(lambda: name in [row["interface"] for row in node.endpoints()], "%s to be noticed" % name)
+        for key, number in waiting:
+            report.equal(web.agent.wait(number)["result"], "ok", "%s, after %s became %s" % (key, party.name, name))
+    report.equal(node.status()["counters"]["connections_cut"], before, "no connection was cut")
+    web.agent.do("close", prefix="")
+
+
 def odd_bridge(report, node, parties):
     """So does a bridge: what it joins is closed."""
     web, api = parties["prod-web"], parties["prod-api"]
     rename(node, "br-one", 'br-"one')
     wait_for(lambda: uncovered(node, 'br-"one'), "the bridge in status")
-    wait_for(lambda: not passes(web, api), "its ports to be closed")
-    report.equal(passes(api, web) + passes(web, parties["prod-api-2"]) + passes(parties["prod-api-2"], api), [], "nothing passes there")
+    wait_for(lambda: not passes((web, api)), "its ports to be closed")
+    report.equal(passes((api, web), (web, parties["prod-api-2"]), (parties["prod-api-2"], api)), [], "nothing passes there")
     report.equal(loads_again(node), (0, ""), "the listing loads again")
     report.check([row for row in uncovered(node, "nft cannot write") if row["what"].startswith("bridge")], "status has the bridge")
     rename(node, 'br-"one', "br-one")
@@ -145,7 +169,7 @@ def ignored_name(report, node, parties):
     node.wait_endpoints(containers_of(parties))
     rename(node, "br-one", "lan9")
     wait_for(lambda: uncovered(node, "lan9"), "the bridge among what is not covered")
-    wait_for(lambda: passes(parties["dev-web"], parties["prod-api"]), "it to be open")
+    wait_for(lambda: passes((parties["dev-web"], parties["prod-api"])), "it to be open")
     report.check(not renamed(node), "without a warning", renamed(node))
 
 
@@ -158,7 +182,7 @@ def main():
         node = Node(lab)
         node.start(policy=POLICY)
         node.wait_endpoints(containers_of(parties))
-        for part in (odd_ports, odd_bridge, bridge_renamed, ignored_name):
+        for part in (odd_ports, held_open, odd_bridge, bridge_renamed, ignored_name):
             report.section(part, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
