@@ -295,6 +295,8 @@ void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enu
 			   bool negate);
 /** `tcp flags syn / fin,syn,rst,ack`: a segment that opens a connection. */
 void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate);
+/** `tcp flags rst / syn,rst`: a segment that refuses one, or ends it. */
+void ms_rule_match_reset(struct ms_ruleset *ruleset, struct ms_rule *rule);
 
 void ms_rule_counter(struct ms_ruleset *ruleset, struct ms_rule *rule);
 void ms_rule_log(struct ms_ruleset *ruleset, struct ms_rule *rule, const char *prefix,

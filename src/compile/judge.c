@@ -146,10 +146,24 @@ static void compile_related(struct compiler *c)
 	compile_related_carried(c, chain);
 }
 
+/* What the host itself sends: its ICMP errors, and the resets by which we refuse. */
+static void compile_related_host(struct compiler *c, struct ms_chain *chain)
+{
+	static const uint8_t protos[] = {IPPROTO_ICMP, IPPROTO_ICMPV6};
+	struct ms_rule *error = rule_add(c, chain);
+
+	ms_rule_match_u32(c->ruleset, error, MS_FIELD_CT_STATE, false, MS_CT_RELATED);
+	ms_rule_match_any_u8(c->ruleset, error, MS_FIELD_L4PROTO, 2, protos);
+	rule_accept(c, error);
+	struct ms_rule *reset = rule_add(c, chain);
+	ms_rule_match_u32(c->ruleset, reset, MS_FIELD_CT_STATE, false, MS_CT_RELATED);
+	ms_rule_match_reset(c->ruleset, reset);
+	rule_accept(c, reset);
+}
+
 /*
- * Replies, and the ICMP errors that belong to a connection. From containers nothing else counts as
- * related, so that no connection tracking helper can open a port; from the host the resets we send
- * ourselves are related too.
+ * Replies, and the errors that belong to a connection. Nothing else counts as related: what a
+ * helper of connection tracking expects is judged like any other connection.
  */
 static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_host)
 {
@@ -162,7 +176,7 @@ static void compile_known(struct compiler *c, struct ms_chain *chain, bool from_
 		accept_state(c, chain, MS_CT_ESTABLISHED);
 	}
 	if (from_host) {
-		accept_state(c, chain, MS_CT_RELATED);
+		compile_related_host(c, chain);
 	} else {
 		struct ms_rule *related = rule_add(c, chain);
 

@@ -17,7 +17,7 @@ static struct ms_rule *first_packet(struct compiler *c, struct ms_chain *chain)
 {
 	struct ms_rule *rule = rule_add(c, chain);
 
-	ms_rule_match_u32(c->ruleset, rule, MS_FIELD_CT_STATE, false, MS_CT_NEW);
+	/* Whatever its state: one that a helper expects is related from its first packet on. */
 	ms_rule_match_present(c->ruleset, rule, MS_FIELD_CT_STATUS_CONFIRMED, true);
 	rule_in_managed(c, rule, MS_FIELD_IIFNAME, false);
 	return rule;

@@ -10,6 +10,7 @@
 #include "build.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -350,13 +351,24 @@ void ms_rule_match_present(struct ms_ruleset *ruleset, struct ms_rule *rule, enu
 	add_match(ruleset, rule, MS_MATCH_PRESENT, field, negate);
 }
 
-void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate)
+static void match_tcp_flags(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate,
+			    uint8_t mask, uint8_t flags)
 {
 	struct ms_match_expr *match =
 		add_match(ruleset, rule, MS_MATCH_VALUE, MS_FIELD_TCP_FLAGS, negate);
 
-	match->mask = 0x17; /* fin, syn, rst, ack */
-	put_value(ruleset, match, 0, &(uint8_t){0x02}, 1);
+	match->mask = mask;
+	put_value(ruleset, match, 0, &flags, 1);
+}
+
+void ms_rule_match_bare_syn(struct ms_ruleset *ruleset, struct ms_rule *rule, bool negate)
+{
+	match_tcp_flags(ruleset, rule, negate, TH_FIN | TH_SYN | TH_RST | TH_ACK, TH_SYN);
+}
+
+void ms_rule_match_reset(struct ms_ruleset *ruleset, struct ms_rule *rule)
+{
+	match_tcp_flags(ruleset, rule, false, TH_SYN | TH_RST, TH_RST);
 }
 
 /* Statements. */
