@@ -72,6 +72,22 @@ bool ms_adopt_is_answer(const struct ms_policy *policy, const struct ms_inventor
 	return true;
 }
 
+/*
+ * Was the connection that @packet is of cut? Its server's segments open nothing again, whether the
+ * policy allows it or not: the client may be another now that has the first one's address, and the
+ * server is no client.
+ */
+static bool was_cut(const struct ms_daemon *daemon, const struct ms_packet *packet,
+		    const struct ms_conntrack_tuple *client)
+{
+	const struct ms_conntrack_tuple segment = {packet->src, packet->dst, packet->sport,
+						   packet->dport};
+
+	return packet->proto == IPPROTO_TCP &&
+	       (ms_revoked_holds(daemon->kernel, daemon->installed, client) ||
+		ms_revoked_holds(daemon->kernel, daemon->installed, &segment));
+}
+
 static bool find_client(const struct ms_daemon *daemon, const struct ms_packet *packet,
 			enum ms_reason reason, struct ms_conntrack_tuple *ret_client)
 {
@@ -103,9 +119,7 @@ bool ms_adopt_packet(const struct ms_packet_record *record, void *userdata)
 	ms_packet_decode(record, &packet);
 	if (!is_midway(&packet, age_ms) || !find_client(daemon, &packet, tag.reason, &client))
 		return false;
-	/* The server of one that was cut is no client. */
-	if (packet.proto == IPPROTO_TCP &&
-	    ms_revoked_holds(daemon->kernel, daemon->installed, &client))
+	if (was_cut(daemon, &packet, &client))
 		return false;
 	/* In audit the packet has passed, and the kernel has an entry the wrong way round. */
 	int r = ms_conntrack_adopt(&client, packet.proto, tag.verdict == MS_AUDIT);

@@ -260,6 +260,50 @@ def by_arming(report, node, parties):
     finish(report, untracked, "met midway")
 
 
+def heard_of(party, family, peer, sock, tap):
+    """Did a segment of this server's end reach the party?"""
+    sock.send(b"x")
+    time.sleep(HEARD)
+    want = f.packed(peer) + f.packed(party.addr[family])
+    return any(want in data and data[23 if family == 4 else 20] == f.TCP for data in tap.now())
+
+
+def heir(report, node, parties):
+    """Another container of the same service gets the address of one that went: the servers of that one tell it nothing."""
+    lab, server = node.lab, parties["server"]
+    apply(node)
+    first = lab.container("first", "br-one", "prod", "other")
+    meet({"first": first, "server": server})
+    node.wait_endpoints([first])
+    tap = f.Tap(first)
+    talks = {family: dial(first, server, family, PORT) for family in (4, 6)}
+    for family, (_, into) in talks.items():
+        report.check(heard_of(first, family, server.addr[family], into, tap), "IPv%d: its client hears the server (the control)" % family)
+    tap.close()
+    addr = dict(first.addr)
+    lab.remove(first)
+    wait_for(lambda: not any(addr[4] in row["addresses"] for row in node.endpoints()), "the client to be gone")
+    second = lab.container("second", "br-one", "prod", "other", up=False)
+    second.addr = addr
+    lab.identify(second)
+    lab.attach(second)
+    second.ip(*second.address_lines(addr))
+    node.wait_endpoints([second])
+    tap = f.Tap(second)
+    meet({"second": second, "server": server})
+    tap.now()
+    for family, (_, into) in talks.items():
+        report.check(not heard_of(second, family, server.addr[family], into, tap),
+                     "IPv%d: the next holder of its address hears nothing" % family)
+        again = dial(second, server, family, PORT)
+        report.check(heard_of(second, family, server.addr[family], again[1], tap),
+                     "IPv%d: but of a connection of its own it does (the control)" % family)
+        for sock in again + talks[family]:
+            sock.close()
+    tap.close()
+    lab.remove(second)
+
+
 def main():
     report = Report(__doc__)
     lab, parties, _ = build()
@@ -268,7 +312,7 @@ def main():
         node.start(write(lab))
         node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
         meet(parties)
-        for section in (by_policy, granted_later, by_the_clock, by_arming, *([full] if "full" in sys.argv[1:] else ())):
+        for section in (heir, by_policy, granted_later, by_the_clock, by_arming, *([full] if "full" in sys.argv[1:] else ())):
             report.section(section, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
