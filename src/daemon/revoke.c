@@ -13,7 +13,9 @@
  * client if the policy allows that. What is cut is remembered (revoked.c), so that its server does
  * not take it up again.
  *
- * Right after arming those that the policy would refuse are told of, in audit too.
+ * Right after arming those that the policy would refuse are told of, in audit too. Of those that
+ * stay, the ones within a bridge went on while netfilter did not see them: where somebody else had
+ * the kernel track all the time, it would take what follows for forged.
  *
  * The kernel shows all connections or none, and on a host with many that takes a while in which the
  * daemon does nothing else. So there is a rest after each look, and changes that come within it
@@ -54,9 +56,10 @@ struct judge {
 	time_t now;
 	ms_revoke_fn fn; /* is told, and nothing is cut; or NULL */
 	void *userdata;
-	struct ms_lending *lending;   /* NULL: nothing ends */
-	struct ms_revoked revoked;    /* before they are cut: their way back is open now */
-	struct ms_revoked later;      /* after: nothing takes them up before the next commit */
+	struct ms_lending *lending; /* NULL: nothing ends */
+	struct ms_revoked revoked;  /* before they are cut: their way back is open now */
+	struct ms_revoked later;    /* after: nothing takes them up before the next commit */
+	bool arming;
 	struct ms_tracked *told;      /* at arming: where what would be refused is told; or NULL */
 	MS_VEC(struct client) turned; /* clients of connections that go to be tracked anew */
 };
@@ -147,7 +150,16 @@ static bool is_open_back(const struct judge *judge, const struct ms_conntrack_en
 	       MS_DENY;
 }
 
-static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
+/* Did frames of @entry pass a bridge that did not show them to netfilter? */
+static bool passed_unseen(const struct ms_conntrack_entry *entry, const struct ms_flow *flow)
+{
+	const struct ms_endpoint *src = flow->src.endpoint, *dst = flow->dst.endpoint;
+
+	return entry->proto == IPPROTO_TCP && entry->open && !entry->dnat && !entry->snat && src &&
+	       dst && *src->bridge && strcmp(src->bridge, dst->bridge) == 0;
+}
+
+static enum ms_conntrack_fate fate_of(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	struct judge *judge = userdata;
 	struct ms_flow flow = {0};
@@ -155,27 +167,28 @@ static bool must_go(const struct ms_conntrack_entry *entry, void *userdata)
 		     is_stale(judge->stale, destination(entry));
 
 	if (!stale && !flow_of(judge, entry, &flow))
-		return false;
+		return MS_CONNTRACK_STAYS;
 	if (!stale) {
 		struct ms_decision decision =
 			ms_decide(judge->policy, judge->inventory, &flow, judge->now, NULL);
 
 		if (decision.verdict != MS_ALLOW && is_turned(judge, entry))
-			return !judge->fn;
+			return judge->fn ? MS_CONNTRACK_STAYS : MS_CONNTRACK_GOES;
 		if (decision.verdict != MS_ALLOW && judge->told)
 			ms_tracked_tell(judge->told, entry, &flow, decision.reason);
 		if (decision.verdict != MS_DENY && judge->lending)
 			ms_lending_note(judge->lending, entry, &flow);
 		if (decision.verdict != MS_DENY)
-			return false;
+			return judge->arming && passed_unseen(entry, &flow) ? MS_CONNTRACK_LOOSENED
+									    : MS_CONNTRACK_STAYS;
 	}
-	if (judge->fn)
+	if (judge->fn) {
 		judge->fn(entry, &flow, judge->userdata);
-	else
-		ms_revoked_note(entry->open && is_open_back(judge, entry) ? &judge->revoked
-									  : &judge->later,
-				entry, stale);
-	return !judge->fn;
+		return MS_CONNTRACK_STAYS;
+	}
+	ms_revoked_note(entry->open && is_open_back(judge, entry) ? &judge->revoked : &judge->later,
+			entry, stale);
+	return MS_CONNTRACK_GOES;
 }
 
 static void write_memory(struct ms_revoked *revoked)
@@ -201,7 +214,7 @@ static int look(struct judge *judge)
 {
 	judge->later.kernel = judge->revoked.kernel;
 	judge->later.installed = judge->revoked.installed;
-	int r = ms_conntrack_cut(must_go, remember, judge);
+	int r = ms_conntrack_cut(fate_of, remember, judge);
 	write_memory(&judge->later);
 	write_memory(&judge->revoked); /* a look that failed has not */
 
@@ -261,6 +274,7 @@ void ms_revoke(void *userdata)
 		.inventory = daemon->inventory,
 		.stale = &daemon->stale,
 		.now = time(NULL),
+		.arming = daemon->arming,
 		.told = daemon->arming && daemon->events ? &told : NULL,
 		.revoked = {.kernel = daemon->kernel, .installed = daemon->installed},
 	};

@@ -2,7 +2,7 @@
 /*
  * Conntrack: dump, judge, delete.
  *
- * One dump shows both families. For every entry that must go its delete message is built on the
+ * One dump shows both families. For every entry that goes its delete message is built on the
  * spot, from the original tuple, the zone and the id of the entry: the kernel deletes only while
  * the id is the same. (It is a hash of the tuple and of where the entry lies in memory: a new
  * connection of the same tuple in the same place has it too.) The messages wait in memory until the
@@ -36,8 +36,9 @@ struct walk {
 	struct mnl_socket *socket;
 	ms_conntrack_fn fn;
 	void *userdata;
-	char *deletes; /* delete messages, one behind the other */
-	size_t n_deletes, deletes_size, deletes_room;
+	char *changes; /* messages that delete and loosen, one behind the other */
+	size_t changes_size, changes_room;
+	size_t n_deletes;
 	size_t n_gone; /* of them, those that the kernel no longer had */
 	uint32_t seq;
 	int error; /* first one, negative */
@@ -48,7 +49,7 @@ static void walk_fini(struct walk *walk)
 {
 	if (walk->socket)
 		mnl_socket_close(walk->socket);
-	free(walk->deletes);
+	free(walk->changes);
 	free(walk);
 }
 MS_DEFINE_CLEANUP(struct walk *, walk_fini)
@@ -120,10 +121,12 @@ static void read_tcp(const struct nf_conntrack *ct, struct ms_conntrack_entry *e
 	uint8_t state = nfct_get_attr_u8(ct, ATTR_TCP_STATE);
 
 	entry->open = state >= TCP_CONNTRACK_SYN_RECV && state <= TCP_CONNTRACK_LAST_ACK;
-	/* A connection that begins with its SYN is checked for its windows; nothing else sets this
-	 * flag in a packet's path. */
+	/* A connection that begins with its SYN is checked for its windows; in a packet's path
+	 * nothing else sets this flag. Where we did, the SYN has mostly left another one. */
 	entry->picked_up = nfct_attr_is_set(ct, ATTR_TCP_FLAGS_ORIG) > 0 &&
-			   (nfct_get_attr_u8(ct, ATTR_TCP_FLAGS_ORIG) & IP_CT_TCP_FLAG_BE_LIBERAL);
+			   (nfct_get_attr_u8(ct, ATTR_TCP_FLAGS_ORIG) &
+			    (IP_CT_TCP_FLAG_BE_LIBERAL | IP_CT_TCP_FLAG_WINDOW_SCALE)) ==
+				   IP_CT_TCP_FLAG_BE_LIBERAL;
 }
 
 /* Returns false for an entry that is neither IPv4 nor IPv6. */
@@ -154,28 +157,49 @@ static bool read_entry(const struct nf_conntrack *ct, struct ms_conntrack_entry 
 
 /* --- deleting --- */
 
-static int deletes_reserve(struct walk *walk)
+static int changes_reserve(struct walk *walk)
 {
-	size_t room = walk->deletes_room ? walk->deletes_room * 2 : 2 * BATCH_SIZE;
+	size_t room = walk->changes_room ? walk->changes_room * 2 : 2 * BATCH_SIZE;
 
-	if (walk->deletes_room - walk->deletes_size >= MESSAGE_SIZE)
+	if (walk->changes_room - walk->changes_size >= MESSAGE_SIZE)
 		return 0;
-	char *deletes = realloc(walk->deletes, room);
-	if (!deletes)
+	char *changes = realloc(walk->changes, room);
+	if (!changes)
 		return -ENOMEM;
-	walk->deletes = deletes;
-	walk->deletes_room = room;
+	walk->changes = changes;
+	walk->changes_room = room;
 	return 0;
 }
 
-/* Appends the message that deletes exactly what @entry tells of: its tuple, zone and id go back as
- * the kernel wrote them. */
-static int add_delete(struct walk *walk, const struct nlmsghdr *entry)
+static bool put_flags(struct nlmsghdr *message, size_t size)
+{
+	static const uint16_t types[] = {CTA_PROTOINFO_TCP_FLAGS_ORIGINAL,
+					 CTA_PROTOINFO_TCP_FLAGS_REPLY};
+	const struct nf_ct_tcp_flags flags = {.flags = IP_CT_TCP_FLAG_BE_LIBERAL,
+					      .mask = IP_CT_TCP_FLAG_BE_LIBERAL};
+	struct nlattr *info = mnl_attr_nest_start_check(message, size, CTA_PROTOINFO);
+	struct nlattr *tcp =
+		info ? mnl_attr_nest_start_check(message, size, CTA_PROTOINFO_TCP) : NULL;
+
+	if (!tcp)
+		return false;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (!mnl_attr_put_check(message, size, types[i], sizeof(flags), &flags))
+			return false;
+	mnl_attr_nest_end(message, tcp);
+	mnl_attr_nest_end(message, info);
+	return true;
+}
+
+/* Appends the message that deletes or loosens exactly what @entry tells of: its tuple, zone and id
+ * go back as the kernel wrote them. */
+static int add_change(struct walk *walk, const struct nlmsghdr *entry, bool loosen)
 {
 	const struct nfgenmsg *header = mnl_nlmsg_get_payload(entry);
 	char buffer[MESSAGE_SIZE] __attribute__((aligned(8)));
 	struct nlmsghdr *message =
-		put_header(buffer, IPCTNL_MSG_CT_DELETE, 0, header->nfgen_family, ++walk->seq);
+		put_header(buffer, loosen ? IPCTNL_MSG_CT_NEW : IPCTNL_MSG_CT_DELETE, 0,
+			   header->nfgen_family, ++walk->seq);
 	const struct nlattr *attr;
 	bool has_tuple = false;
 
@@ -192,12 +216,20 @@ static int add_delete(struct walk *walk, const struct nlmsghdr *entry)
 	}
 	if (!has_tuple)
 		return -EBADMSG; /* without one it would empty the whole table */
-	if (deletes_reserve(walk) < 0)
+	if (loosen && !put_flags(message, sizeof(buffer)))
+		return -EMSGSIZE;
+	if (changes_reserve(walk) < 0)
 		return -ENOMEM;
-	memcpy(walk->deletes + walk->deletes_size, message, MNL_ALIGN(message->nlmsg_len));
-	walk->deletes_size += MNL_ALIGN(message->nlmsg_len);
-	walk->n_deletes++;
+	memcpy(walk->changes + walk->changes_size, message, MNL_ALIGN(message->nlmsg_len));
+	walk->changes_size += MNL_ALIGN(message->nlmsg_len);
+	walk->n_deletes += !loosen;
 	return 0;
+}
+
+/* Is this the answer to a message that deletes? */
+static bool is_delete(const struct nlmsgerr *answer)
+{
+	return (answer->msg.nlmsg_type & 0xff) == IPCTNL_MSG_CT_DELETE;
 }
 
 /* Reads the answers to one batch, up to the one to its last message. */
@@ -218,7 +250,7 @@ static int read_answers(struct walk *walk, uint32_t last_seq)
 			    mnl_nlmsg_get_payload_len(message) < sizeof(*answer))
 				continue;
 			if (answer->error == -ENOENT)
-				walk->n_gone++;
+				walk->n_gone += is_delete(answer);
 			else if (answer->error < 0)
 				return answer->error;
 			if (message->nlmsg_seq == last_seq)
@@ -233,8 +265,8 @@ static size_t close_batch(struct walk *walk, size_t start, uint32_t *ret_last_se
 	size_t end = start;
 	struct nlmsghdr *last = NULL;
 
-	while (end < walk->deletes_size && end - start < BATCH_SIZE) {
-		last = (struct nlmsghdr *)(walk->deletes + end);
+	while (end < walk->changes_size && end - start < BATCH_SIZE) {
+		last = (struct nlmsghdr *)(walk->changes + end);
 		end += MNL_ALIGN(last->nlmsg_len);
 	}
 	if (last) {
@@ -244,14 +276,14 @@ static size_t close_batch(struct walk *walk, size_t start, uint32_t *ret_last_se
 	return end;
 }
 
-static int send_deletes(struct walk *walk)
+static int send_changes(struct walk *walk)
 {
-	for (size_t start = 0, end; start < walk->deletes_size; start = end) {
+	for (size_t start = 0, end; start < walk->changes_size; start = end) {
 		uint32_t last_seq = 0;
 		int r;
 
 		end = close_batch(walk, start, &last_seq);
-		if (mnl_socket_sendto(walk->socket, walk->deletes + start, end - start) < 0)
+		if (mnl_socket_sendto(walk->socket, walk->changes + start, end - start) < 0)
 			return -errno;
 		r = read_answers(walk, last_seq);
 		if (r < 0)
@@ -266,14 +298,16 @@ static int judge(const struct nlmsghdr *message, void *userdata)
 {
 	_cleanup_(nfct_freep) struct nf_conntrack *ct = nfct_new();
 	struct walk *walk = userdata;
+	enum ms_conntrack_fate fate = MS_CONNTRACK_STAYS;
 	struct ms_conntrack_entry entry;
 	int r = 0;
 
 	if (!ct)
 		r = -ENOMEM;
-	else if (nfct_nlmsg_parse(message, ct) >= 0 && read_entry(ct, &entry) &&
-		 walk->fn(&entry, walk->userdata))
-		r = add_delete(walk, message);
+	else if (nfct_nlmsg_parse(message, ct) >= 0 && read_entry(ct, &entry))
+		fate = walk->fn(&entry, walk->userdata);
+	if (fate != MS_CONNTRACK_STAYS)
+		r = add_change(walk, message, fate == MS_CONNTRACK_LOOSENED);
 	/* The dump is read to its end all the same, or the next request would be answered by its
 	 * rest. */
 	if (r < 0 && walk->error == 0)
@@ -325,5 +359,5 @@ int ms_conntrack_cut(ms_conntrack_fn fn, ms_conntrack_ready_fn ready, void *user
 		return r;
 	if (ready)
 		ready(userdata);
-	return send_deletes(walk);
+	return send_changes(walk);
 }

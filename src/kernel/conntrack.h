@@ -34,12 +34,20 @@ struct ms_conntrack_entry {
 	bool picked_up; /* tcp: the kernel did not see it begin, so that orig may be the server's */
 };
 
-/** Returns true when the entry must go. @entry lives during the call. */
-typedef bool (*ms_conntrack_fn)(const struct ms_conntrack_entry *entry, void *userdata);
+enum ms_conntrack_fate {
+	MS_CONNTRACK_STAYS,
+	MS_CONNTRACK_GOES,
+	/* A TCP connection of which packets may have passed unseen: its windows are not checked
+	 * from now on, as they are not where its beginning was missed. */
+	MS_CONNTRACK_LOOSENED,
+};
+
+/** What becomes of @entry, which lives during the call. */
+typedef enum ms_conntrack_fate (*ms_conntrack_fn)(const struct ms_conntrack_entry *entry,
+						  void *userdata);
 
 /**
- * Calls @fn for every IPv4 and IPv6 entry of every zone, then deletes those for which it returned
- * true, and no others.
+ * Calls @fn for every IPv4 and IPv6 entry of every zone, then deletes those that go, and no others.
  *
  * Blocks for the dump (measured: 2.5 us an entry) and the deletions (2 us each), never longer than
  * the kernel needs. Returns the number of entries deleted; -EPERM without CAP_NET_ADMIN; -ENOMEM;

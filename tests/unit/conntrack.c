@@ -42,7 +42,7 @@ struct search {
 	struct ms_conntrack_entry entry;
 };
 
-static bool look(const struct ms_conntrack_entry *entry, void *userdata)
+static enum ms_conntrack_fate look(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	struct search *search = userdata;
 
@@ -50,7 +50,7 @@ static bool look(const struct ms_conntrack_entry *entry, void *userdata)
 		search->entry = *entry;
 		search->n_found++;
 	}
-	return false;
+	return MS_CONNTRACK_STAYS;
 }
 
 static void assert_addr(const struct ms_addr *addr, const char *expected)
@@ -60,11 +60,11 @@ static void assert_addr(const struct ms_addr *addr, const char *expected)
 	assert_string_equal(ms_addr_format(addr, text), expected);
 }
 
-static bool always(const struct ms_conntrack_entry *entry, void *userdata)
+static enum ms_conntrack_fate always(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	(void)entry;
 	(void)userdata;
-	return true;
+	return MS_CONNTRACK_GOES;
 }
 
 static int forget_all(void **state)
@@ -143,20 +143,20 @@ static uint16_t number_of(const struct ms_conntrack_entry *entry)
 	return entry->orig.sport - 10000;
 }
 
-static bool is_odd(const struct ms_conntrack_entry *entry, void *userdata)
+static enum ms_conntrack_fate is_odd(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	(void)userdata;
-	return number_of(entry) % 2 == 1;
+	return number_of(entry) % 2 ? MS_CONNTRACK_GOES : MS_CONNTRACK_STAYS;
 }
 
-static bool count(const struct ms_conntrack_entry *entry, void *userdata)
+static enum ms_conntrack_fate count(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	struct tally *tally = userdata;
 
 	assert_false(tally->seen[number_of(entry)]);
 	tally->seen[number_of(entry)] = true;
 	tally->n++;
-	return false;
+	return MS_CONNTRACK_STAYS;
 }
 
 static void deletes_those_chosen_and_no_others(void **state)
@@ -189,12 +189,12 @@ static void deletes_entries_of_any_zone(void **state)
 }
 
 /* Somebody else deletes the entry between the dump and us. */
-static bool forestall(const struct ms_conntrack_entry *entry, void *userdata)
+static enum ms_conntrack_fate forestall(const struct ms_conntrack_entry *entry, void *userdata)
 {
 	(void)entry;
 	(void)userdata;
 	assert_int_equal(ms_conntrack_foreach(always, NULL), 1);
-	return true;
+	return MS_CONNTRACK_GOES;
 }
 
 static void what_is_already_gone_is_not_counted(void **state)
