@@ -18,6 +18,7 @@
 
 #define LINK_LOCAL4 "169.254.0.0/16"
 #define LINK_LOCAL6 "fe80::/10"
+#define LOOPBACK4 "127.0.0.0/8"
 #define MULTICAST4 "224.0.0.0/3" /* and broadcast, and what was reserved between them */
 #define MULTICAST6 "ff00::/8"
 
@@ -426,6 +427,21 @@ static void compile_forward(struct compiler *c)
 		      deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
 }
 
+/*
+ * Engines have the kernel route 127/8 from their bridges, and what listens there counts on being
+ * alone with the host. So a container has nobody there, whatever it may have of the host, unless
+ * the host itself translated the address.
+ */
+static void compile_loopback(struct compiler *c)
+{
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, "loopback");
+	struct ms_rule *translated = rule_add(c, chain);
+
+	ms_rule_match_present(c->ruleset, translated, MS_FIELD_CT_STATUS_DNAT, false);
+	ms_rule_verdict(c->ruleset, translated, MS_VERDICT_RETURN, NULL);
+	rule_goto(c, rule_add(c, chain), "outbound");
+}
+
 static void compile_input(struct compiler *c)
 {
 	struct ms_ruleset *rs = c->ruleset;
@@ -440,6 +456,9 @@ static void compile_input(struct compiler *c)
 	quarantine_compile(c, in, true, false);
 	compile_known(c, in, false);
 	compile_baseline(c, in, false);
+	struct ms_rule *loopback = rule_add(c, in);
+	match_prefix(c, loopback, MS_FIELD_IP_DADDR, LOOPBACK4);
+	ms_rule_verdict(c->ruleset, loopback, MS_VERDICT_JUMP, "loopback");
 	never_jump_to_host(c, in);
 	accept_udp(c, in, DHCP_CLIENT, DHCP_SERVER);
 	accept_udp(c, in, DHCP6_CLIENT, DHCP6_SERVER);
@@ -499,6 +518,7 @@ void judge_compile(struct compiler *c)
 	compile_related(c);
 	compile_revoked(c);
 	compile_link_local(c);
+	compile_loopback(c);
 	compile_to_unidentified(c);
 	compile_from_unidentified(c);
 	if (c->audits)

@@ -108,11 +108,13 @@ static bool flow_of(const struct judge *judge, const struct ms_conntrack_entry *
 					     : entry->orig.dport,
 	};
 
+	if (entry->dnat && ms_addr_is_loopback(dst))
+		flow.dst.kind = MS_PARTY_HOST; /* where an engine's proxy or agent listens */
 	if ((!is_endpoint(&flow.src) && !is_endpoint(&flow.dst)) || is_pending(&flow.src) ||
 	    is_pending(&flow.dst))
 		return false;
-	if (ms_addr_is_multicast(dst) || ms_addr_is_link_local(dst))
-		return false; /* the baseline: judged packet by packet */
+	if (ms_addr_is_multicast(dst))
+		return false; /* nobody answers as a group: judged packet by packet */
 	flow.published =
 		entry->dnat && (flow.src.kind == MS_PARTY_NET || flow.src.kind == MS_PARTY_NODE);
 	*ret_flow = flow;

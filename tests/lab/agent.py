@@ -115,11 +115,18 @@ def probe_socket(request, kind, proto=0):
     return sock
 
 
+def there(request):
+    """Where a probe goes to. A link-local address needs a link: fe80::1%eth0."""
+    address, _, link = request["dst"].partition("%")
+    port = request.get("port", 0)
+    return (address, port, 0, socket.if_nametoindex(link)) if link else (address, port)
+
+
 def op_tcp(request):
     """Connects to {dst, port}, sends a payload of {size} bytes and wants it back."""
     payload = os.urandom(request.get("size", 16) // 2).hex().encode()
     with probe_socket(request, socket.SOCK_STREAM) as sock:
-        sock.connect((request["dst"], request["port"]))
+        sock.connect(there(request))
         sock.sendall(payload)
         answer = b""
         while len(answer) < len(payload) and (more := sock.recv(65536)):
@@ -131,7 +138,7 @@ def op_udp(request):
     """Sends a datagram of {size} bytes and wants it back."""
     payload = os.urandom(request.get("size", 16) // 2 + 1).hex().encode()[: request.get("size", 16)]
     with probe_socket(request, socket.SOCK_DGRAM) as sock:
-        sock.connect((request["dst"], request["port"]))
+        sock.connect(there(request))
         sock.send(payload)
         answer = sock.recv(65536)
     return {"result": "ok" if answer == payload else "error garbled"}
@@ -143,7 +150,7 @@ def op_ping(request):
     proto = socket.IPPROTO_ICMP if version == 4 else socket.IPPROTO_ICMPV6
     payload = os.urandom(8)
     with probe_socket(request, socket.SOCK_DGRAM, proto) as sock:
-        sock.connect((request["dst"], 0))
+        sock.connect(there(dict(request, port=0)))
         sock.send(struct.pack("!BBHHH", ECHO_REQUEST[version], 0, 0, 0, 1) + payload)
         answer = sock.recv(256)
     return {"result": "ok" if answer.endswith(payload) else "error garbled"}
@@ -157,7 +164,7 @@ held = {}
 def op_hold(request):
     """Opens a connection to {dst, port} and keeps it as {key}."""
     sock = probe_socket(request, socket.SOCK_STREAM)
-    sock.connect((request["dst"], request["port"]))
+    sock.connect(there(request))
     held[request["key"]] = sock
     return talk(sock)
 
@@ -177,7 +184,7 @@ def op_talk(request):
 def op_hold_quiet(request):
     """Opens a connection as op_hold, to a server that waits to speak itself."""
     sock = probe_socket(request, socket.SOCK_STREAM)
-    sock.connect((request["dst"], request["port"]))
+    sock.connect(there(request))
     held[request["key"]] = sock
     return {"result": "ok"}
 
@@ -185,7 +192,7 @@ def op_hold_quiet(request):
 def op_hold_udp(request):
     """The same with a datagram, which a server of op_serve takes for the beginning."""
     sock = probe_socket(request, socket.SOCK_DGRAM)
-    sock.connect((request["dst"], request["port"]))
+    sock.connect(there(request))
     sock.send(b"begin")
     held[request["key"]] = sock
     return {"result": "ok"}
@@ -291,7 +298,7 @@ def op_pace(request):
     """Datagrams to the echo at {dst, port}, one every {period} seconds for {seconds}: how many came back, and how fast."""
     times, sent, deadline = [], 0, time.monotonic() + request["seconds"]
     with probe_socket(request, socket.SOCK_DGRAM) as sock:
-        sock.connect((request["dst"], request["port"]))
+        sock.connect(there(request))
         while time.monotonic() < deadline:
             payload, started = b"%d" % sent, time.monotonic()
             sock.send(payload)
@@ -311,7 +318,7 @@ def op_stream(request):
     """Sends {bytes} to the echo at {dst, port} over one connection and takes them back. Tells the seconds."""
     block, left, started = bytes(65536), request["bytes"], time.monotonic()
     with probe_socket(dict(request, timeout=10), socket.SOCK_STREAM) as sock:
-        sock.connect((request["dst"], request["port"]))
+        sock.connect(there(request))
         while left > 0:
             sock.sendall(block)
             missing = len(block)
