@@ -190,8 +190,10 @@ static const struct nd_form nd_forms[] = {
 
 /*
  * A message from :: has no sender to lie about. But duplicate address detection for somebody else's
- * address would take it from an interface that is asking for it at that moment, so this holds in
- * audit too.
+ * address would take it from an interface that is asking for it at that moment, so it passes for
+ * the port's own addresses only. Those are known as soon as the interface has them, and asks; where
+ * its question is faster nobody hears it, which does its address no harm. What is known to be
+ * somebody else's is refused in audit too.
  */
 static void compile_senderless(struct guard *g, struct ms_chain *chain, const struct nd_form *form)
 {
@@ -206,6 +208,10 @@ static void compile_senderless(struct guard *g, struct ms_chain *chain, const st
 		rule_goto(g->c, taken,
 			  refusal(g->c, g->c->bridge, MS_REASON_SPOOF, MS_EAST_WEST,
 				  MS_MODE_ENFORCE));
+		struct ms_rule *nobodys = rule_add(g->c, chain);
+		ms_rule_match(rs, nobodys, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);
+		ms_rule_match_set(rs, nobodys, true, "nd-target", 3, port_nd_target);
+		rule_goto(g->c, nobodys, g->spoof);
 	}
 	struct ms_rule *early = rule_add(g->c, chain);
 	ms_rule_match(rs, early, MS_FIELD_IP6_SADDR, false, unspecified6.bytes, 16);

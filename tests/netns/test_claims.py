@@ -9,7 +9,9 @@ its MAC makes, not even while it asks whether the address is free.
 """
 import itertools
 import json
+import signal
 import sys
+import threading
 import time
 
 from scenario import POLICY, build
@@ -25,6 +27,7 @@ CONTAINERS = (
     ("attacker", "br-one", "dev", "web"),
     ("victim", "br-one", "prod", "orders-db"),
     ("web", "br-two", "prod", "web"),
+    ("api", "br-one", "prod", "orders-api"),
     ("watched", "br-one", "stage", "web"),  # in audit, as the next
     ("late", "br-one", "stage", "orders-api"),
 )
@@ -176,6 +179,78 @@ def detection(report, parties, what, fails):
             what, kind, name, "lost" if fails else "its container's"), shown)
 
 
+class Spam:
+    """Solicitations from nobody for these addresses, one after the other without a pause, until it ends."""
+
+    def __init__(self, party, targets):
+        self.on, self.sender, mac = True, Sender(party), own_link(party)[0]
+        self.frames = [f.ether(f.mac_of(f.solicited(target)), mac, 0x86DD, f.ip6("::", f.solicited(target), f.ICMP6, f.icmp6(
+            "::", f.solicited(target), 135, 0, b"\0" * 4 + f.packed(target)), 255)) for target in targets]
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while self.on:
+            for frame in self.frames:
+                self.sender.send(frame)
+            time.sleep(0.0005)
+
+    def stop(self):
+        self.on = False
+        self.thread.join()
+
+
+def settled(party):
+    """The words of ip(8) on this party's IPv6 addresses, when duplicate address detection is over."""
+    def shown():
+        text = party.run("ip", "-6", "addr", "show", "dev", "eth0").stdout
+        return "" if "tentative" in text.replace("dadfailed tentative", "") else text
+    return wait_for(shown, "the end of duplicate address detection", DAD_SECONDS + 2)
+
+
+def by_hand(report, parties, what, fails, node=None):
+    """Addresses that no MAC makes: given by hand, and a random link-local one. Somebody asks for all of them all the time."""
+    victim, attacker, web = parties["victim"], parties["attacker"], parties["web"]
+    victim.sysctl({"net.ipv6.conf.eth0.accept_dad": 1, "net.ipv6.conf.eth0.dad_transmits": 1})
+    given = ["fd61::%x" % number for number in range(0x77, 0x7F)] + ["fe80::77"]
+    spam = Spam(attacker, given)
+    if node:
+        node.process.send_signal(signal.SIGSTOP)  # so that it cannot be quicker than who asks
+    time.sleep(0.05)
+    victim.ip(*("addr add %s/64 dev eth0" % address for address in given))
+    shown = settled(victim)
+    spam.stop()
+    if node:
+        node.process.send_signal(signal.SIGCONT)
+    report.equal(shown.count("dadfailed"), len(given) if fails else 0, "%s: %d addresses given by hand, asked for by another: %s" % (
+        what, len(given), "all lost" if fails else "none lost"), shown)
+    if node:
+        wait_for(lambda: set(given) <= set(known_addrs(node, victim)), "the addresses to be known")
+        results = {address: parties["api"].agent.do("tcp", dst=address, port=5432)["result"] for address in given[:2]}
+        report.equal(set(results.values()), {"ok"}, "%s: and they are the container's" % what, results)
+        result = web.agent.do("tcp", dst=given[0], port=5432)["result"]
+        report.equal(result, "refused", "%s: with its rights and no others" % what)
+    victim.ip(*("addr del %s/64 dev eth0" % address for address in given))
+
+
+def heard_asking(asker, listener):
+    """Whose question for an address of its own reaches a neighbour? The kernel asks within a second of getting it."""
+    tap, address = Tap(listener), "fd61::%x" % next(marks)
+    asker.sysctl({"net.ipv6.conf.eth0.accept_dad": 1, "net.ipv6.conf.eth0.dad_transmits": 3})
+    asker.ip("addr add %s/64 dev eth0" % address)
+    settled(asker)
+    heard = any(data[12:14] == b"\x86\xdd" and data[20] == f.ICMP6 and data[54] == 135 and data[62:78] == f.packed(address)
+                for data in tap.now())
+    asker.ip("addr del %s/64 dev eth0" % address)
+    tap.close()
+    return heard
+
+
+def asking(report, parties, what):
+    """A container's own detection works: its neighbours hear it, and whoever has the address would say so."""
+    report.check(heard_asking(parties["victim"], parties["attacker"]), "%s: a container's question for its own address is heard" % what)
+
+
 def main():
     report = Report("claimed addresses")
     lab, parties = build(CONTAINERS)
@@ -185,6 +260,8 @@ def main():
         parties["late"].sysctl({"net.ipv6.conf.eth0.accept_dad": 1, "net.ipv6.conf.eth0.dad_transmits": 1})
         report.section(mirror, report, parties, node, True)
         report.section(detection, report, parties, "no microseg", True)
+        report.section(by_hand, report, parties, "no microseg", True)
+        report.section(asking, report, parties, "no microseg")
         node.start(POLICY)
         node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
         report.section(outside_works, report, parties, "nothing claimed")
@@ -193,6 +270,8 @@ def main():
         report.section(outside_works, report, parties, "given back")
         report.section(bare_bridge, report, parties, node)
         report.section(detection, report, parties, "enforcing", False)
+        report.section(by_hand, report, parties, "enforcing", False, node)
+        report.section(asking, report, parties, "enforcing")
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
     return report.finish()
