@@ -222,24 +222,42 @@ static void print_kernel(const json_t *status)
  * An engine's own chain says nothing new to who uses it: it lets through what the engine's networks
  * need, and between two of them nothing.
  */
+static void print_foreign_chain(const json_t *chain, bool warning)
+{
+	printf("%s: chain %s ", warning ? "warning" : "note", get_text(chain, "family"));
+	print_safe("%s ", get_text(chain, "table"));
+	print_safe("%s", get_text(chain, "chain"));
+	printf(" (hook %s, priority %" PRId64 ") ", get_text(chain, "hook"),
+	       get_number(chain, "priority"));
+}
+
 static void print_foreign(const json_t *status)
 {
-	const json_t *chain;
+	const json_t *chain, *legacy = json_object_get(status, "legacy_tables");
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "foreign_chains"), i, chain)
 	{
 		bool engine = json_is_true(json_object_get(chain, "engine"));
 
-		printf("%s: chain %s ", engine ? "note" : "warning", get_text(chain, "family"));
-		print_safe("%s ", get_text(chain, "table"));
-		print_safe("%s", get_text(chain, "chain"));
-		printf(" (hook %s, priority %" PRId64
-		       ") drops what it does not accept itself, %s\n",
-		       get_text(chain, "hook"), get_number(chain, "priority"),
+		print_foreign_chain(chain, !engine);
+		printf("drops what it does not accept itself, %s\n",
 		       engine ? "the policy's grants between two of the engine's networks too"
 			      : "also what the policy allows");
 	}
+	json_array_foreach(json_object_get(status, "foreign_rules"), i, chain)
+	{
+		print_foreign_chain(chain, false);
+		puts(json_is_true(json_object_get(chain, "unread"))
+			     ? "has too many rules to look at: they may drop what the policy allows"
+			     : "has rules that drop what they ask for, whatever the policy allows");
+	}
+	if (json_array_size(legacy) > 0)
+		fputs("note: iptables-legacy has tables, which are not looked into:", stdout);
+	json_array_foreach(legacy, i, chain)
+		print_safe(i ? ", %s" : " %s", json_string_value(chain));
+	if (json_array_size(legacy) > 0)
+		puts("");
 }
 
 static void print_problems(const json_t *status)

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "daemon/foreign.h"
+#include "daemon/revoked.h"
 #include "daemon/warnings.h"
 #include "kernel/bridge.h"
 #include "microseg/cleanup.h"
@@ -216,6 +217,7 @@ static json_t *report_problems(const struct ms_daemon *daemon)
 
 json_t *ms_report_status(const struct ms_daemon *daemon)
 {
+	bool memory_full = ms_revoked_is_full(daemon->kernel, daemon->installed);
 	const struct {
 		const char *key;
 		json_t *value;
@@ -241,10 +243,9 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 		{"conflicts", report_conflicts(daemon->inventory)},
 		{"kernel", report_kernel(&daemon->features)},
 		{"problems", report_problems(daemon)},
-		{"warnings",
-		 ms_warnings(daemon->loaded ? daemon->loaded->policy : NULL, daemon->inventory)},
-		{"foreign_chains",
-		 ms_foreign_report(daemon->kernel, daemon->loaded ? daemon->loaded->policy : NULL)},
+		{"cut_memory_full", json_boolean(memory_full)},
+		{"warnings", ms_warnings(daemon->loaded ? daemon->loaded->policy : NULL,
+					 daemon->inventory, memory_full)},
 		{"counters", report_counters(daemon)},
 	};
 	json_t *json = json_object();
@@ -252,6 +253,8 @@ json_t *ms_report_status(const struct ms_daemon *daemon)
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 		failed |= json_object_set_new(json, fields[i].key, fields[i].value) < 0;
+	failed |= ms_foreign_report(daemon->kernel, daemon->loaded ? daemon->loaded->policy : NULL,
+				    json) < 0;
 	if (failed) {
 		json_decref(json);
 		return NULL;

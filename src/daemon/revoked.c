@@ -30,6 +30,7 @@
 
 static const char *const set_names[2] = {"revoked/4", "revoked/6"};
 static const char any_name[] = "revoked/any";
+static const uint8_t protocols[] = {2, 10}; /* NFPROTO_IPV4, NFPROTO_IPV6: keys of that one */
 
 static size_t index_of(const struct ms_conntrack_tuple *tuple)
 {
@@ -94,7 +95,6 @@ static int add(struct ms_revoked *revoked, const char *name, const struct ms_ele
 /* No room: then nothing that did not begin with a SYN is let in. */
 static int shut(struct ms_revoked *revoked)
 {
-	static const uint8_t protocols[] = {2, 10}; /* NFPROTO_IPV4, NFPROTO_IPV6 */
 	struct ms_elem elems[sizeof(protocols)] = {0};
 
 	for (size_t i = 0; i < sizeof(protocols); i++) {
@@ -125,7 +125,7 @@ bool ms_revoked_holds(struct ms_kernel *kernel, const struct ms_ruleset *install
 		      const struct ms_conntrack_tuple *segment)
 {
 	const struct ms_table *table;
-	struct ms_elem elem = {0}, any = {.key = {segment->src.ip == MS_IP4 ? 2 : 10}};
+	struct ms_elem elem = {0}, any = {.key = {protocols[index_of(segment)]}};
 	const struct ms_set *set = find_set(installed, set_names[index_of(segment)], &table);
 
 	if (!set)
@@ -135,4 +135,18 @@ bool ms_revoked_holds(struct ms_kernel *kernel, const struct ms_ruleset *install
 		return true;
 	set = ms_table_set(table, any_name);
 	return set && ms_kernel_holds(kernel, table, set, &any) != 0;
+}
+
+bool ms_revoked_is_full(struct ms_kernel *kernel, const struct ms_ruleset *installed)
+{
+	const struct ms_table *table;
+	const struct ms_set *set = find_set(installed, any_name, &table);
+	bool full = false;
+
+	for (size_t i = 0; set && i < sizeof(protocols) / sizeof(protocols[0]); i++) {
+		struct ms_elem elem = {.key = {protocols[i]}};
+
+		full |= ms_kernel_holds(kernel, table, set, &elem) == 1;
+	}
+	return full;
 }

@@ -33,3 +33,7 @@ int ms_revoked_write(struct ms_revoked *revoked);
  */
 bool ms_revoked_holds(struct ms_kernel *kernel, const struct ms_ruleset *installed,
 		      const struct ms_conntrack_tuple *segment);
+
+/** Were more connections cut than can be remembered, so that none is taken up midway for a while?
+ * Where that cannot be known: no. */
+bool ms_revoked_is_full(struct ms_kernel *kernel, const struct ms_ruleset *installed);

@@ -76,10 +76,16 @@ static void warn_of_renamed(json_t *list, const struct ms_inventory *inventory)
 	}
 }
 
-json_t *ms_warnings(const struct ms_policy *policy, const struct ms_inventory *inventory)
+json_t *ms_warnings(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		    bool memory_full)
 {
 	json_t *list = json_array();
 
+	if (list && memory_full)
+		json_array_append_new(
+			list, json_string("more connections were cut than can be remembered: no "
+					  "TCP connection is taken up for some days that did not "
+					  "begin with its SYN"));
 	if (!list || !inventory)
 		return list;
 	warn_of_renamed(list, inventory);

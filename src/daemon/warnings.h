@@ -7,6 +7,7 @@
 
 #include "microseg/inventory.h"
 
-/** Sentences, for `status`. @policy and @inventory may be NULL. Returns an array, or NULL without
- * memory. */
-json_t *ms_warnings(const struct ms_policy *policy, const struct ms_inventory *inventory);
+/** Sentences, for `status`. @policy and @inventory may be NULL; @memory_full: ms_revoked_is_full().
+ * Returns an array, or NULL without memory. */
+json_t *ms_warnings(const struct ms_policy *policy, const struct ms_inventory *inventory,
+		    bool memory_full);

@@ -86,15 +86,17 @@ int ms_kernel_holds(struct ms_kernel *kernel, const struct ms_table *table,
 int ms_kernel_monitor_fd(struct ms_kernel *kernel);
 int ms_kernel_monitor_read(struct ms_kernel *kernel);
 
-/** A chain of somebody else's that drops what it does not accept itself. Texts live in the arena.
- */
+/** A chain of somebody else's at a hook, which drops something. Texts live in the arena. */
 struct ms_foreign_chain {
 	const char *family; /* ip, ip6, inet, bridge */
 	uint32_t nfproto;
 	const char *table, *name;
 	const char *hook;
 	int32_t priority;
-	bool drops;
+	bool drops;	 /* what it does not accept itself */
+	bool drops_some; /* what a rule of its own asks for */
+	bool unread;	 /* it has more rules than are looked at */
+	uint32_t n_rules;
 	bool engine; /* in a table that an engine keeps: Docker, Podman, CNI */
 };
 typedef MS_VEC(struct ms_foreign_chain) ms_foreign_vec;

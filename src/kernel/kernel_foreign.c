@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Other people's chains in the way of what we let pass. An accept of ours ends our own chain alone;
- * a chain of another table at the same hook drops all the same. Told of are those that drop what
- * they do not accept themselves: by their policy, or by a rule that asks for nothing. What other
- * rules of theirs drop is not looked into, and the old iptables, which is no part of nf_tables, is
- * not seen.
+ * a chain of another table at the same hook drops all the same. Told apart are those that drop what
+ * they do not accept themselves, by their policy or by a rule that asks for nothing, and those with
+ * rules that drop what they ask for. What a map of verdicts drops, and the chains that a rule jumps
+ * to, are not looked into. What connection tracking calls invalid we drop ourselves.
+ *
+ * Hosts have tens of thousands of such rules, the kernel takes the longer for each the more there
+ * are, and meanwhile the daemon does nothing else: what would be too many is not read at all.
  */
-#include <stdio.h> /* expr.h does not include it */
-
+#include <arpa/inet.h>
 #include <errno.h>
-#include <libnftnl/expr.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
 #include "kernel_private.h"
 #include "microseg/cleanup.h"
 #include "nft_encode.h"
+
+#define MAX_RULES 10000 /* that are looked at, of all chains: some 40 ms */
 
 /* Chains of engines, in tables that they keep by themselves. */
 static const char *const engine_prefixes[] = {"DOCKER", "NETAVARK", "CNI-"};
@@ -25,8 +30,15 @@ struct reading {
 	struct ms_arena *arena;
 	ms_foreign_vec *chains;
 	MS_VEC(struct ms_foreign_chain) engines; /* tables with chains of engines */
-	const struct ms_foreign_chain *asked;	 /* whose rules are being read */
+	struct ms_foreign_chain *asked;		 /* whose rules are being read */
+};
+
+/* What the expressions of one rule do. */
+struct rule {
 	bool drops;
+	bool asks; /* for anything but `ct state` */
+	bool asks_state;
+	uint32_t states; /* the mask of its states */
 };
 
 static const char *family_name(uint32_t family)
@@ -82,6 +94,8 @@ static int keep_chain(const struct nlmsghdr *nlh, void *userdata)
 		chain.priority = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
 		chain.drops = nftnl_chain_is_set(c, NFTNL_CHAIN_POLICY) &&
 			      nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) == NF_DROP;
+		/* Counted are its rules and whoever jumps there, which is nobody. */
+		chain.n_rules = nftnl_chain_get_u32(c, NFTNL_CHAIN_USE);
 	}
 	if (!chain.table || !chain.name ||
 	    (chain.hook ? ms_avec_push(reading->arena, reading->chains, chain)
@@ -92,35 +106,110 @@ static int keep_chain(const struct nlmsghdr *nlh, void *userdata)
 	return MNL_CB_OK;
 }
 
-/* Does it ask for nothing, and drop? */
+struct attrs {
+	const struct nlattr **found;
+	uint16_t n;
+};
+
+static int keep_attr(const struct nlattr *attr, void *userdata)
+{
+	struct attrs *attrs = userdata;
+
+	if (mnl_attr_get_type(attr) < attrs->n)
+		attrs->found[mnl_attr_get_type(attr)] = attr;
+	return MNL_CB_OK;
+}
+
+/* Fills @found by type, up to @n. What @nest lacks, or NULL lacks, is NULL. */
+static void open_nest(const struct nlattr *nest, const struct nlattr **found, uint16_t n)
+{
+	struct attrs attrs = {found, n};
+
+	memset(found, 0, n * sizeof(*found));
+	if (nest)
+		mnl_attr_parse_nested(nest, keep_attr, &attrs);
+}
+
+static uint32_t read_u32(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) == sizeof(uint32_t)
+		       ? ntohl(mnl_attr_get_u32(attr))
+		       : 0;
+}
+
+static bool is_text(const struct nlattr *attr, const char *text)
+{
+	return attr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) >= 0 &&
+	       strcmp(mnl_attr_get_str(attr), text) == 0;
+}
+
+static bool is_drop(const struct nlattr *data)
+{
+	const struct nlattr *immediate[NFTA_IMMEDIATE_MAX + 1], *value[NFTA_DATA_MAX + 1],
+		*verdict[NFTA_VERDICT_MAX + 1];
+
+	open_nest(data, immediate, NFTA_IMMEDIATE_MAX + 1);
+	open_nest(immediate[NFTA_IMMEDIATE_DATA], value, NFTA_DATA_MAX + 1);
+	open_nest(value[NFTA_DATA_VERDICT], verdict, NFTA_VERDICT_MAX + 1);
+	return verdict[NFTA_VERDICT_CODE] && read_u32(verdict[NFTA_VERDICT_CODE]) == NF_DROP;
+}
+
+static bool is_state(const struct nlattr *data)
+{
+	const struct nlattr *ct[NFTA_CT_MAX + 1];
+
+	open_nest(data, ct, NFTA_CT_MAX + 1);
+	return ct[NFTA_CT_KEY] && read_u32(ct[NFTA_CT_KEY]) == NFT_CT_STATE;
+}
+
+/* The kernel keeps states in its own byte order. */
+static uint32_t mask_of(const struct nlattr *data)
+{
+	const struct nlattr *bitwise[NFTA_BITWISE_MAX + 1], *value[NFTA_DATA_MAX + 1];
+	uint32_t mask = 0;
+
+	open_nest(data, bitwise, NFTA_BITWISE_MAX + 1);
+	open_nest(bitwise[NFTA_BITWISE_MASK], value, NFTA_DATA_MAX + 1);
+	if (value[NFTA_DATA_VALUE] &&
+	    mnl_attr_get_payload_len(value[NFTA_DATA_VALUE]) == sizeof(mask))
+		memcpy(&mask, mnl_attr_get_payload(value[NFTA_DATA_VALUE]), sizeof(mask));
+	return mask;
+}
+
+static void read_expr(const struct nlattr *elem, struct rule *rule)
+{
+	const struct nlattr *expr[NFTA_EXPR_MAX + 1];
+
+	open_nest(elem, expr, NFTA_EXPR_MAX + 1);
+	const struct nlattr *name = expr[NFTA_EXPR_NAME], *data = expr[NFTA_EXPR_DATA];
+	if (is_text(name, "reject") || (is_text(name, "immediate") && is_drop(data)))
+		rule->drops = true;
+	else if (is_text(name, "ct") && is_state(data))
+		rule->asks_state = true;
+	else if (is_text(name, "bitwise") && rule->asks_state && rule->states == 0)
+		rule->states = mask_of(data);
+	else if (!is_text(name, "counter") && !is_text(name, "log") &&
+		 !(is_text(name, "cmp") && rule->states != 0))
+		rule->asks = true;
+}
+
 static int note_rule(const struct nlmsghdr *nlh, void *userdata)
 {
-	_cleanup_(nftnl_rule_freep) struct nftnl_rule *r = nftnl_rule_alloc();
+	const struct nlattr *found[NFTA_RULE_MAX + 1] = {0}, *elem;
+	struct attrs attrs = {found, NFTA_RULE_MAX + 1};
 	struct reading *reading = userdata;
-	bool drops = false, asks = false;
+	struct rule rule = {0};
 
-	if (!r || nftnl_rule_nlmsg_parse(nlh, r) < 0)
-		return MNL_CB_ERROR;
+	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), keep_attr, &attrs);
 	/* Old kernels list the rules of other chains too. */
-	if (strcmp(nftnl_rule_get_str(r, NFTNL_RULE_TABLE), reading->asked->table) != 0 ||
-	    strcmp(nftnl_rule_get_str(r, NFTNL_RULE_CHAIN), reading->asked->name) != 0)
+	if (!is_text(found[NFTA_RULE_TABLE], reading->asked->table) ||
+	    !is_text(found[NFTA_RULE_CHAIN], reading->asked->name) || !found[NFTA_RULE_EXPRESSIONS])
 		return MNL_CB_OK;
-	struct nftnl_expr_iter *iter = nftnl_expr_iter_create(r);
-	if (!iter)
-		return MNL_CB_ERROR;
-	for (struct nftnl_expr *e; (e = nftnl_expr_iter_next(iter));) {
-		const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
-
-		if (strcmp(name, "reject") == 0 ||
-		    (strcmp(name, "immediate") == 0 &&
-		     nftnl_expr_is_set(e, NFTNL_EXPR_IMM_VERDICT) &&
-		     nftnl_expr_get_u32(e, NFTNL_EXPR_IMM_VERDICT) == NF_DROP))
-			drops = true;
-		else if (strcmp(name, "counter") != 0 && strcmp(name, "log") != 0)
-			asks = true;
-	}
-	nftnl_expr_iter_destroy(iter);
-	reading->drops = reading->drops || (drops && !asks);
+	mnl_attr_for_each_nested(elem, found[NFTA_RULE_EXPRESSIONS]) read_expr(elem, &rule);
+	if (rule.drops && !rule.asks && !rule.asks_state)
+		reading->asked->drops = true;
+	else if (rule.drops && (rule.asks || rule.states != NF_CT_STATE_INVALID_BIT))
+		reading->asked->drops_some = true;
 	return MNL_CB_OK;
 }
 
@@ -134,9 +223,7 @@ static int look_into(struct ms_kernel *kernel, struct reading *reading,
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, chain->table);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain->name);
 	reading->asked = chain;
-	reading->drops = false;
 	int r = ms_kernel_query(kernel, nlh, note_rule, reading);
-	chain->drops = reading->drops;
 	/* Gone since it was listed. */
 	return r == -ENOENT ? -EINTR : r;
 }
@@ -149,17 +236,20 @@ static bool same_table(const struct ms_foreign_chain *a, const struct ms_foreign
 static int read_all(struct ms_kernel *kernel, void *userdata)
 {
 	struct reading *reading = userdata;
+	uint32_t left = MAX_RULES;
 	size_t n = 0;
 
 	reading->chains->n_items = 0;
 	reading->engines.n_items = 0;
 	int r = ms_kernel_dump(kernel, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC, keep_chain, reading);
 	ms_vec_each (struct ms_foreign_chain, chain, reading->chains) {
-		if (r == 0 && !chain->drops)
+		chain->unread = !chain->drops && chain->n_rules > left;
+		left -= chain->drops || chain->unread ? 0 : chain->n_rules;
+		if (r == 0 && !chain->drops && !chain->unread)
 			r = look_into(kernel, reading, chain);
 		ms_vec_each (struct ms_foreign_chain, engine, &reading->engines)
 			chain->engine = chain->engine || same_table(chain, engine);
-		if (chain->drops)
+		if (chain->drops || chain->drops_some || chain->unread)
 			reading->chains->items[n++] = *chain;
 	}
 	reading->chains->n_items = n;

@@ -208,11 +208,15 @@ environments: {prod: {mode: enforce}, dev: {mode: enforce}}
 DROPPING = """
 table ip filter { chain DOCKER-USER { return; }
     chain FORWARD { type filter hook forward priority filter; policy drop; accept; }
+    chain more { type filter hook forward priority 7; policy accept; tcp dport 9 drop; }
 }
 table inet wall {
     chain strict { type filter hook forward priority 10; policy drop; accept; }
     chain rejects { type filter hook forward priority 20; policy accept; tcp dport 9 drop; accept; counter log reject; }
-    chain lenient { type filter hook forward priority 30; policy accept; tcp dport 9 drop; }
+    chain lenient { type filter hook forward priority 30; policy accept; tcp dport 9 counter drop; }
+    chain refusing { type filter hook prerouting priority 30; policy accept; ct state new tcp dport 9 log reject; }
+    chain careful { type filter hook forward priority 40; policy accept; ct state invalid counter drop; tcp dport 9 accept; }
+    chain established { type filter hook forward priority 50; policy accept; ct state established,related accept; ct state new drop; }
     chain regular { drop; }
     chain input { type filter hook input priority 10; policy drop; accept; }
     chain output { type filter hook output priority 10; policy drop; accept; }
@@ -226,19 +230,23 @@ def in_the_way(report, node, _parties):
     """Chains of others that drop what they do not accept: status names them, and no others."""
     host = node.lab.host
 
-    def named():
+    def named(key="foreign_chains"):
         return sorted((chain["family"], chain["table"], chain["chain"], chain["hook"], chain["priority"], chain["engine"])
-                      for chain in node.status()["foreign_chains"])
+                      for chain in node.status()[key])
 
-    report.equal(named(), [], "nobody is in the way")
+    report.equal((named(), named("foreign_rules")), ([], []), "nobody is in the way")
     host.run("nft", "-f", "-", stdin=DROPPING)
     forward = [("bridge", "wall", "strict", "forward", 10, False), ("inet", "wall", "rejects", "forward", 20, False),
                ("inet", "wall", "strict", "forward", 10, False), ("ip", "filter", "FORWARD", "forward", 0, True)]
     ends = [("inet", "wall", hook, hook, 10, False) for hook in ("input", "output")]
     report.equal(named(), sorted(forward + ends), "those that drop are named")
+    some = [("inet", "wall", "established", "forward", 50, False), ("inet", "wall", "lenient", "forward", 30, False),
+            ("inet", "wall", "refusing", "prerouting", 30, False)]
+    report.equal(named("foreign_rules"), some, "and apart from them those of which a rule drops, but what is invalid anyway")
     said = node.cli("status").stdout
     report.check("warning: chain inet wall strict (hook forward, priority 10) drops" in said, "in a sentence", said)
     report.check("note: chain ip filter FORWARD (hook forward, priority 0) drops" in said, "an engine's own is only noted", said)
+    report.check("note: chain inet wall lenient (hook forward, priority 30) has rules that drop" in said, "as is a rule", said)
     path = os.path.join(node.lab.dir, "hostless.yaml")
     with open(path, "w") as file:
         file.write(HOSTLESS)
@@ -247,7 +255,42 @@ def in_the_way(report, node, _parties):
     report.equal(node.cli("apply", "--yes", "-p", POLICY).returncode, 0, "the policy of before applies")
     for table in ("ip filter", "inet wall", "bridge wall"):
         host.run("nft", "delete", "table", *table.split())
-    report.equal(named(), [], "and forgotten")
+    report.equal((named(), named("foreign_rules")), ([], []), "and forgotten")
+
+
+def many_rules(report, node, _parties):
+    """Tens of thousands of somebody's rules: status takes no longer, and says what it has not looked at."""
+    host = node.lab.host
+    path = os.path.join(node.lab.dir, "many.nft")
+    for count, unread in ((9000, False), (30000, True)):
+        with open(path, "w") as file:
+            file.write("table inet many { chain c { type filter hook forward priority 10; policy accept;\n")
+            file.writelines("ip saddr 198.51.%d.%d tcp dport %d accept\n" % (n >> 8 & 255, n & 255, n + 1) for n in range(count))
+            file.write("tcp dport 9 drop\n}\n}\n")
+        host.run("nft", "-f", path)
+        rows = node.status()["foreign_rules"]
+        report.equal([(row["table"], row["unread"]) for row in rows], [("many", unread)], "%d rules: %s" % (
+            count, "not looked at" if unread else "one of them drops"))
+        took = []
+        for _ in range(5):
+            started = time.monotonic()
+            node.status()
+            took.append(time.monotonic() - started)
+        report.check(min(took) < 0.5, "%d rules: status answers" % count, took)
+        host.run("nft", "delete", "table", "inet", "many")
+
+
+def legacy(report, node, _parties):
+    """The older iptables, which nf_tables does not show."""
+    host = node.lab.host
+    host.run("iptables-legacy", "-A", "FORWARD", "-p", "tcp", "--dport", "9", "-j", "DROP")
+    host.run("ip6tables-legacy", "-t", "mangle", "-L")
+    host.run("iptables-legacy", "-t", "nat", "-L")
+    named = node.status()["legacy_tables"]
+    report.check({"ip filter", "ip6 mangle"} <= set(named) and "ip nat" not in named, "its tables that can drop are named", named)
+    said = node.cli("status").stdout
+    report.check("note: iptables-legacy has tables, which are not looked into: " + ", ".join(named) in said, "in a sentence", said)
+    host.run("iptables-legacy", "-F", "FORWARD")
 
 
 def firewalld(report, node, parties):
@@ -353,7 +396,7 @@ def main():
         node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
         hold_connections(parties)
         report.equal(node.status()["kernel"]["owner_persist"], True, "this kernel's tables can have an owner")
-        for part in (owned, foreign_chains, firewalld, orphan, in_the_way):
+        for part in (owned, foreign_chains, firewalld, orphan, in_the_way, many_rules, legacy):
             report.section(part, report, node, parties)
         node.stop()
         node.cli("off")

@@ -233,8 +233,20 @@ def full(report, node, parties):
     apply(node, SHUT)
     time.sleep(SECOND)
     report.check("cannot all be remembered" in node.log_text(), "the memory is full, and the log says so", node.log_text()[-500:])
+    report.equal(node.status()["cut_memory_full"], True, "and so does status")
     check_silent(report, talks, "full")
     finish(report, talks, "full")
+
+
+def told_full(report, node, parties):
+    """status says that the memory is full, also after a restart: it is the kernel's."""
+    def told():
+        return node.status()["cut_memory_full"], "more connections were cut than can be remembered" in node.cli("status").stdout
+    report.equal(told(), (False, False), "status says nothing of a memory that has room")
+    node.stop(signal.SIGKILL)
+    parties["host"].run("nft", "add element inet microseg revoked/any { ipv6 timeout 1h }")
+    node.start()
+    report.equal(told(), (True, True), "and warns of one that is full")
 
 
 def by_arming(report, node, parties):
@@ -312,7 +324,7 @@ def main():
         node.start(write(lab))
         node.wait_endpoints([party for party in parties.values() if hasattr(party, "port")])
         meet(parties)
-        for section in (heir, by_policy, granted_later, by_the_clock, by_arming, *([full] if "full" in sys.argv[1:] else ())):
+        for section in (heir, by_policy, granted_later, by_the_clock, by_arming, told_full, *([full] if "full" in sys.argv[1:] else ())):
             report.section(section, report, node, parties)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
