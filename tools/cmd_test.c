@@ -147,15 +147,28 @@ static bool run_test(const struct run *run, const struct ms_policy_test *test, s
 	return true;
 }
 
+/* A '#' in a description would begin a directive: of `not ok 1 - a # TODO` a harness thinks well.
+ */
+static void print_tap(const struct run *run, const struct ms_policy_test *test, bool ok,
+		      const char *why)
+{
+	printf("%sok %zu - ", ok ? "" : "not ", run->n_run);
+	for (const char *at = test->at.file; *at; at++) {
+		if (*at == '#')
+			putchar('\\');
+		putchar(*at);
+	}
+	printf(":%u\n", test->at.line);
+	if (!ok)
+		printf("# %s\n", why);
+}
+
 static void print_result(struct run *run, const struct ms_policy_test *test, bool ok,
 			 const char *why)
 {
 	switch (run->cli->output) {
 	case CLI_TAP:
-		printf("%sok %zu - %s:%u\n", ok ? "" : "not ", run->n_run, test->at.file,
-		       test->at.line);
-		if (!ok)
-			printf("# %s\n", why);
+		print_tap(run, test, ok, why);
 		return;
 	case CLI_JSON:
 		json_array_append_new(
@@ -173,7 +186,8 @@ static void print_result(struct run *run, const struct ms_policy_test *test, boo
 static void print_end(const struct run *run)
 {
 	if (run->cli->output == CLI_TEXT)
-		printf("%zu tests, %zu failed\n", run->n_run, run->n_failed);
+		printf("%zu test%s, %zu failed\n", run->n_run, run->n_run == 1 ? "" : "s",
+		       run->n_failed);
 	if (run->cli->output != CLI_JSON)
 		return;
 	json_dumpf(run->json, stdout, JSON_INDENT(1));

@@ -134,14 +134,48 @@ static int read_whole(int fd, size_t limit, char **ret_bytes, size_t *ret_size)
 	return 0;
 }
 
-static int read_file(struct ms_files *files, int fd, const char *path, struct ms_str *error)
+/*
+ * Where an earlier path led to the same file, its place in the list; otherwise the end. Its bytes
+ * are compared as well: an inode that went and came back is another file.
+ */
+static size_t known_index(const struct ms_files *files, const struct stat *st, const char *bytes,
+			  size_t size)
+{
+	for (size_t i = 0; i < files->n_seen_before; i++) {
+		const struct ms_file_id *id = &files->seen.items[i];
+		const struct ms_policy_file *file = &files->list.items[id->index];
+
+		if (id->device == st->st_dev && id->inode == st->st_ino && file->size == size &&
+		    memcmp(file->bytes, bytes, size) == 0)
+			return id->index;
+	}
+	return files->list.n_items;
+}
+
+/* A name can hold what moves a terminal's cursor, ends a line of TAP, or is no JSON. */
+static int add_named(struct ms_files *files, const char *path, const char *bytes, size_t size)
+{
+	_cleanup_(ms_str_fini) struct ms_str name = {0};
+
+	ms_str_add_safe(&name, path);
+	return name.text ? ms_files_add(files, name.text, bytes, size) : -ENOMEM;
+}
+
+static int read_file(struct ms_files *files, int fd, const struct stat *st, const char *path,
+		     struct ms_str *error)
 {
 	_cleanup_(freep) char *bytes = NULL;
 	size_t size = 0;
 	int r = read_whole(fd, max_size(files), &bytes, &size);
 
+	if (r < 0)
+		return fail(error, path, r);
+	size_t index = known_index(files, st, bytes, size);
+	if (index == files->list.n_items)
+		r = add_named(files, path, bytes, size);
 	if (r == 0)
-		r = ms_files_add(files, path, bytes, size);
+		r = ms_avec_push(files->arena, &files->seen,
+				 ((struct ms_file_id){st->st_dev, st->st_ino, index}));
 	return r < 0 ? fail(error, path, r) : 0;
 }
 
@@ -272,13 +306,12 @@ static int read_opened(struct ms_files *files, int fd, const char *path, unsigne
 		return -EINVAL;
 	}
 	files->written |= files->watch && is_being_written(fd);
-	return read_file(files, fd, path, error);
+	return read_file(files, fd, &st, path, error);
 }
 
 int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error)
 {
 	_cleanup_(closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	size_t before = files->list.n_items;
 
 	if (fd < 0) { /* of a path that was typed, links are followed */
 		int r = -errno;
@@ -287,10 +320,11 @@ int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error
 		ms_str_addf(error, ": %s", strerror(-r));
 		return r;
 	}
+	size_t before = files->seen.n_items;
 	int r = read_opened(files, fd, path, 0, error);
 	if (r < 0)
 		return r;
-	if (files->list.n_items == before) {
+	if (files->seen.n_items == before) {
 		ms_str_add_safe(error, path);
 		ms_str_add(error, ": no *.yaml file in it");
 		return -ENOENT;
@@ -303,6 +337,7 @@ int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct m
 	if (paths->n_items == 0)
 		return ms_files_read(files, MS_POLICY_DIR, error);
 	ms_vec_each (const char *, path, paths) {
+		files->n_seen_before = files->seen.n_items;
 		int r = ms_files_read(files, *path, error);
 
 		if (r < 0)

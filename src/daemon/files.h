@@ -4,9 +4,12 @@
  *
  * A path is a file or a directory; of a directory every *.yaml below it is read, hidden ones left
  * out, in sorted order. Inside a directory symbolic links are refused: what is applied must be what
- * lies there.
+ * lies there. Names are for people and programs to
+ * read: what is no plain text in them is escaped.
  */
 #pragma once
+
+#include <sys/types.h>
 
 #include "microseg/arena.h"
 #include "microseg/policy.h"
@@ -15,9 +18,18 @@
 #define MS_POLICY_DIR "/etc/microseg/policy.d"
 #define MS_FILES_MAX_TOTAL ((size_t)16 * 1024 * 1024) /* bytes of all files of one load */
 
+/* A file as the disk knows it. */
+struct ms_file_id {
+	dev_t device;
+	ino_t inode;
+	size_t index; /* in the list */
+};
+
 struct ms_files {
 	struct ms_arena *arena; /* owns names and bytes */
 	MS_VEC(struct ms_policy_file) list;
+	MS_VEC(struct ms_file_id) seen;
+	size_t n_seen_before; /* of them, by the paths before the one read now */
 	size_t total_size;
 	bool watch;	     /* set it before reading to learn, for three more calls a file: */
 	bool written;	     /* somebody had one of them open for writing */
@@ -37,12 +49,16 @@ int ms_files_copy(const struct ms_files *files, struct ms_files *copy);
 int ms_files_add(struct ms_files *files, const char *name, const char *bytes, size_t size);
 
 /**
- * Reads the file or directory @path. Names are @path as typed, with the way below it appended.
+ * Reads the file or directory @path. Names are @path as typed, with the way below it appended,
+ * made safe (ms_str_add_safe()).
  * Returns 0, or -errno with a sentence in @error; -ENOENT also for a directory without any *.yaml.
  */
 int ms_files_read(struct ms_files *files, const char *path, struct ms_str *error);
 
-/** Reads each of @paths, or MS_POLICY_DIR when there is none. Returns as ms_files_read(). */
+/**
+ * Reads each of @paths, or MS_POLICY_DIR when there is none. A file that several of them lead to is
+ * taken once. Returns as ms_files_read().
+ */
 int ms_files_read_all(struct ms_files *files, const ms_text_vec *paths, struct ms_str *error);
 
 #define MS_FILES_QUIET_MS 100	  /* nothing changed for so long: it is whole */

@@ -154,6 +154,26 @@ def off_node(command, folder):
     command.expect(2, "explain", "-p", SHOP, "-i", INVENTORY, "--batch", "/nowhere")
 
 
+def names(command, folder):
+    """A file's name is anybody's bytes: it ends no line, moves no cursor, hides no failure, and leaves JSON whole."""
+    for number, name in enumerate((b"a\033[31m # TODO\nok 1 - x.yaml", b"\xff.yaml")):
+        path = os.path.join(os.fsencode(folder), b"names%d" % number)
+        os.mkdir(path)
+        shutil.copy(os.path.join(folder, "findings.yaml"), os.path.join(path, name))
+        for words in (["test"], ["test", "-o", "json"], ["test", "-o", "tap"], ["matrix", "-o", "csv"],
+                      ["explain", "prod/a", "prod/b", "tcp/1"]):
+            said = command.expect(0 if words[0] == "matrix" else 1, *words, "-p", path.decode()).stdout
+            command.report.check("ok 1 - x" not in said.replace("\\x0aok", ""), f"{words}: a name ends no line", said)
+        said = command.run("test", "-o", "tap", "-p", path.decode()).stdout
+        command.report.check(said.count("\n") == 3 and " # TODO" not in said.splitlines()[1], "one line of TAP", said)
+        said = command.run("test", "-o", "json", "-p", path.decode()).stdout
+        command.report.check([case["ok"] for case in json.loads(said)] == [False], "JSON has the failed test", said)
+        said = command.run("check", "--strict", "-o", "json", "-p", path.decode()).stdout
+        command.report.check(all(case["file"] for case in json.loads(said)), "JSON has the place", said)
+    for again in (SHOP, "./" + SHOP, SHOP + "/web.yaml"):
+        command.expect(0, "check", "--strict", "-p", SHOP, "-p", again, "--at", "2026-01-15T12:00:00Z")
+
+
 def on_node(command, folder):
     absent = ["--control", os.path.join(folder, "absent")]
     for name, asked in ON_NODE.items():
@@ -260,6 +280,7 @@ def main():
         shutil.copy(os.path.join(SHOP, "web.yaml"), os.path.join(folder, "locked"))
         os.chmod(os.path.join(folder, "locked", "web.yaml"), 0)
         off_node(command, folder)
+        names(command, folder)
         on_node(command, folder)
         clocks(command, folder)
         libraries(command, folder)

@@ -83,6 +83,43 @@ static void reads_a_file_whatever_its_name(void **state)
 	read_and_compare("policy", (const char *const[]){"policy", NULL});
 }
 
+static void takes_a_file_once_that_two_paths_lead_to(void **state)
+{
+	const char *paths[] = {"once",	    "once/a.yaml", "./once",
+			       "once-link", "once-hard",   "once-copy"};
+	ms_text_vec all = {.items = paths, .n_items = sizeof(paths) / sizeof(paths[0])};
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+
+	(void)state;
+	assert_int_equal(mkdir("once", 0700), 0);
+	write_file("once/a.yaml", "a");
+	write_file("once-copy", "a");
+	assert_int_equal(symlink("once/a.yaml", "once-link"), 0);
+	assert_int_equal(link("once/a.yaml", "once-hard"), 0);
+	assert_int_equal(ms_files_init(&files), 0);
+	assert_int_equal(ms_files_read_all(&files, &all, &error), 0);
+	assert_int_equal(files.list.n_items, 2);
+	assert_string_equal(files.list.items[0].name, "once/a.yaml");
+	assert_string_equal(files.list.items[1].name, "once-copy");
+}
+
+static void takes_both_hard_links_of_a_directory(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir("hards", 0700), 0);
+	write_file("hards/a.yaml", "a");
+	assert_int_equal(link("hards/a.yaml", "hards/b.yaml"), 0);
+	read_and_compare("hards", (const char *const[]){"hards/a.yaml", "hards/b.yaml", NULL});
+}
+
+static void escapes_a_name_that_is_no_plain_text(void **state)
+{
+	(void)state;
+	write_file("a\x1b[2J\n\xff", "a");
+	read_and_compare("a\x1b[2J\n\xff", (const char *const[]){"a\\x1b[2J\\x0a\\xff", NULL});
+}
+
 static void expect_error(const char *path, int r, const char *said)
 {
 	_cleanup_(ms_files_fini) struct ms_files files = {0};
@@ -193,6 +230,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_yaml_below_a_directory_in_sorted_order),
 		cmocka_unit_test(reads_a_file_whatever_its_name),
+		cmocka_unit_test(takes_a_file_once_that_two_paths_lead_to),
+		cmocka_unit_test(takes_both_hard_links_of_a_directory),
+		cmocka_unit_test(escapes_a_name_that_is_no_plain_text),
 		cmocka_unit_test(refuses_a_link_inside_a_directory),
 		cmocka_unit_test(refuses_what_is_no_file),
 		cmocka_unit_test(says_when_nothing_is_there),
