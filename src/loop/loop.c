@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <sys/time.h>
 #include <time.h>
 
 #include <event2/event.h>
@@ -38,6 +37,7 @@ struct ms_io {
 
 struct ms_timer {
 	struct event *event;
+	uint64_t due_ms;
 	ms_timer_fn fn;
 	void *userdata;
 };
@@ -199,15 +199,11 @@ struct ms_timer *ms_timer_free(struct ms_timer *timer)
 	return NULL;
 }
 
-/* Has its time come, without its function having been called yet? */
+/* Has its time come, without its function having been called yet? Not asked of event_pending(),
+ * which converts to the wall clock, and by what that was seconds ago. */
 static bool is_due(const struct ms_timer *timer)
 {
-	struct timeval at, now;
-
-	if (!evtimer_pending(timer->event, &at))
-		return false;
-	gettimeofday(&now, NULL); /* what event_pending() converts to */
-	return !timercmp(&at, &now, >);
+	return ms_timer_is_set(timer) && timer->due_ms <= ms_monotonic_ms();
 }
 
 /* event_add() takes a timer that is due off the list of what is called in this turn: one that is
@@ -220,6 +216,7 @@ void ms_timer_set(struct ms_timer *timer, uint64_t delay_ms)
 	struct timeval delay = {.tv_sec = (time_t)(delay_ms / 1000),
 				.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000)};
 
+	timer->due_ms = ms_monotonic_ms() + delay_ms;
 	evtimer_add(timer->event, &delay);
 }
 

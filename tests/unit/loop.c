@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loop/loop.h"
@@ -55,6 +57,18 @@ static void defers_while_a_socket_never_falls_silent(void **state)
 	close(pipe_fds[1]);
 }
 
+static time_t clock_set_by; /* as everybody in this program sees the wall clock, libevent too */
+
+int gettimeofday(struct timeval *now, void *zone)
+{
+	struct timespec real;
+
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &real);
+	*now = (struct timeval){real.tv_sec + clock_set_by, real.tv_nsec / 1000};
+	return 0;
+}
+
 struct restless {
 	struct ms_loop *loop;
 	struct ms_timer *timer;
@@ -80,23 +94,64 @@ static void on_called(void *userdata)
 	ms_loop_stop(restless->loop);
 }
 
-static void calls_a_timer_that_is_set_at_once_in_each_turn(void **state)
+static void call_in_each_turn(time_t step)
 {
 	struct restless restless = {.loop = ms_loop_new()};
 	int pipe_fds[2];
 
-	(void)state;
 	assert_int_equal(pipe(pipe_fds), 0);
 	assert_int_equal(write(pipe_fds[1], "x", 1), 1);
+	clock_set_by = step;
 	restless.timer = ms_loop_timer(restless.loop, on_called, &restless);
 	struct ms_io *io = ms_loop_io(restless.loop, pipe_fds[0], MS_IO_READ, set_again, &restless);
 	assert_int_equal(ms_loop_run(restless.loop), 0);
 	assert_true(restless.called);
+	clock_set_by = 0;
 	ms_io_free(io);
 	ms_timer_free(restless.timer);
 	ms_loop_free(restless.loop);
 	close(pipe_fds[0]);
 	close(pipe_fds[1]);
+}
+
+static void calls_a_timer_that_is_set_at_once_in_each_turn(void **state)
+{
+	(void)state;
+	call_in_each_turn(0);
+}
+
+static void a_clock_that_is_set_lets_no_timer_starve(void **state)
+{
+	(void)state;
+	call_in_each_turn(-3600);
+	call_in_each_turn(3600);
+}
+
+static void too_late(void *userdata)
+{
+	ms_loop_stop(userdata);
+}
+
+/* Set to "later", and then to "at once", while somebody sets the clock. */
+static void a_clock_that_is_set_puts_nothing_off(void **state)
+{
+	(void)state;
+	for (int step = -3600; step <= 3600; step += 3600) {
+		struct restless restless = {.loop = ms_loop_new()};
+		struct ms_timer *end = ms_loop_timer(restless.loop, too_late, restless.loop);
+
+		restless.timer = ms_loop_timer(restless.loop, on_called, &restless);
+		ms_timer_set(end, 500);
+		ms_timer_set(restless.timer, 30000);
+		clock_set_by = step;
+		ms_timer_set(restless.timer, 0);
+		assert_int_equal(ms_loop_run(restless.loop), 0);
+		assert_true(restless.called);
+		clock_set_by = 0;
+		ms_timer_free(restless.timer);
+		ms_timer_free(end);
+		ms_loop_free(restless.loop);
+	}
 }
 
 static void defer_again(void *userdata)
@@ -185,6 +240,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defers_while_a_socket_never_falls_silent),
 		cmocka_unit_test(calls_a_timer_that_is_set_at_once_in_each_turn),
+		cmocka_unit_test(a_clock_that_is_set_lets_no_timer_starve),
+		cmocka_unit_test(a_clock_that_is_set_puts_nothing_off),
 		cmocka_unit_test(waits_for_nothing_when_something_is_deferred),
 		cmocka_unit_test(watches_later_what_the_kernel_would_not_watch),
 		cmocka_unit_test(ends_when_nothing_is_left_to_wait_for),
