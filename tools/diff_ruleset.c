@@ -80,16 +80,15 @@ static void list_rules(struct differ *d, enum ms_family family, const struct ms_
 }
 
 /* A chain is filled anew as a whole; what differs of its rules is said, the order is not. */
-static void add_rules(struct differ *d, const struct ms_table *table, const struct ms_chain *before,
-		      const struct ms_chain *after)
+static void add_rules(struct differ *d, const struct ms_change *change,
+		      const struct ms_chain *before, const struct ms_chain *after)
 {
-	const char *family = ms_family_name(table->family),
-		   *name = before ? before->name : after->name;
+	const char *family = ms_family_name(change->table->family), *name = change->chain->name;
 	rule_texts old = {0}, new = {0};
 	size_t i = 0, j = 0;
 
-	list_rules(d, table->family, before, &old);
-	list_rules(d, table->family, after, &new);
+	list_rules(d, change->table->family, before, &old);
+	list_rules(d, change->table->family, after, &new);
 	while (i < old.n_items || j < new.n_items) {
 		int order = i == old.n_items   ? 1
 			    : j == new.n_items ? -1
@@ -121,7 +120,7 @@ static void add_flush(struct differ *d, const struct ms_change *change)
 	const struct ms_chain *after = find_chain(d->to, change);
 
 	if (!after || after->rules.n_items == 0)
-		add_rules(d, change->table, change->chain, NULL);
+		add_rules(d, change, change->chain, NULL);
 }
 
 static void add_change(struct differ *d, const struct ms_change *change)
@@ -146,7 +145,7 @@ static void add_change(struct differ *d, const struct ms_change *change)
 					       change->chain->name, NULL});
 		return;
 	case MS_ADD_RULES:
-		add_rules(d, change->table, find_chain(d->from, change), change->chain);
+		add_rules(d, change, find_chain(d->from, change), change->chain);
 		return;
 	case MS_FLUSH_CHAIN:
 		add_flush(d, change);

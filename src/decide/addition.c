@@ -100,7 +100,7 @@ void ms_addition_add(struct ms_str *out, const struct ms_policy *policy, const s
 	const struct ms_service *own = ms_party_document(policy, party);
 	const struct ms_origin *list = !own ? NULL : allow ? &own->allow_at : &own->needs_at;
 
-	if (!own) {
+	if (!list) {
 		add_document(out, party, named, key);
 	} else if (list->line) {
 		ms_str_addf(out, named ? "add to the %s of %s" : "add to its %s", key,

@@ -100,14 +100,14 @@ static void str_escapes_what_could_forge_a_line(void **state)
 static void diag_prints_place_line_and_hint(void **state)
 {
 	(void)state;
+	const struct ms_origin late = {"b.yaml", 2, 1, 1}, early = {"a.yaml", 7, 3, 4};
 	struct ms_diags diags;
 	struct ms_str out = {0};
 
 	assert_int_equal(ms_diags_init(&diags), 0);
-	ms_diags_add(&diags, MS_WARNING, "later", &(struct ms_origin){"b.yaml", 2, 1, 1}, NULL,
-		     NULL, "second");
-	ms_diags_add(&diags, MS_ERROR, "unknown-key", &(struct ms_origin){"a.yaml", 7, 3, 4},
-		     "  prot: 1", "did you mean 'port'?", "unknown key '%s'", "prot");
+	ms_diags_add(&diags, MS_WARNING, "later", &late, NULL, NULL, "second");
+	ms_diags_add(&diags, MS_ERROR, "unknown-key", &early, "  prot: 1", "did you mean 'port'?",
+		     "unknown key '%s'", "prot");
 	ms_diags_print(&diags, &out, false);
 	assert_string_equal(out.text, "a.yaml:7:3: error: unknown key 'prot' [unknown-key]\n"
 				      "    7 |   prot: 1\n"
