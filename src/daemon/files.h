@@ -4,8 +4,7 @@
  *
  * A path is a file or a directory; of a directory every *.yaml below it is read, hidden ones left
  * out, in sorted order. Inside a directory symbolic links are refused: what is applied must be what
- * lies there. Names are for people and programs to
- * read: what is no plain text in them is escaped.
+ * lies there. Names are for people and programs to read: what is no plain text in them is escaped.
  */
 #pragma once
 

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 
-ROWS = [*range(1, 89), 95, 96, 97]
+ROWS = [*range(1, 90), 95, 96, 97]
 DEFINED = {".py": r"^def %s\(", ".c": r"^(?:static )?void %s\(|^\t*(?:\t|\{)\"%s\""}
 
 

@@ -205,7 +205,7 @@ def settled(party):
     def shown():
         text = party.run("ip", "-6", "addr", "show", "dev", "eth0").stdout
         return "" if "tentative" in text.replace("dadfailed tentative", "") else text
-    return wait_for(shown, "the end of duplicate address detection", DAD_SECONDS + 2)
+    return wait_for(shown, "the end of duplicate address detection", DAD_SECONDS + 5)
 
 
 def by_hand(report, parties, what, fails, node=None):

@@ -3,6 +3,9 @@
 """Debian 12's own kernel, 6.1, in a virtual machine: no owner and persist, and br_netfilter a module that may be absent.
 
 The machine has our binaries, what they link with, and the kernel's modules in memory, and three containers on one bridge.
+
+It is also where a clock can be set without anybody else's being set: what has an end, under a daemon that runs, and at the
+start of one that did not.
 """
 import os
 import platform
@@ -33,6 +36,25 @@ kind: Service
 service: api
 env: prod
 allow: [{from: web, ports: [tcp/8080]}]
+"""
+# An exception that ends in ten minutes, with a connection that it alone allows, and a relax. The clock is set by seconds.
+CLOCKS = """
+ip netns exec api nc -ll -p 8081 -e cat & ip netns exec api nc -ll -p 8082 -e cat &
+step() { date -s @$(($(date +%s) + $1)) >/dev/null; }
+ask() { [ "$(echo hello | ip netns exec web nc -w 2 10.1.0.11 $2 2>/dev/null)" = hello ] && say $1 passes || say $1 refused; }
+say() { echo "RESULT $1 web api $2"; }
+lend() { microseg grant prod/web prod/api tcp/8081 --for 10m --reason clock -c /etc/config >/dev/null || say lend failed; }
+hold() { mkfifo /hold; ip netns exec web nc 10.1.0.11 8081 </hold >/held 2>/dev/null & exec 9>/hold; sleep 0.5; held $1; }
+held() { echo $1 >&9; sleep 0.5; grep -q "^$1$" /held && say $1 passes || say $1 refused; }
+ask no-exception 8081
+lend; ask exception 8081; hold held
+step -3600; sleep 1; ask back 8081; held held-back
+step 4100; sleep 1; ask back-and-not-over 8081; held held-and-not-over
+step 200; sleep 1; ask over 8081; held held-over
+step -3600; sleep 1; ask over-and-back 8081; step 3600; sleep 1; ask over-again 8081
+microseg relax prod/api --for 10m --reason clock -c /etc/config >/dev/null; ask relaxed 8082
+step 610; sleep 1; ask relaxed-over 8082
+lend; killall -9 microsegd; step 610; sleep 1; ask dead 8081; start; ask dead-over 8081
 """
 INIT = """#!/bin/sh
 export PATH=/bin:/sbin
@@ -76,6 +98,7 @@ nft flush ruleset; sleep 1
 calls flushed
 echo "STATUS drops"; microseg drops -c /etc/config -o json; echo "END"
 nft list ruleset >/listed && unshare -n nft -f /listed && echo "RESULT listing all all reloads"
+CLOCKS
 killall -9 microsegd; sleep 0.5
 calls killed
 echo "STATUS log"; cat /log; echo "END"
@@ -126,7 +149,7 @@ def make_root(folder):
             os.symlink("/bin/busybox", os.path.join(root, "bin" if applet != "modprobe" else "sbin", applet))
     for name, source in (("ip", shutil.which("ip")), ("nft", shutil.which("nft")), ("microseg", MICROSEG), ("microsegd", MICROSEGD)):
         install(root, source, "bin/" + name)
-    write(root, "init", INIT, 0o755)
+    write(root, "init", INIT.replace("CLOCKS\n", CLOCKS), 0o755)
     write(root, "etc/policy/policy.yaml", POLICY)
     write(root, "etc/config", "node: vm\nengines: [none]\nstate: /var/lib/microseg\ncontrol: {socket: /run/microseg.sock}\n")
     unpacked = os.path.join(folder, "kernel")
@@ -181,6 +204,22 @@ def judge(report, said):
     report.equal(results.get(("listing", "all", "all")), "reloads", "what nft lists loads again")
 
 
+def judge_clocks(report, said):
+    """An end is a moment of the wall clock, wherever that is set to."""
+    wanted = (("no-exception", "refused", "without an exception (the control)"), ("exception", "passes", "with one"),
+              ("held", "passes", "a connection that it alone allows"),
+              ("back", "passes", "the clock is set back by an hour"), ("held-back", "passes", "and its connection lives on"),
+              ("back-and-not-over", "passes", "set on to 100 seconds before the end"), ("held-and-not-over", "passes", "and its connection lives on"),
+              ("over", "refused", "set on past the end"), ("held-over", "refused", "and its connection is cut"),
+              ("over-and-back", "passes", "set back before the end: it is not over"), ("over-again", "refused", "and set on again"),
+              ("relaxed", "passes", "a relax"), ("relaxed-over", "refused", "set on past the relax's end"),
+              ("dead", "passes", "set on past the end of an exception without a daemon: nothing moves"),
+              ("dead-over", "refused", "and when one starts it is over"))
+    results = {when: result for when, result in re.findall(r"RESULT (\S+) web api (\w+)", said)}
+    for when, verdict, what in wanted:
+        report.equal(results.get(when), verdict, "a clock: %s" % what, part(said, "log"))
+
+
 def main():
     report = Report("kernel 6.1")
     missing = [name for name in NEEDED if not shutil.which(name)]
@@ -192,6 +231,7 @@ def main():
         else:
             said = boot(*make_root(folder))
             judge(report, said)
+            judge_clocks(report, said)
     return report.finish()
 
 
