@@ -213,6 +213,9 @@ struct ms_set {
 	uint32_t count_over; /* of a dynamic set whose elements count tracked connections: the rules
 				that add to it say how many there may be. 0: it does not count */
 	MS_VEC(struct ms_elem) elems; /* on the heap: they are most of a ruleset */
+	/* What ms_plan_patch() took out and put in and ms_ruleset_settle() has not merged into
+	 * `elems` yet; sorted, on the heap. */
+	MS_VEC(struct ms_elem) gone, come;
 };
 
 struct ms_table {
@@ -396,10 +399,16 @@ int ms_plan_retime(const struct ms_ruleset *installed, struct ms_plan *ret_plan)
 void ms_plan_fini(struct ms_plan *plan);
 /**
  * Carries a plan of nothing but MS_ADD_ELEMS and MS_DEL_ELEMS, whose sets are those of @ruleset,
- * out on @ruleset itself, which stays finished. Texts are copied. Returns 0; -ENOENT when an
+ * out on @ruleset itself. What it costs does not depend on how many elements a set has, for they
+ * are not moved: before anything but another patch, ms_compile_delta() and ms_set_n_elems() looks
+ * at them, ms_ruleset_settle() has to be called. Texts are copied. Returns 0; -ENOENT when an
  * element to be deleted is not there, -EEXIST when one to be added is; -ENOMEM. After an error
  * @ruleset is only good to be freed.
  */
 int ms_plan_patch(const struct ms_plan *plan, struct ms_ruleset *ruleset);
+/** Makes @ruleset a finished one again after patches. Needs no memory. */
+void ms_ruleset_settle(struct ms_ruleset *ruleset);
+/** How many elements @set has, with what patches did to it. */
+size_t ms_set_n_elems(const struct ms_set *set);
 /** Counts elements added and deleted, and everything else, for the log line. */
 void ms_plan_count(const struct ms_plan *plan, size_t *ret_elems, size_t *ret_others);

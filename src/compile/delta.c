@@ -238,7 +238,7 @@ static int retarget(struct ms_change *change, const struct ms_ruleset *installed
 /* The elements of @set once @plan is carried out. */
 static size_t count_after(const struct ms_plan *plan, const struct ms_set *set)
 {
-	size_t n = set->elems.n_items;
+	size_t n = ms_set_n_elems(set);
 
 	ms_vec_each (const struct ms_change, change, &plan->changes)
 		if (change->set == set)

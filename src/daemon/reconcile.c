@@ -292,6 +292,7 @@ static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, st
 		int r = replace(daemon, wanted, error);
 		return r < 0 ? r : 1;
 	}
+	ms_ruleset_settle(daemon->installed);
 	if (daemon->suspect) {
 		int r = repair(daemon, wanted, error);
 		if (r != 0)

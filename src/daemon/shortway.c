@@ -142,10 +142,13 @@ void ms_shortway_late(void *userdata)
 
 	if (r < 0)
 		give_up(daemon);
-	if (r < LATE_STEP)
+	if (r < LATE_STEP) {
 		daemon->n_late = 0;
-	else
+		if (daemon->installed)
+			ms_ruleset_settle(daemon->installed);
+	} else {
 		ms_timer_set(daemon->late, 0);
+	}
 }
 
 static void note_late(struct ms_daemon *daemon, size_t n_come)

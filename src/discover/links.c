@@ -26,6 +26,8 @@ void ms_links_fini(struct ms_links *links)
 	ms_vec_each (struct ms_link *, link, &links->list)
 		link_free(*link);
 	ms_vec_fini(&links->list);
+	ms_vec_fini(&links->far);
+	ms_vec_fini(&links->stale);
 	ms_vec_fini(&links->others);
 	ms_vec_fini(&links->addrs);
 	ms_vec_fini(&links->dirty.veths);
@@ -258,6 +260,59 @@ static bool view_equal(const struct ms_link_view *a, const struct ms_link_view *
 	       a->nf_call_ip6 == b->nf_call_ip6 && a->no_ll_learn == b->no_ll_learn;
 }
 
+/* Far ends. */
+
+static bool leads_far(const struct ms_link_view *view)
+{
+	return view->peer_foreign && view->peer_nsid >= 0;
+}
+
+static void forget_far_end(struct ms_links *links, uint32_t ifindex)
+{
+	ms_vec_each (struct ms_far_end, end, &links->far)
+		if (end->ifindex == ifindex) {
+			*end = links->far.items[--links->far.n_items];
+			return;
+		}
+}
+
+static int reserve_far_end(struct ms_links *links)
+{
+	return ms_vec_grow(NULL, (void **)&links->far.items, &links->far.n_room, links->far.n_items,
+			   sizeof(*links->far.items));
+}
+
+/* There is room for it. */
+static void note_far_end(struct ms_links *links, const struct ms_link_view *view)
+{
+	if (leads_far(view))
+		links->far.items[links->far.n_items++] =
+			(struct ms_far_end){view->peer_nsid, view->peer, view->ifindex};
+}
+
+int ms_links_mark_stale(struct ms_links *links, struct ms_link *link)
+{
+	int r = 0;
+
+	if (!link->peer_stale && leads_far(&link->view)) {
+		r = ms_vec_push(&links->stale, link->view.ifindex);
+		link->peer_stale = r == 0;
+	}
+	return r;
+}
+
+struct ms_link *ms_links_next_stale(struct ms_links *links)
+{
+	for (; links->stale.n_items > 0; links->stale.n_items--) {
+		struct ms_link *link =
+			ms_links_find(links, links->stale.items[links->stale.n_items - 1]);
+
+		if (link && link->peer_stale)
+			return link;
+	}
+	return NULL;
+}
+
 static bool leads_elsewhere(const struct ms_link_view *a, const struct ms_link_view *b)
 {
 	return a->peer != b->peer || a->peer_foreign != b->peer_foreign ||
@@ -278,12 +333,13 @@ int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint
 
 	if (link && view_equal(&link->view, view))
 		return 0;
-	if (!link) {
-		int r = insert(links, view->ifindex, &link);
-
-		if (r < 0)
-			return r;
-	}
+	int r = reserve_far_end(links);
+	if (r == 0 && !link)
+		r = insert(links, view->ifindex, &link);
+	else if (r == 0 && fresh)
+		forget_far_end(links, view->ifindex);
+	if (r < 0)
+		return r;
 	if (*link->view.name)
 		ms_links_touch(links, link); /* as what it was */
 	if (*link->view.name && strcmp(link->view.name, view->name) != 0)
@@ -292,12 +348,14 @@ int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint
 	touch_view(links, view);
 	if (fresh) {
 		ms_veth_peer_fini(&link->peer);
-		link->peer_stale = view->peer_foreign && view->peer_nsid >= 0;
+		link->peer_stale = false;
 		link->seen_ms = now_ms;
 		link->seen_seq = ++links->seq;
 		link->seen_at_start = at_start;
+		note_far_end(links, view);
+		r = ms_links_mark_stale(links, link);
 	}
-	return 1;
+	return r < 0 ? r : 1;
 }
 
 bool ms_links_remove(struct ms_links *links, uint32_t ifindex)
@@ -310,27 +368,27 @@ bool ms_links_remove(struct ms_links *links, uint32_t ifindex)
 	ms_vec_each (const struct ms_addr, addr, &links->list.items[at]->addrs)
 		discount_addr(links, addr);
 	link_free(links->list.items[at]);
+	forget_far_end(links, ifindex);
 	links->list.n_items--;
 	memmove(links->list.items + at, links->list.items + at + 1,
 		(links->list.n_items - at) * sizeof(*links->list.items));
 	return true;
 }
 
-void ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex)
+int ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex)
 {
-	ms_vec_each (struct ms_link *, item, &links->list) {
-		struct ms_link *link = *item;
+	int r = 0;
 
-		if (link->view.peer_foreign && link->view.peer_nsid == nsid &&
-		    (ifindex == 0 || link->view.peer == ifindex))
-			link->peer_stale = true;
-	}
+	ms_vec_each (const struct ms_far_end, end, &links->far)
+		if (r == 0 && end->nsid == nsid && (ifindex == 0 || end->peer == ifindex))
+			r = ms_links_mark_stale(links, ms_links_find(links, end->ifindex));
+	return r;
 }
 
 bool ms_links_lead_to(const struct ms_links *links, int32_t nsid)
 {
-	ms_vec_each (struct ms_link *, item, &links->list)
-		if ((*item)->view.peer_foreign && (*item)->view.peer_nsid == nsid)
+	ms_vec_each (const struct ms_far_end, end, &links->far)
+		if (end->nsid == nsid)
 			return true;
 	return false;
 }

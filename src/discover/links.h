@@ -53,7 +53,7 @@ struct ms_link {
 	bool default_route;			      /* of either family leaves through it */
 	ms_prefix_vec nets; /* what else the host routes through it, sorted; not the link-local */
 	struct ms_veth_peer peer;
-	bool peer_stale;     /* must be read (again) */
+	bool peer_stale;     /* must be read (again); then it is in `stale` of the links */
 	uint64_t seen_ms;    /* monotonic: since when this interface leads to this namespace */
 	uint64_t seen_seq;   /* the same as a serial number, see claims.h */
 	bool seen_at_start;  /* it was there when we came */
@@ -74,11 +74,20 @@ struct ms_dirty {
 	ms_addr_vec addrs;
 };
 
-/** Sorted by ifindex. */
+/** Where a veth leads: an interface of another namespace. */
+struct ms_far_end {
+	int32_t nsid;
+	uint32_t peer, ifindex; /* the number there, and of the veth here */
+};
+
+/** Sorted by ifindex. What every event asks of all of them stands apart, so that ten thousand links
+ * need not be followed through memory. */
 struct ms_links {
 	MS_VEC(struct ms_link *) list;
-	uint64_t seq;			 /* grows with every link that is new or leads elsewhere */
-	ms_addr_vec addrs;		 /* of all links, sorted, what two have twice */
+	MS_VEC(struct ms_far_end) far; /* of all veths whose far end has a namespace with an id */
+	MS_VEC(uint32_t) stale;	       /* veths whose far end must be read; some maybe no longer */
+	uint64_t seq;		       /* grows with every link that is new or leads elsewhere */
+	ms_addr_vec addrs;	       /* of all links, sorted, what two have twice */
 	MS_VEC(struct ms_link *) others; /* that are no veths, as in `list`, where they are known */
 	bool others_known;
 	struct ms_dirty dirty;
@@ -123,8 +132,12 @@ bool ms_links_have_addr(const struct ms_links *links, const struct ms_addr *addr
 /** Returns whether there was such a link. */
 bool ms_links_remove(struct ms_links *links, uint32_t ifindex);
 /** Marks the far ends in namespace @nsid for a new read: the one numbered @ifindex there, or with 0
- * all of them. */
-void ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex);
+ * all of them. Returns 0 or -ENOMEM. */
+int ms_links_peer_stale(struct ms_links *links, int32_t nsid, uint32_t ifindex);
+/** Marks the far end of @link for a new read, if it can be read. Returns 0 or -ENOMEM. */
+int ms_links_mark_stale(struct ms_links *links, struct ms_link *link);
+/** A veth whose far end must be read, or NULL; the same one until it was read or is gone. */
+struct ms_link *ms_links_next_stale(struct ms_links *links);
 /** Does any veth lead to @nsid? */
 bool ms_links_lead_to(const struct ms_links *links, int32_t nsid);
 

@@ -79,21 +79,20 @@ static int list_all(struct ms_watch *watch)
 	watch->list_stale = false;
 	watch->addrs_stale = watch->routes_stale = watch->peers_stale = true;
 	ms_vec_each (struct ms_link *, link, &watch->links.list)
-		(*link)->peer_stale = (*link)->view.peer_foreign && (*link)->view.peer_nsid >= 0;
-	return 0;
+		if (r == 0)
+			r = ms_links_mark_stale(&watch->links, *link);
+	watch->list_stale = r < 0;
+	return r;
 }
 
 static int list_peers(struct ms_watch *watch)
 {
-	ms_vec_each (struct ms_link *, link, &watch->links.list) {
-		if (!(*link)->peer_stale)
-			continue;
-		int r = ms_list_peer(watch->rtnl, &watch->links, *link, &watch->changed);
-		if (r < 0)
-			return r;
-	}
-	watch->peers_stale = false;
-	return 0;
+	int r = 0;
+
+	for (struct ms_link *link; r == 0 && (link = ms_links_next_stale(&watch->links));)
+		r = ms_list_peer(watch->rtnl, &watch->links, link, &watch->changed);
+	watch->peers_stale = r < 0;
+	return r;
 }
 
 /* Reads all that is marked. What fails stays marked. */
@@ -205,6 +204,14 @@ static void on_own_link(struct ms_watch *watch, const struct nlmsghdr *message)
 		read_again(watch, view.peer);
 }
 
+/* @ifindex: the number of a far end in its namespace, or 0 for all of that. */
+static void peer_changed(struct ms_watch *watch, int32_t nsid, uint32_t ifindex)
+{
+	if (ms_links_peer_stale(&watch->links, nsid, ifindex) < 0)
+		watch->list_stale = true;
+	watch->peers_stale = true;
+}
+
 static void on_foreign_link(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr *message)
 {
 	struct ms_link_view view;
@@ -213,17 +220,13 @@ static void on_foreign_link(struct ms_watch *watch, int32_t nsid, const struct n
 	if (ms_link_decode(message, &view) < 0)
 		return;
 	if (message->nlmsg_type == RTM_NEWLINK) {
-		ms_links_peer_stale(&watch->links, nsid, view.ifindex);
-		watch->peers_stale = true;
+		peer_changed(watch, nsid, view.ifindex);
 		return;
 	}
-	ms_vec_each (struct ms_link *, item, &watch->links.list) {
-		const struct ms_link_view *own = &(*item)->view;
-
-		if (own->peer_foreign && own->peer_nsid == nsid && own->peer == view.ifindex &&
-		    ms_vec_push(&near, own->ifindex) < 0)
+	ms_vec_each (const struct ms_far_end, end, &watch->links.far)
+		if (end->nsid == nsid && end->peer == view.ifindex &&
+		    ms_vec_push(&near, end->ifindex) < 0)
 			watch->list_stale = true;
-	}
 	ms_vec_each (uint32_t, ifindex, &near)
 		read_again(watch, *ifindex);
 	ms_vec_fini(&near);
@@ -247,8 +250,7 @@ static void on_addr(struct ms_watch *watch, int32_t nsid, const struct nlmsghdr 
 		watch->addrs_stale = true;
 		return;
 	}
-	ms_links_peer_stale(&watch->links, nsid, view.ifindex);
-	watch->peers_stale = true;
+	peer_changed(watch, nsid, view.ifindex);
 }
 
 /* Default routes, and those that say what networks a bridge or a veth leads to. */

@@ -41,8 +41,11 @@ struct ms_ruleset *ms_ruleset_free(struct ms_ruleset *ruleset)
 	if (!ruleset)
 		return NULL;
 	ms_vec_each (struct ms_table *, table, &ruleset->tables)
-		ms_vec_each (struct ms_set *, set, &(*table)->sets)
+		ms_vec_each (struct ms_set *, set, &(*table)->sets) {
 			ms_vec_fini(&(*set)->elems);
+			ms_vec_fini(&(*set)->gone);
+			ms_vec_fini(&(*set)->come);
+		}
 	ms_vec_fini(&ms_build_of(ruleset)->spare_set.elems);
 	ms_arena_free(ruleset->arena);
 	free(ms_build_of(ruleset));
