@@ -284,11 +284,29 @@ static int retime(struct ms_daemon *daemon, const struct ms_ruleset *wanted, str
 	return 1;
 }
 
-/* Brings the kernel from whatever it has to @wanted. Returns 1 when it changed, 0 when it had it,
- * -errno. */
-static int install(struct ms_daemon *daemon, const struct ms_ruleset *wanted, struct ms_str *error)
+/*
+ * The tables of an earlier process know which connections are over, and take that along. So what
+ * the policy refuses is cut while they stand: in new tables it would be open until it is looked
+ * for.
+ */
+static void cut_first(struct ms_daemon *daemon, const struct ms_policy *policy,
+		      const struct ms_inventory *inventory, const struct ms_ruleset *wanted)
+{
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+
+	if (ms_kernel_adopt(daemon->kernel, wanted, &error) == 0) /* or they may not be written */
+		ms_revoke_refused(daemon->kernel, wanted, policy, inventory);
+}
+
+/* Brings the kernel from whatever it has to @wanted, which @policy and @inventory make. Returns 1
+ * when it changed, 0 when it had it, -errno. */
+static int install(struct ms_daemon *daemon, const struct ms_policy *policy,
+		   const struct ms_inventory *inventory, const struct ms_ruleset *wanted,
+		   struct ms_str *error)
 {
 	if (!daemon->installed) {
+		if (daemon->standing && policy)
+			cut_first(daemon, policy, inventory, wanted);
 		int r = replace(daemon, wanted, error);
 		return r < 0 ? r : 1;
 	}
@@ -384,7 +402,7 @@ static int update(struct ms_daemon *daemon, const struct ms_policy *policy,
 	if (r != MS_SHORTWAY_NONE)
 		return r;
 	r = compile(daemon, policy, inventory, ret_wanted);
-	return r == 0 ? install(daemon, ret_wanted->ruleset, error) : r;
+	return r == 0 ? install(daemon, policy, inventory, ret_wanted->ruleset, error) : r;
 }
 
 /* The shortest way. Returns whether it was there. */
@@ -458,7 +476,7 @@ int ms_reconcile_close_door(struct ms_daemon *daemon)
 	if (r == 0)
 		r = compile(daemon, NULL, inventory, &wanted);
 	if (r == 0)
-		r = install(daemon, wanted.ruleset, &error);
+		r = install(daemon, NULL, inventory, wanted.ruleset, &error);
 	if (r < 0) {
 		ms_reconcile_back_off(daemon, error.len ? error.text : strerror(-r));
 		return r;

@@ -209,7 +209,10 @@ def by_the_clock(report, node, parties):
     report.check(time.time() < end, "all are open in time")
     time.sleep(max(0.0, end + SECOND - time.time()))
     check_silent(report, talks, "ended, no daemon")
+    said = len(node.log_text())
     node.start()
+    report.check(0 < node.log_text().find("connections cut", said) < node.log_text().find("enforcing, generation", said),
+                 "they are cut while the tables stand that know of the end", node.log_text()[said:])
     time.sleep(SECOND)
     check_silent(report, talks, "ended, cut by the daemon")
     finish(report, talks, "ended")
