@@ -2,17 +2,18 @@
 /*
  * ms-lag: how long it takes from a change of an interface to the transaction that answers it.
  *
- * Runs in the namespace of the node, takes one command a line and answers each with one line:
+ * Runs in the namespace of the node, takes one command a line and answers each with one line.
  *
- *	join BRIDGE PORT ADDRESS	gives the port to the bridge; waits for an element with the
- *address leave BRIDGE PORT ADDRESS	takes it away; waits for the end of such an element address
- *NETNS INTERFACE ADDRESS	sets the IPv4 address of an interface elsewhere; waits as join does
- *	drain				how many transactions there were, and how many changed
- *something in our tables (to claim a table that stands as it is changes nothing)
+ * - join BRIDGE PORT ADDRESS: gives the port to the bridge; waits for an element with the address.
+ * - leave BRIDGE PORT ADDRESS: takes it away; waits for the end of such an element.
+ * - address NETNS INTERFACE ADDRESS: sets the IPv4 address of an interface elsewhere; waits as join
+ *   does.
+ * - drain: how many transactions there were, and how many changed something in our tables (to claim
+ *   a table that stands as it is changes nothing).
  *
- * The first three answer with microseconds, from before the system call to the arrival of the end
- *of the transaction, or with "timeout". The rest is other people's: this program only listens to
- *what nf_tables announces.
+ * The first three answer with two numbers of microseconds: from before the system call to the
+ * arrival of the end of the transaction, and to the end of the system call; or with "timeout". The
+ * rest is other people's: this program only listens to what nf_tables announces.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -123,14 +124,16 @@ static bool read_messages(struct transactions *seen, const struct wanted *wanted
 	return hit;
 }
 
-static void answer(uint64_t since_us, const struct wanted *wanted)
+/* @called_us: when the system call was over. */
+static void answer(uint64_t since_us, uint64_t called_us, const struct wanted *wanted)
 {
 	struct pollfd poll_fd = {.fd = mnl_socket_get_fd(nft), .events = POLLIN};
 	struct transactions seen = {0};
 
 	while (now_us() - since_us < PATIENCE_MS * 1000) {
 		if (poll(&poll_fd, 1, PATIENCE_MS / 10) > 0 && read_messages(&seen, wanted)) {
-			printf("%llu\n", (unsigned long long)(now_us() - since_us));
+			printf("%llu %llu\n", (unsigned long long)(now_us() - since_us),
+			       (unsigned long long)(called_us - since_us));
 			return;
 		}
 	}
@@ -155,7 +158,7 @@ static void change_port(const char *bridge, const char *port, const char *addr, 
 	uint64_t since_us = now_us();
 	if (ioctl(ctl, join ? SIOCBRADDIF : SIOCBRDELIF, &request) < 0)
 		die(port);
-	answer(since_us, &wanted);
+	answer(since_us, now_us(), &wanted);
 }
 
 /* A socket of another namespace: it stays there when we are back. */
@@ -188,7 +191,7 @@ static void change_address(const char *netns, const char *interface, const char 
 	uint64_t since_us = now_us();
 	if (ioctl(fd, SIOCSIFADDR, &request) < 0)
 		die(interface);
-	answer(since_us, &wanted);
+	answer(since_us, now_us(), &wanted);
 	close(fd);
 }
 

@@ -10,6 +10,7 @@ endpoints, starts the daemon, and reports
     join, leave     from the system call that gives a veth to a bridge, or takes it away, to the end of the transaction
                     that holds the elements of its address, in milliseconds
     address         the same from an address set inside the container
+    call            of join, the system call itself: what the kernel does to add a port beside that many others
     cpu             the daemon's time on a processor for each of those changes, the kernel's work for it included: what a
                     busy machine adds to the others is not in it
     rss             the daemon's resident memory, and what one endpoint adds to it
@@ -148,7 +149,9 @@ class Lag:
         return line
 
     def ms(self, *words):
-        return int(self.ask(*words)) / 1000
+        """(milliseconds to the end of the transaction, of which the system call took)"""
+        total, call = self.ask(*words).split()
+        return int(total) / 1000, int(call) / 1000
 
     def transactions(self):
         """(all, those that changed our tables) since it was last asked anything."""
@@ -180,16 +183,17 @@ def cpu_ms(node):
 def measure_lag(field, node, lag, n_samples):
     """{what: [milliseconds, …]}"""
     bridge = field.bridges[0].name
-    found = {"join": [], "leave": [], "address": [], "cpu": []}
+    found = {"join": [], "call": [], "leave": [], "address": [], "cpu": []}
     since_ms = cpu_ms(node)
     for number in range(n_samples):
         port, inner, addr = field.travellers[number % TRAVELLERS]
-        found["join"].append(lag.ms("join", bridge, port, addr))
+        for what, value in zip(("join", "call"), lag.ms("join", bridge, port, addr)):
+            found[what].append(value)
         if number % 2:
             other = "10.100.%d.%d" % (201 + number // 200, number % 200 + 1)
-            found["address"].append(lag.ms("address", field.peers[0].path, inner, other))
+            found["address"].append(lag.ms("address", field.peers[0].path, inner, other)[0])
             lag.ms("address", field.peers[0].path, inner, addr)
-        found["leave"].append(lag.ms("leave", bridge, port, addr))
+        found["leave"].append(lag.ms("leave", bridge, port, addr)[0])
         found["cpu"].append((cpu_ms(node) - since_ms) / (4 if number % 2 else 2))
         since_ms = cpu_ms(node)
     return found
@@ -225,7 +229,7 @@ def measure(field, node, ready, lag, size, n_samples, base_kib):
 def show(row):
     print("%(endpoints)d endpoints: first start %(first_start_ms).0f ms, rss %(rss_kib)d KiB (peak %(rss_peak_kib)d), "
           "%(bytes_per_endpoint)s bytes an endpoint" % row)
-    for what in ("join", "leave", "address", "cpu"):
+    for what in ("join", "call", "leave", "address", "cpu"):
         print("    %-8s p50 %8.3f ms   p99 %8.3f ms   max %8.3f ms" % (what, *row[what + "_ms"]))
     for name in ("sigterm", "sigkill"):
         print("    restart after %s: %.0f ms to READY, %d transactions that changed our tables"
