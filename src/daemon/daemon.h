@@ -318,6 +318,9 @@ void ms_revoke_note(struct ms_daemon *daemon, const struct ms_inventory *before,
 bool ms_revoke_hold(struct ms_daemon *daemon, struct ms_inventory *inventory);
 /** Would ms_revoke_hold() take an address from an endpoint that @change brings? */
 bool ms_revoke_must_hold(struct ms_daemon *daemon, const struct ms_inventory_change *change);
+/** Cuts at once what is to be cut, where the last look took a moment only. Returns whether no
+ * connection of an earlier holder is left. */
+bool ms_revoke_at_once(struct ms_daemon *daemon);
 /** As ms_revoke_note(), for @change to the inventory in force. */
 void ms_revoke_note_change(struct ms_daemon *daemon, const struct ms_inventory_change *change);
 

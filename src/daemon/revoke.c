@@ -43,6 +43,7 @@
 #define REST 10		 /* times as long as the last look took */
 #define LONGEST_REST 300 /* milliseconds; SPEC section 3 gives a second for all of it */
 #define RETRY_MS 1000	 /* after connection tracking could not be read */
+#define QUICK_MS 10	 /* a look that may be had at once, in the turn of somebody who waits */
 
 struct client {
 	struct ms_conntrack_tuple tuple;
@@ -454,6 +455,14 @@ bool ms_revoke_must_hold(struct ms_daemon *daemon, const struct ms_inventory_cha
 				return true;
 	}
 	return false;
+}
+
+bool ms_revoke_at_once(struct ms_daemon *daemon)
+{
+	if (daemon->revoke_ms > QUICK_MS)
+		return false;
+	ms_revoke(daemon);
+	return daemon->stale.n_items == 0;
 }
 
 static bool holds(const struct ms_endpoint *endpoint, const struct ms_addr *addr)

@@ -201,7 +201,8 @@ int ms_shortway_part(struct ms_daemon *daemon)
 	int r = arena ? find_part(daemon, arena, &part, &change) : -ENOMEM;
 	if (r != 0)
 		return r < 0 ? r : MS_SHORTWAY_NONE;
-	if (ms_revoke_must_hold(daemon, &change))
+	if (ms_revoke_must_hold(daemon, &change) &&
+	    (!ms_revoke_at_once(daemon) || ms_revoke_must_hold(daemon, &change)))
 		return MS_SHORTWAY_NONE;
 	r = take(daemon, &change, false);
 	if (r < 0 || r == MS_SHORTWAY_NONE)
