@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/files.h"
+#include "help.h"
 #include "microseg/cleanup.h"
 #include "policy/schema.h"
 
@@ -85,69 +86,6 @@ const char *const cli_output_names[CLI_N_OUTPUTS] = {
 bool cli_has_output(const struct cli_command *command, unsigned int output)
 {
 	return output == CLI_TEXT || output == CLI_JSON || (command->outputs & CLI_OUT(output));
-}
-
-/* "text|json|tap". */
-static void list_outputs(const struct cli_command *command, char *text, size_t size)
-{
-	size_t len = 0;
-
-	for (unsigned int i = 0; i < CLI_N_OUTPUTS; i++)
-		if (cli_has_output(command, i) && len < size)
-			len += (size_t)snprintf(text + len, size - len, "%s%s", i ? "|" : "",
-						cli_output_names[i]);
-}
-
-static void print_flags(uint32_t wanted, const struct cli_command *command)
-{
-	char left[96], outputs[64];
-
-	if (command)
-		list_outputs(command, outputs, sizeof(outputs));
-	for (unsigned int i = 0; i < CLI_N_FLAGS; i++) {
-		const struct cli_flag_row *flag = &cli_flags[i];
-		const char *argument = i == CLI_OUTPUT && command ? outputs : flag->argument;
-
-		if (!(wanted & CLI_FLAG(i)))
-			continue;
-		snprintf(left, sizeof(left), "%c%c%s --%s%s%s", flag->letter ? '-' : ' ',
-			 flag->letter ? flag->letter : ' ', flag->letter ? "," : " ", flag->name,
-			 argument ? " " : "", argument ? argument : "");
-		printf("  %-33s %s\n", left, flag->help);
-	}
-}
-
-static void print_commands(bool later)
-{
-	for (size_t i = 0; i < cli_n_commands; i++)
-		if (!cli_commands[i].run == later)
-			printf("  %-12s %s\n", cli_commands[i].name, cli_commands[i].summary);
-}
-
-static void print_help(const struct cli_command *command)
-{
-	if (!command) {
-		puts("usage: microseg COMMAND [FLAG]...\n\n"
-		     "Microsegmentation for the containers of this host: who may talk to whom, and why not.\n");
-		print_commands(false);
-		puts("\nNot in this version:\n");
-		print_commands(true);
-		puts("\nFlags of every command:\n");
-		print_flags(CLI_COMMON_FLAGS, NULL);
-		puts("\nExit: 0 fine, 1 the answer is \"no\", 2 the question could not be answered.\n"
-		     "More with microseg COMMAND --help.");
-		return;
-	}
-	printf("usage: microseg %s%s%s\n\n%s\n", command->name, *command->arguments ? " " : "",
-	       command->arguments, command->summary);
-	if (command->flags) {
-		puts("");
-		print_flags(command->flags, command);
-	}
-	puts("");
-	print_flags(CLI_COMMON_FLAGS, command);
-	if (command->examples)
-		printf("\n%s", command->examples);
 }
 
 static const struct cli_command *find_command(const char *name)
@@ -287,7 +225,7 @@ static int parse_flags(int argc, char **argv, struct cli *cli)
 static int parse_output(struct cli *cli)
 {
 	const char *wanted = cli->values[CLI_OUTPUT];
-	char outputs[64];
+	_cleanup_(ms_str_fini) struct ms_str outputs = {0};
 
 	for (unsigned int i = 0; wanted && i < CLI_N_OUTPUTS; i++) {
 		if (strcmp(cli_output_names[i], wanted) != 0 || !cli_has_output(cli->command, i))
@@ -297,8 +235,8 @@ static int parse_output(struct cli *cli)
 	}
 	if (!wanted)
 		return 0;
-	list_outputs(cli->command, outputs, sizeof(outputs));
-	cli_fail(cli, "no output '%s': %s", wanted, outputs);
+	help_outputs(cli->command, &outputs);
+	cli_fail(cli, "no output '%s': %s", wanted, outputs.text ? outputs.text : "out of memory");
 	return -EINVAL;
 }
 
@@ -342,8 +280,8 @@ static int parse_command(int argc, char **argv, struct cli *cli)
 	if (r < 0)
 		return r;
 	if (cli_has(cli, CLI_HELP)) {
-		print_help(cli->command);
-		return 1;
+		r = help_print(cli->command);
+		return r < 0 ? r : 1;
 	}
 	color = color && !cli_has(cli, CLI_NO_COLOR);
 	cli->color = color && isatty(STDOUT_FILENO);
@@ -367,8 +305,9 @@ static int help_with(const struct cli *cli, const char *name)
 
 	if (name && !command)
 		return unknown_command(cli, name);
-	print_help(command);
-	return 1;
+	int r = help_print(command);
+
+	return r < 0 ? r : 1;
 }
 
 int cli_parse(int argc, char **argv, struct cli *cli)

@@ -12,18 +12,20 @@ const struct cli_command cli_commands[] = {
 	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_STRICT) | CLI_FLAG(CLI_SCHEMA),
 	 "  microseg check -p policies\n"
 	 "  microseg check -p policies -i live --strict\n"
-	 "  microseg check -p policies --strict --at 2026-12-24T00:00:00Z      what will have ended by then\n"
-	 "  microseg check --schema >microseg.schema.json      for editors\n"
-	 "  microseg check --schema -o text >language.md       the reference page of the language\n",
+	 "  microseg check -p policies --strict --at 2026-12-24T00:00:00Z\n"
+	 "                          # what will have ended by then\n"
+	 "  microseg check --schema >microseg.schema.json   # for editors\n"
+	 "  microseg check --schema -o text >language.md    # its reference page\n",
 	 cmd_check, 0},
 	{"preview", "Prints the ruleset that the policy compiles to, in nft syntax.",
 	 "[-p PATH]... [-i FILE|live] [--at TIME] [--service ENV/NAME] [--stats]",
 	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_SERVICE) | CLI_FLAG(CLI_STATS),
-	 "  microseg preview -p policies -i inventory.yaml\n"
-	 "  microseg preview -p policies -i inventory.yaml --service prod/orders-db\n"
-	 "  microseg preview -p policies -i inventory.yaml --stats         rules and elements of each service\n"
-	 "  microseg preview -p policies -i inventory.yaml -o json | jq '.services[] | select(.rules > 20)'\n"
-	 "  microseg preview -p policies -i inventory.yaml | unshare -rn nft -c -f -\n",
+	 "  microseg preview -p policies -i node.yaml\n"
+	 "  microseg preview -p policies -i node.yaml --service prod/orders-db\n"
+	 "  microseg preview -p policies -i node.yaml --stats\n"
+	 "  microseg preview -p policies -i node.yaml -o json |\n"
+	 "    jq '.services[] | select(.rules > 20)'\n"
+	 "  microseg preview -p policies -i node.yaml | unshare -rn nft -c -f -\n",
 	 cmd_preview, 0},
 	{"diff", "Says which flows a change of policy opens and closes.",
 	 "[-p PATH]... [--from PATH]... [-i FILE|live] [--at TIME] [--ruleset] [--fail-on-gain] [--fail-on-crossing]",
@@ -33,11 +35,12 @@ const struct cli_command cli_commands[] = {
 	 "  microseg diff --from main/policies -p policies --fail-on-crossing\n",
 	 cmd_diff, 0},
 	{"explain", "Says what happens to a flow, and what would have to be written where.",
-	 "[-p PATH]... [-i FILE|live] [--at TIME] SRC DST PROTO/PORT | --batch FILE",
+	 "[-p PATH]... [-i FILE|live] [--at TIME] [--published] SRC DST PROTO/PORT | --batch FILE",
 	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_PUBLISHED) | CLI_FLAG(CLI_BATCH),
 	 "  microseg explain prod/orders-api prod/orders-db tcp/5432\n"
 	 "  microseg explain web-1 192.0.2.7 tcp/443\n"
-	 "  echo '{\"src\":\"host\",\"dst\":\"prod/web\",\"proto\":\"tcp\",\"dport\":80}' | microseg explain --batch -\n",
+	 "  microseg explain --batch flows.jsonl    # each line answered, such as\n"
+	 "        # {\"src\": \"host\", \"dst\": \"prod/web\", \"proto\": \"tcp\", \"dport\": 80}\n",
 	 cmd_explain, 0},
 	{"matrix", "Says who may reach whom on what.",
 	 "[-p PATH]... [-i FILE|live] [--at TIME] [--service ENV/NAME] [-o text|json|csv|html]",
@@ -55,7 +58,8 @@ const struct cli_command cli_commands[] = {
 	 cmd_status, 0},
 	{"endpoints", "Lists the containers of this node and who they are.", "", 0,
 	 "  microseg endpoints\n"
-	 "  microseg endpoints -o json | jq -r '.[] | select(.identity == \"unidentified\") | .name'\n",
+	 "  microseg endpoints -o json |\n"
+	 "    jq -r '.[] | select(.identity == \"unidentified\") | .name'\n",
 	 cmd_endpoints, 0},
 	{"services",
 	 "Lists the services with their grants: how often each was used, and when last.",
@@ -69,33 +73,35 @@ const struct cli_command cli_commands[] = {
 	 cmd_drops, 0},
 	{"apply", "Loads the policy into the running node. The first time arms it.",
 	 "[-p PATH]... [--yes] [--confirm TIME]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
-	 "  microseg apply                     shows what changes and which connections it cuts, and asks\n"
-	 "  microseg apply --confirm 60s       gives way again after 60 s, unless you can still say:\n"
-	 "  microseg confirm\n"
-	 "  microseg apply -p policies --yes   asks nothing\n",
+	 "  microseg apply                    # shows what it changes and cuts, asks\n"
+	 "  microseg apply -p policies --yes  # asks nothing\n"
+	 "  microseg apply --confirm 60s      # goes back after 60 s, unless you say:\n"
+	 "  microseg confirm\n",
 	 cmd_apply, 0},
 	{"confirm", "Keeps what apply --confirm loaded.", "", 0, "  microseg confirm\n",
 	 cmd_confirm, 0},
 	{"rollback", "Goes back to an earlier policy, as a new generation.",
 	 "[GENERATION] [--yes] [--confirm TIME]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
-	 "  microseg rollback       ends what waits for confirm; otherwise the last policy that said\n"
-	 "                          something else, and said again the one before that\n"
-	 "  microseg rollback 17    the one of generation 17, see microseg history\n",
+	 "  microseg rollback     # ends what waits for confirm; otherwise back to\n"
+	 "                        # the last policy that said something else\n"
+	 "  microseg rollback 17  # the one of generation 17, see microseg history\n",
 	 cmd_rollback, 0},
 	{"history", "Lists the policies applied: when, by whom, and which one is in force.", "", 0,
 	 "  microseg history -o json\n", cmd_history, 0},
 	{"quarantine", "Cuts an endpoint or a service off at once, until it is removed.",
 	 "add|remove ENDPOINT|ENV/SERVICE [--reason TEXT] | list", CLI_FLAG(CLI_REASON),
-	 "  microseg quarantine add prod/orders-db --reason INC-4471     a service, all of it\n"
-	 "  microseg quarantine add orders-db-2                          one container\n"
+	 "  microseg quarantine add prod/orders-db --reason INC-4471\n"
+	 "  microseg quarantine add orders-db-2    # one container\n"
 	 "  microseg quarantine remove orders-db-2\n",
 	 cmd_quarantine, 0},
 	{"grant", "Grants a flow for a time, whatever state the files are in.",
 	 "SRC DST PORT --for TIME --reason TEXT | list | remove ID",
 	 CLI_FLAG(CLI_FOR) | CLI_FLAG(CLI_REASON),
-	 "  microseg grant prod/debug prod/orders-db tcp/5432 --for 2h --reason INC-4471\n"
-	 "  microseg grant prod/web 192.0.2.7 tcp/443 --for 1d --reason OPS-12    also host, net/NAME, node/NAME\n"
-	 "  microseg grant remove grant-3                                         before its end\n",
+	 "  microseg grant prod/debug prod/db tcp/5432 --for 2h --reason INC-4471\n"
+	 "  microseg grant prod/web 192.0.2.7 tcp/443 --for 1d --reason OPS-12\n"
+	 "                          # also host, net/NAME, node/NAME\n"
+	 "  microseg grant list\n"
+	 "  microseg grant remove grant-3    # before its end\n",
 	 cmd_grant, 0},
 	{"relax", "Audits an environment or a service instead of enforcing, for a time.",
 	 "ENV[/SERVICE] --for TIME --reason TEXT | list | remove ID|ENV[/SERVICE]",
@@ -105,7 +111,8 @@ const struct cli_command cli_commands[] = {
 	 cmd_relax, 0},
 	{"off", "Takes everything of microseg out of the kernel and remembers it.", "[--for TIME]",
 	 CLI_FLAG(CLI_STATE) | CLI_FLAG(CLI_FOR),
-	 "  microseg off --for 30m    comes back by itself, also after a reboot; a microsegd has to run then\n",
+	 "  microseg off --for 30m    # comes back by itself, also after a reboot,\n"
+	 "                            # where a microsegd runs then\n",
 	 cmd_off, 0},
 	{"on", "Enforces again after off.", "", CLI_FLAG(CLI_STATE), "  microseg on\n", cmd_on, 0},
 	LATER("suggest", "Proposes grants for what was refused."),

@@ -14,6 +14,7 @@ import tempfile
 microseg = os.path.realpath(sys.argv[1])
 root = pathlib.Path(sys.argv[2])
 built = pathlib.Path(sys.argv[3])
+WIDTH = 80
 failed = False
 
 
@@ -30,10 +31,15 @@ def output(*command, **options):
     return done.stdout + done.stderr
 
 
-def page_text(path):
-    environment = dict(os.environ, MANWIDTH="200", MAN_KEEP_FORMATTING="")
+def page_text(path, width=200):
+    environment = dict(os.environ, MANWIDTH=str(width), MAN_KEEP_FORMATTING="")
     text = output("man", "-l", "-P", "cat", str(path), env=environment)
     return re.sub(".\b", "", text)
+
+
+def fits(name, text):
+    wide = [line for line in text.splitlines() if len(line) > WIDTH]
+    check(f"{name} fits a terminal of {WIDTH} columns", text and not wide, "\n".join(wide))
 
 
 pages = [built / "microseg.1", built / "microseg-policy.5", built / "microseg-api.7", built / "microsegd.8",
@@ -44,6 +50,7 @@ for page in pages:
     said = output("groff", "-man", "-ww", "-z", "-Tutf8", "-K", "utf8", str(page))
     check(f"groff neither about {page.name}", said == "", said)
     check(f"man shows {page.name}", "SEE ALSO" in page_text(page), page_text(page)[:300])
+    fits(f"{page.name}", page_text(page, WIDTH))
 
 # Each command with all its flags stands in the page and in the three completions.
 help_text = output(microseg, "--help")
@@ -53,7 +60,10 @@ check("there are commands", len(commands) >= 10, str(commands))
 manual = page_text(built / "microseg.1")
 scripts = {shell: (built / name).read_text()
            for shell, name in {"bash": "microseg", "zsh": "_microseg", "fish": "microseg.fish"}.items()}
+fits("microseg --help", help_text)
+fits("microsegd --help", (built / "microsegd.help").read_text())
 for command in commands:
+    fits(f"microseg {command} --help", output(microseg, command, "--help"))
     flags = re.findall(r"--([a-z-]+)", output(microseg, command, "--help").split("\n\n", 2)[2])
     missing = [flag for flag in flags if f"--{flag}" not in manual]
     check(f"microseg(1) has {command} and its flags", f"microseg {command}" in manual and not missing, str(missing))

@@ -160,11 +160,11 @@ static void add_page(struct ms_str *out, const struct format *format)
 			  "shows and does live goes this way. Bodies are JSON in both directions, "
 			  "but for what is said below to be text.");
 	format->section(out, "EXAMPLE");
-	format->example(out,
-			"curl --unix-socket " MS_CONTROL_SOCKET " http://microsegd/v1/status\n"
-			"curl --unix-socket " MS_CONTROL_SOCKET " -d '{\"kind\": \"quarantine\", "
-			"\"of\": \"prod/web\"}' \\\n"
-			"     http://microsegd/v1/runtime/add\n");
+	format->example(out, "curl --unix-socket " MS_CONTROL_SOCKET " \\\n"
+			     "     http://microsegd/v1/status\n"
+			     "curl --unix-socket " MS_CONTROL_SOCKET " \\\n"
+			     "     -d '{\"kind\": \"quarantine\", \"of\": \"prod/web\"}' \\\n"
+			     "     http://microsegd/v1/runtime/add\n");
 	format->section(out, "WHO MAY");
 	format->paragraph(
 		out, "Reading is for root and the members of the socket's group (control.group "

@@ -5,19 +5,8 @@
 #include "cli.h"
 #include "daemon/files.h"
 #include "docs.h"
+#include "help.h"
 #include "microseg/cleanup.h"
-
-static void list_outputs(struct ms_str *out, const struct cli_command *command)
-{
-	const char *bar = "";
-
-	for (unsigned int i = 0; i < CLI_N_OUTPUTS; i++) {
-		if (!cli_has_output(command, i))
-			continue;
-		ms_str_addf(out, "%s%s", bar, cli_output_names[i]);
-		bar = "|";
-	}
-}
 
 static void add_flag(struct ms_str *out, unsigned int index, const struct cli_command *command)
 {
@@ -30,7 +19,7 @@ static void add_flag(struct ms_str *out, unsigned int index, const struct cli_co
 	if (flag->argument)
 		ms_str_add(&tag, " ");
 	if (flag->argument && index == CLI_OUTPUT && command)
-		list_outputs(&tag, command);
+		help_outputs(command, &tag);
 	else if (flag->argument)
 		ms_str_add(&tag, flag->argument);
 	roff_item(out, tag.text ? tag.text : "", flag->help);

@@ -110,7 +110,7 @@ void roff_item(struct ms_str *out, const char *tag, const char *text)
 
 void roff_example(struct ms_str *out, const char *lines)
 {
-	ms_str_add(out, ".nf\n.RS\n");
+	ms_str_add(out, ".nf\n.RS 2\n");
 	while (*lines) {
 		size_t len = strcspn(lines, "\n"), blank = strspn(lines, " ");
 
