@@ -81,6 +81,16 @@ static void print_text(const struct cli *cli, const struct ms_flow *flow,
 	fputs(text.text ? text.text : "", stdout);
 }
 
+/* A name that nothing has is most often a slip, and the answer is true all the same. */
+static void print_doubt(const struct flow_context *context, const struct ms_party *party)
+{
+	_cleanup_(ms_str_fini) struct ms_str doubt = {0};
+
+	flow_doubt_party(context, party, &doubt);
+	if (doubt.text)
+		fprintf(stderr, "microseg explain: %s\n", doubt.text);
+}
+
 static int explain_one(const struct cli *cli, const struct flow_context *context)
 {
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
@@ -94,6 +104,8 @@ static int explain_one(const struct cli *cli, const struct flow_context *context
 	    flow_parse_port(context, &flow.dst, cli->words.items[2], &flow.proto, &flow.port,
 			    &error) < 0)
 		return cli_fail(cli, "%s", error.text ? error.text : "out of memory");
+	print_doubt(context, &flow.src);
+	print_doubt(context, &flow.dst);
 
 	struct ms_decision decision =
 		ms_decide(context->policy, context->inventory, &flow, cli->now, arena);
@@ -191,10 +203,14 @@ static int explain_line(const struct cli *cli, const struct flow_context *contex
 {
 	_cleanup_(ms_arena_freep) struct ms_arena *arena = ms_arena_new();
 	_cleanup_(ms_str_fini) struct ms_str error = {0};
-	_cleanup_(json_decrefp) json_t *line = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	json_error_t wrong;
+	_cleanup_(json_decrefp) json_t *line =
+		json_loadb(text, len, JSON_REJECT_DUPLICATES, &wrong);
 	struct ms_flow flow = {0};
 
-	if (!json_is_object(line))
+	if (!line && json_error_code(&wrong) == json_error_duplicate_key)
+		ms_str_add(&error, "a key stands twice");
+	else if (!json_is_object(line))
 		ms_str_add(&error, "not a JSON object");
 	if (!json_is_object(line) || batch_flow(context, line, &flow, &error) < 0) {
 		const char *why = error.text ? error.text : "out of memory";

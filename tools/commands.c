@@ -34,7 +34,7 @@ const struct cli_command cli_commands[] = {
 	 "  microseg diff -p policies\n"
 	 "  microseg diff --from main/policies -p policies --fail-on-crossing\n",
 	 cmd_diff, 0},
-	{"explain", "Says what happens to a flow, and what would have to be written where.",
+	{"explain", "Says what happens to a flow, why, and what would change that.",
 	 "[-p PATH]... [-i FILE|live] [--at TIME] [--published] SRC DST PROTO/PORT | --batch FILE",
 	 CLI_FLAG(CLI_AT) | CLI_FLAG(CLI_PUBLISHED) | CLI_FLAG(CLI_BATCH),
 	 "  microseg explain prod/orders-api prod/orders-db tcp/5432\n"
@@ -61,8 +61,7 @@ const struct cli_command cli_commands[] = {
 	 "  microseg endpoints -o json |\n"
 	 "    jq -r '.[] | select(.identity == \"unidentified\") | .name'\n",
 	 cmd_endpoints, 0},
-	{"services",
-	 "Lists the services with their grants: how often each was used, and when last.",
+	{"services", "Lists services and grants: how often each was used, when last.",
 	 "[--service [ENV/]NAME]", CLI_FLAG(CLI_SERVICE),
 	 "  microseg services --service prod/orders-db\n", cmd_services, 0},
 	{"drops", "Shows denied and audited flows, newest last.",
@@ -73,9 +72,9 @@ const struct cli_command cli_commands[] = {
 	 cmd_drops, 0},
 	{"apply", "Loads the policy into the running node. The first time arms it.",
 	 "[-p PATH]... [--yes] [--confirm TIME]", CLI_FLAG(CLI_YES) | CLI_FLAG(CLI_CONFIRM),
-	 "  microseg apply                    # shows what it changes and cuts, asks\n"
-	 "  microseg apply -p policies --yes  # asks nothing\n"
-	 "  microseg apply --confirm 60s      # goes back after 60 s, unless you say:\n"
+	 "  microseg apply                 # shows what it changes and cuts, asks\n"
+	 "  microseg apply -p policies -y  # asks nothing\n"
+	 "  microseg apply --confirm 60s   # goes back after 60 s, unless you say:\n"
 	 "  microseg confirm\n",
 	 cmd_apply, 0},
 	{"confirm", "Keeps what apply --confirm loaded.", "", 0, "  microseg confirm\n",
@@ -86,7 +85,7 @@ const struct cli_command cli_commands[] = {
 	 "                        # the last policy that said something else\n"
 	 "  microseg rollback 17  # the one of generation 17, see microseg history\n",
 	 cmd_rollback, 0},
-	{"history", "Lists the policies applied: when, by whom, and which one is in force.", "", 0,
+	{"history", "Lists the policies applied: when, by whom, which is in force.", "", 0,
 	 "  microseg history -o json\n", cmd_history, 0},
 	{"quarantine", "Cuts an endpoint or a service off at once, until it is removed.",
 	 "add|remove ENDPOINT|ENV/SERVICE [--reason TEXT] | list", CLI_FLAG(CLI_REASON),
@@ -103,7 +102,7 @@ const struct cli_command cli_commands[] = {
 	 "  microseg grant list\n"
 	 "  microseg grant remove grant-3    # before its end\n",
 	 cmd_grant, 0},
-	{"relax", "Audits an environment or a service instead of enforcing, for a time.",
+	{"relax", "Audits an environment or service for a time, enforces it after.",
 	 "ENV[/SERVICE] --for TIME --reason TEXT | list | remove ID|ENV[/SERVICE]",
 	 CLI_FLAG(CLI_FOR) | CLI_FLAG(CLI_REASON),
 	 "  microseg relax prod/orders-db --for 30m --reason INC-4471\n"

@@ -110,6 +110,35 @@ int flow_parse_party(const struct flow_context *context, const char *text,
 		"expected ENV/SERVICE, host, node/NAME, unidentified, an address, or an endpoint of the inventory");
 }
 
+void flow_doubt_party(const struct flow_context *context, const struct ms_party *party,
+		      struct ms_str *out)
+{
+	ms_text_vec names = {0};
+
+	if (party->kind != MS_PARTY_SERVICE ||
+	    ms_policy_service(context->policy, party->env, party->service))
+		return;
+	ms_vec_each (struct ms_endpoint, endpoint, &context->inventory->endpoints) {
+		if (!endpoint->env || strcmp(endpoint->env, party->env) != 0)
+			continue;
+		if (strcmp(endpoint->service, party->service) == 0) {
+			ms_vec_fini(&names);
+			return;
+		}
+		(void)!ms_vec_push(&names, endpoint->service);
+	}
+	ms_vec_each (struct ms_service, service, &context->policy->services)
+		if (strcmp(service->env, party->env) == 0)
+			(void)!ms_vec_push(&names, service->name);
+	const char *nearest = ms_nearest_word(party->service, names.items, names.n_items);
+
+	ms_str_add(out, "neither the policy nor an endpoint has the service ");
+	flow_print_party(party, out);
+	if (nearest)
+		ms_str_addf(out, "; did you mean '%s/%s'?", party->env, nearest);
+	ms_vec_fini(&names);
+}
+
 static const struct ms_ports *find_port(const struct flow_context *context,
 					const struct ms_party *dst, const char *name)
 {

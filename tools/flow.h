@@ -25,6 +25,13 @@ int flow_parse_party(const struct flow_context *context, const char *text,
 int flow_parse_port(const struct flow_context *context, const struct ms_party *dst,
 		    const char *text, uint8_t *ret_proto, uint16_t *ret_port, struct ms_str *error);
 
+/**
+ * Appends "no service 'wbe' in prod, …" with the one that may be meant, where @party is a service
+ * that neither the policy nor an endpoint knows; otherwise nothing.
+ */
+void flow_doubt_party(const struct flow_context *context, const struct ms_party *party,
+		      struct ms_str *out);
+
 /** Appends "prod/web", "host", "node/b", "10.0.0.1 (net)", … */
 void flow_print_party(const struct ms_party *party, struct ms_str *out);
 /** Appends "prod/web -> prod/db tcp/5432". */

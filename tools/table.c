@@ -44,6 +44,12 @@ static size_t width(const char *text)
 	return n;
 }
 
+static void trim_blanks(struct ms_str *out)
+{
+	while (out->len > 0 && out->text[out->len - 1] == ' ')
+		out->text[--out->len] = '\0';
+}
+
 void table_print(const struct table *table, struct ms_str *out)
 {
 	size_t widths[MAX_COLUMNS] = {0};
@@ -59,6 +65,7 @@ void table_print(const struct table *table, struct ms_str *out)
 
 		ms_str_add(out, table->cells.items[i]);
 		if (column + 1 == table->n_columns) {
+			trim_blanks(out);
 			ms_str_add_char(out, '\n');
 			continue;
 		}

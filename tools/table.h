@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Table: columns for people. Cells are made safe for a terminal; the last column is not padded.
+ * Table: columns for people. Cells are made safe for a terminal; no row ends with blanks.
  */
 #pragma once
 

@@ -38,7 +38,12 @@ void ms_str_addv(struct ms_str *str, const char *format, va_list args)
  */
 void ms_str_add_safe(struct ms_str *str, const char *text);
 /**
+ * The same for the eye alone: a backslash stays one. For quoted sources, and for what may have been
+ * made safe before.
+ */
+void ms_str_add_visible(struct ms_str *str, const char *text);
+/**
  * The same for the one character at @text, which is not its end. @ret_columns: how many columns of
  * a terminal it takes, one for each character that is not escaped. Returns its bytes.
  */
-size_t ms_str_add_safe_char(struct ms_str *str, const char *text, size_t *ret_columns);
+size_t ms_str_add_visible_char(struct ms_str *str, const char *text, size_t *ret_columns);

@@ -95,7 +95,7 @@ static void print_source(const struct ms_diag *diag, struct ms_str *out)
 			columns = 1;
 			c++;
 		} else {
-			c += ms_str_add_safe_char(out, c, &columns);
+			c += ms_str_add_visible_char(out, c, &columns);
 		}
 		if (at < diag->at.column && tab)
 			ms_str_add_char(&marker, '\t');
@@ -115,13 +115,13 @@ static void print_diag(const struct ms_diag *diag, struct ms_str *out, bool colo
 	const char *off = color ? "\033[0m" : "";
 
 	if (diag->at.file)
-		ms_str_add_safe(out, diag->at.file);
+		ms_str_add_visible(out, diag->at.file);
 	if (diag->at.line)
 		ms_str_addf(out, ":%u:%u", diag->at.line, diag->at.column);
 	if (diag->at.file)
 		ms_str_add(out, ": ");
 	ms_str_addf(out, "%s%s:%s ", on, ms_severity_name(diag->severity), off);
-	ms_str_add_safe(out, diag->message);
+	ms_str_add_visible(out, diag->message);
 	ms_str_addf(out, " [%s]\n", diag->code);
 
 	if (diag->source_line && diag->at.line) {
@@ -133,7 +133,7 @@ static void print_diag(const struct ms_diag *diag, struct ms_str *out, bool colo
 		ms_str_add(out, "        ");
 	}
 	if (diag->hint)
-		ms_str_add_safe(out, diag->hint);
+		ms_str_add_visible(out, diag->hint);
 	if (diag->hint || (diag->source_line && diag->at.line))
 		ms_str_add_char(out, '\n');
 }

@@ -120,22 +120,19 @@ static size_t utf8_decode(const unsigned char *s, uint32_t *ret_code)
 
 static bool is_unsafe(uint32_t code)
 {
-	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == '\\' ||
-	       (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
-	       (code >= 0x2066 && code <= 0x2069) || code == 0xfeff || code == 0x061c;
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200b && code <= 0x200f) ||
+	       (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) ||
+	       code == 0xfeff || code == 0x061c;
 }
 
-size_t ms_str_add_safe_char(struct ms_str *str, const char *text, size_t *ret_columns)
+size_t ms_str_add_visible_char(struct ms_str *str, const char *text, size_t *ret_columns)
 {
 	const unsigned char *s = (const unsigned char *)text;
 	uint32_t code = 0;
 	size_t len = utf8_decode(s, &code), size = len ? len : 1;
 
 	*ret_columns = 1;
-	if (len == 1 && code == '\\') {
-		ms_str_add(str, "\\\\");
-		*ret_columns = 2;
-	} else if (len == 0 || is_unsafe(code)) {
+	if (len == 0 || is_unsafe(code)) {
 		for (size_t i = 0; i < size; i++)
 			ms_str_addf(str, "\\x%02x", s[i]);
 		*ret_columns = 4 * size;
@@ -145,10 +142,21 @@ size_t ms_str_add_safe_char(struct ms_str *str, const char *text, size_t *ret_co
 	return size;
 }
 
-void ms_str_add_safe(struct ms_str *str, const char *text)
+void ms_str_add_visible(struct ms_str *str, const char *text)
 {
 	size_t columns;
 
 	while (*text)
-		text += ms_str_add_safe_char(str, text, &columns);
+		text += ms_str_add_visible_char(str, text, &columns);
+}
+
+void ms_str_add_safe(struct ms_str *str, const char *text)
+{
+	size_t columns;
+
+	while (*text) {
+		if (*text == '\\')
+			ms_str_add_char(str, '\\');
+		text += ms_str_add_visible_char(str, text, &columns);
+	}
 }

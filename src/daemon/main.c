@@ -59,7 +59,7 @@ static const char help_text[] =
 	"                        " MS_STATE_DIR ")\n"
 	"      --control SOCKET  where `microseg` reaches us (default\n"
 	"                        " MS_CONTROL_SOCKET ")\n"
-	"      --engine SOCKET   unix://PATH of an engine's socket (several times), or none\n"
+	"      --engine SOCKET   unix://PATH of an engine (several times), or none\n"
 	"                        (default unix:///run/docker.sock and\n"
 	"                        unix:///run/podman/podman.sock)\n"
 	"      --log FILE|-      also write events there as JSON lines, - for stdout\n"

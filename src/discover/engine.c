@@ -180,7 +180,7 @@ static void on_inspected(void *userdata)
 
 	if (engine->call || !engine->events)
 		return; /* the list is still to come */
-	snprintf(detail, sizeof(detail), "%s (API 1.%u)%s", engine->version.version,
+	snprintf(detail, sizeof(detail), "%s, API 1.%u%s", engine->version.version,
 		 engine->version.api_minor,
 		 ms_inspector_n_unreadable(engine->inspector) ? ", some containers can't be read"
 							      : "");

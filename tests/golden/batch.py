@@ -75,7 +75,7 @@ LINES = [
     ("{", "not a JSON object"),
     ("[]", "not a JSON object"),
     ("null", "not a JSON object"),
-    ('{"src": "prod/web", "src": "prod/db"}', "not a JSON object"),
+    ('{"src": "prod/web", "src": "prod/db"}', "a key stands twice"),
     ('{"src": "prod/web", "dst": "prod/db", "proto": "tcp", "dport": 80}\0{}', "not a JSON object"),
     ('{"src": "prod/web\udcff"}', "not a JSON object"),
 ]

@@ -131,7 +131,7 @@ static void diag_escapes_the_source_line_and_marks_the_same_place(void **state)
 		{"a\xe2\x80\xae: b", "a\\xe2\\x80\\xae: b\n      |                ^", 5, 1},
 		{"a\xe2\x80\xae: b", "a\\xe2\\x80\\xae: b\n      |  ^~~~~~~~~~~~", 2, 1},
 		{"\033[31m x", "\\x1b[31m x\n      |          ^", 7, 1},
-		{"b\\s x", "b\\\\s x\n      |      ^", 5, 1},
+		{"b\\s x", "b\\s x\n      |     ^", 5, 1},
 		{"gr\xc3\xbc\xc3\x9f x", "gr\xc3\xbc\xc3\x9f x\n      |      ^", 6, 1},
 		{"\xff x", "\\xff x\n      |      ^", 3, 1},
 		{"key:", "key:\n      |     ^", 5, 1},

@@ -175,8 +175,10 @@ static void aligns_columns_by_characters_and_defuses_them(void **state)
 	table_add(&table, "x\033[31m");
 	table_add(&table, NULL);
 	table_add(&table, "");
+	table_add(&table, "alone");
+	table_add(&table, " ");
 	table_print(&table, &text);
-	assert_string_equal(text.text, "A      B\nh\xc3\xa9llo  x\\x1b[31m\n-      -\n");
+	assert_string_equal(text.text, "A      B\nh\xc3\xa9llo  x\\x1b[31m\n-      -\nalone\n");
 }
 
 static void lets_a_long_text_move_no_other_row(void **state)

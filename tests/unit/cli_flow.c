@@ -31,6 +31,7 @@ static const char inventory_text[] =
 	"hosts: [192.0.2.1]\n"
 	"endpoints:\n"
 	"  - {name: db-1, interface: veth7, addresses: [10.0.0.2], labels: {env: prod, service: db}}\n"
+	"  - {name: borne-1, addresses: [10.0.0.4], labels: {env: prod, service: borne}}\n"
 	"  - {name: stray, addresses: [10.0.0.3]}\n";
 
 static struct ms_policy *policy;
@@ -115,6 +116,36 @@ static void refuses_ends_it_does_not_know(void **state)
 	}
 }
 
+static void doubts_a_service_that_nothing_knows(void **state)
+{
+	static const struct {
+		const char *text, *said; /* NULL: nothing */
+	} cases[] = {
+		{"prod/dbb", "neither the policy nor an endpoint has the service prod/dbb; did you "
+			     "mean 'prod/db'?"},
+		{"prod/borne-1", "has the service prod/borne-1; did you mean 'prod/borne'?"},
+		{"prod/quite-another",
+		 "neither the policy nor an endpoint has the service prod/quite-another"},
+		{"prod/db", NULL},
+		{"prod/borne", NULL}, /* an endpoint has it */
+		{"stray", NULL},
+		{"host", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(ms_str_fini) struct ms_str error = {0}, doubt = {0};
+		struct ms_party party;
+
+		assert_int_equal(flow_parse_party(&context, cases[i].text, &party, &error), 0);
+		flow_doubt_party(&context, &party, &doubt);
+		if (!cases[i].said)
+			assert_null(doubt.text);
+		else if (!doubt.text || !strstr(doubt.text, cases[i].said))
+			fail_msg("%s: %s", cases[i].text, doubt.text);
+	}
+}
+
 static void reads_ports_and_the_destinations_own_names(void **state)
 {
 	static const struct {
@@ -146,6 +177,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_ends_as_people_write_them),
 		cmocka_unit_test(refuses_ends_it_does_not_know),
+		cmocka_unit_test(doubts_a_service_that_nothing_knows),
 		cmocka_unit_test(reads_ports_and_the_destinations_own_names),
 	};
 

@@ -147,7 +147,7 @@ static void a_running_container_has_its_name_labels_and_network(void **state)
 	lab_wait(lab, SOON_MS, is_settled, NULL);
 	assert_int_equal(engine_health(lab).state, MS_SOURCE_OK);
 	assert_string_equal(engine_health(lab).name, "docker " SOCKET);
-	assert_string_equal(engine_health(lab).detail, "20.10.24 (API 1.41)");
+	assert_string_equal(engine_health(lab).detail, "20.10.24, API 1.41");
 
 	const struct ms_endpoint *endpoint = lab_endpoint(lab, "veth1");
 	assert_non_null(endpoint);

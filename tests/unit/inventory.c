@@ -463,7 +463,7 @@ static void every_mistake_in_a_file_is_reported_with_its_place(void **state)
 		const char *text;
 		const char *error; /* a part of what is printed */
 	} rows[] = {
-		{"", "there is no Inventory document"},
+		{"", "there is no Inventory document [no-document]"},
 		{"- a\n",
 		 "inventory.yaml:1:1: error: an Inventory document must be a mapping, not a list [wrong-type]"},
 		{HEAD "endpoints: []\nnodes: x\n",
@@ -474,9 +474,9 @@ static void every_mistake_in_a_file_is_reported_with_its_place(void **state)
 		{"kind: Inventory\nendpoints: []\n", "lacks the key 'apiVersion'"},
 		{HEAD, "an Inventory document lacks the key 'endpoints' [missing-key]"},
 		{"apiVersion: v2\nkind: Inventory\nendpoints: []\n",
-		 "1:13: error: unknown apiVersion 'v2'"},
+		 "1:13: error: unknown apiVersion 'v2' [bad-version]"},
 		{"apiVersion: microseg/v1\nkind: Service\nendpoints: []\n",
-		 "2:7: error: 'Service' is not an inventory"},
+		 "2:7: error: 'Service' is not an inventory [bad-kind]"},
 		{HEAD "endpoints: {}\n", "endpoints must be a list, not a mapping"},
 		{HEAD "endpoints: [{name: a, addresses: [10.0.0.300]}]\n",
 		 "'10.0.0.300' is not an address [bad-address]"},
@@ -507,13 +507,13 @@ static void every_mistake_in_a_file_is_reported_with_its_place(void **state)
 		{HEAD "endpoints: []\nskipped: br-lan\n", "skipped must be a list"},
 		{HEAD "endpoints: []\npatterns: [[a]]\n", "patterns must be a text"},
 		{HEAD "endpoints: []\nbridges: [{name: b}, {name: b}]\n",
-		 "bridge 'b' stands twice"},
+		 "bridge 'b' stands twice [duplicate-bridge]"},
 		{HEAD "endpoints: []\nbridges: [{name: b, addresses: [10.0.0.0.1/24]}]\n",
 		 "'10.0.0.0.1/24' is not an address"},
 		{HEAD "endpoints: [{name: a, addresses: [], workloads: [{id: x}]}]\n",
 		 "a workload lacks the key 'name'"},
 		{HEAD "endpoints: []\n---\n" HEAD "endpoints: []\n",
-		 "a second document: an inventory file holds one node"},
+		 "a second document: an inventory file holds one node [second-document]"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {

@@ -258,6 +258,36 @@ static void an_inventory_shows_more(void **state)
 	}
 }
 
+/* No file can say it, but the look at a node can. */
+static void what_is_not_covered_is_found(void **state)
+{
+	static const char text[] = FRAME SERVICE("web", "dev");
+	static const char yaml[] =
+		"apiVersion: microseg/v1\nkind: Inventory\nnode: a\nendpoints:\n" ENDPOINT(
+			"b", "10.0.0.2", "dev", "shop");
+	static const struct row row = {
+		text, "not-covered@0:0",
+		"container agent is not covered: it uses the host's network"};
+	const struct ms_policy_file file = {"t.yaml", text, strlen(text)},
+				    list = {"i.yaml", yaml, strlen(yaml)};
+	const struct ms_uncovered agent = {.what = "container agent",
+					   .reason = "it uses the host's network"};
+	_cleanup_(ms_policy_freep) struct ms_policy *policy = NULL;
+	_cleanup_(ms_inventory_freep) struct ms_inventory *inventory = NULL;
+	_cleanup_(ms_diags_fini) struct ms_diags diags = {0};
+	_cleanup_(ms_str_fini) struct ms_str found = {0};
+
+	(void)state;
+	assert_int_equal(ms_diags_init(&diags), 0);
+	assert_int_equal(ms_policy_load(&file, 1, NOW, &diags, &policy), 0);
+	assert_int_equal(ms_inventory_load(&list, &diags, &inventory), 0);
+	assert_int_equal(ms_avec_push(inventory->arena, &inventory->uncovered, agent), 0);
+	assert_int_equal(ms_inventory_identify(inventory, policy), 0);
+	ms_lint_inventory(policy, inventory, &file, 1, &diags);
+	dump(&diags, &found);
+	check(&row, found.text ? found.text : "", &diags);
+}
+
 static void an_endpoint_makes_a_service_known(void **state)
 {
 	static const char text[] = FRAME DB "allow:\n  - {from: [web, batch], ports: [pg]}\n";
@@ -293,6 +323,7 @@ int main(void)
 		cmocka_unit_test(a_never_beats_what_it_covers_whole),
 		cmocka_unit_test(other_findings_have_an_example),
 		cmocka_unit_test(an_inventory_shows_more),
+		cmocka_unit_test(what_is_not_covered_is_found),
 		cmocka_unit_test(an_endpoint_makes_a_service_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
