@@ -104,6 +104,24 @@ static void takes_a_file_once_that_two_paths_lead_to(void **state)
 	assert_string_equal(files.list.items[1].name, "once-copy");
 }
 
+/* The same inode with other bytes is a file that went and another that came, or was written anew.
+ */
+static void takes_a_file_again_that_says_something_else(void **state)
+{
+	_cleanup_(ms_files_fini) struct ms_files files = {0};
+	_cleanup_(ms_str_fini) struct ms_str error = {0};
+	static const char *const texts[] = {"a", "b", "ab", "b"};
+
+	(void)state;
+	assert_int_equal(ms_files_init(&files), 0);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		write_file("again.yaml", texts[i]);
+		files.n_seen_before = files.seen.n_items; /* as between two paths of a load */
+		assert_int_equal(ms_files_read(&files, "again.yaml", &error), 0);
+	}
+	assert_int_equal(files.list.n_items, 3);
+}
+
 static void takes_both_hard_links_of_a_directory(void **state)
 {
 	(void)state;
@@ -231,6 +249,7 @@ int main(void)
 		cmocka_unit_test(reads_yaml_below_a_directory_in_sorted_order),
 		cmocka_unit_test(reads_a_file_whatever_its_name),
 		cmocka_unit_test(takes_a_file_once_that_two_paths_lead_to),
+		cmocka_unit_test(takes_a_file_again_that_says_something_else),
 		cmocka_unit_test(takes_both_hard_links_of_a_directory),
 		cmocka_unit_test(escapes_a_name_that_is_no_plain_text),
 		cmocka_unit_test(refuses_a_link_inside_a_directory),
