@@ -329,13 +329,14 @@ void ms_revoke_ordered(struct ms_daemon *daemon)
 	ms_timer_set(daemon->revoke, ORDERED_MS);
 }
 
-/* The same interface as before? An inventory that was read back knows no interface numbers. A new
- * name makes it no other, as long as it leads where it led. */
+/* The same interface as before? A new name makes it no other, as long as it leads where it led, and
+ * an old one does not make it the same. An inventory that was read back knows names alone. */
 static bool is_same_interface(const struct ms_endpoint *before, const struct ms_endpoint *now)
 {
-	if (strcmp(now->interface, before->interface) == 0)
-		return now->ifindex == before->ifindex || before->ifindex == 0;
-	return now->ifindex == before->ifindex && now->since == before->since && now->since != 0;
+	if (before->since && now->since)
+		return now->ifindex == before->ifindex && now->since == before->since;
+	return strcmp(now->interface, before->interface) == 0 &&
+	       (now->ifindex == before->ifindex || before->ifindex == 0);
 }
 
 /* The same attachment as before? */

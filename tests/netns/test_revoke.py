@@ -6,6 +6,8 @@ With 100,000 tracked flows resident: TCP, UDP and ICMP, the client or the server
 that stay allowed lose not one packet. An address that another container takes over inherits no flow of the one before.
 $MS_FLOWS chooses another number of resident flows.
 """
+import collections
+import json
 import os
 import select
 import signal
@@ -360,6 +362,49 @@ def heir(report, node, parties, ends):
     lab.remove(second)
 
 
+def twin(report, node, parties, ends):
+    """A port dies, and one comes with its name, number, MAC and addresses, all before anybody looks: it inherits nothing."""
+    lab, server = node.lab, ends["server"]
+    dead, heir = lab.container("dead", "br-one", "prod", "web"), lab.container("twin", "br-one", "prod", "stranger", up=False)
+    meet({"dead": dead, "server": parties["server"]})
+    node.wait_endpoints([dead])
+    flows = [Datagrams("flow", dead, parties["server"], family, 9000, 23100) for family in (4, 6)]
+    pump = Pump(flows)
+    wait_for(lambda: all(flow.received > 3 for flow in flows), "the flows of the dead one")
+    pump.stop()
+    number = json.loads(lab.host.run("ip", "-j", "link", "show", "dev", dead.port).stdout)[0]["ifindex"]
+    mac = own_link(dead)[0].hex(":")
+    node.process.send_signal(signal.SIGSTOP)
+    lab.host.ip("link del %s" % dead.port, "link del %s" % heir.port,
+                "link add %s index %d type veth peer name eth0 address %s netns %s" % (dead.port, number, mac, heir.netns))
+    heir.port = dead.port
+    lab.identify(heir)
+    lab.attach(heir)
+    heir.ip("link set eth0 up", *heir.address_lines(dead.addr),
+            *("neigh replace %s lladdr %s dev eth0 nud permanent" % (addr, server.mac.hex(":"))
+              for addr in parties["server"].addr.values()))
+    server.tap.now()
+    socks, stops = [], []
+    for family in (4, 6):
+        socks.append(make(heir, family, socket.SOCK_DGRAM))
+        socks[-1].bind((dead.addr[family], 23100))
+        stops.append(flood(socks[-1], b"MStwin%d" % family, (parties["server"].addr[family], 9000)))
+    time.sleep(0.2)
+    node.process.send_signal(signal.SIGCONT)
+    wait_for(lambda: any(row["interface"] == heir.port and row["identity"] == "prod/stranger" and len(row["addresses"]) > 1
+                         for row in node.endpoints()), "the twin to be known")
+    time.sleep(0.5)
+    for sock, stop in zip(socks, stops):
+        stop.set()
+        sock.close()
+    arrived = collections.Counter(data[data.index(b"MStwin"):][:7] for data in server.tap.read()
+                                  if b"MStwin" in data and data[6:12].hex(":") == mac)
+    report.equal(arrived, {}, "no packet of a twin arrives by the flows of the one before")
+    lab.remove(heir)
+    dead.close()
+    lab.namespaces.remove(dead)
+
+
 def main():
     report = Report("revocation")
     lab, parties, ends = build()
@@ -380,6 +425,7 @@ def main():
             report.section(revoked_by_policy, report, node, parties, loose)
         report.section(revoked_by_identity, report, node, parties)
         report.section(heir, report, node, parties, ends)
+        report.section(twin, report, node, parties, ends)
         report.section(all_cut, report, node, parties, ends)
         del sinks
         if report.failed:
