@@ -5,7 +5,9 @@
 Somebody else's rules give FTP its helper. It reads in a granted connection where the data shall go, and from then on the
 kernel calls a connection to there related, whoever of the two opens it: containers and the host, on one bridge and routed.
 """
+import contextlib
 import itertools
+import json
 import os
 import socket
 import sys
@@ -13,6 +15,7 @@ import sys
 from wire import ENVIRONMENTS, build, meet
 
 import frames as f
+from lab import wait_for
 from node import Node
 from tap import Report
 
@@ -110,6 +113,11 @@ class Session:
         self.data.setblocking(False)
         self.data.connect_ex((self.addr, self.port))
 
+    def wait(self):
+        self.data.settimeout(1.0)
+        with contextlib.suppress(OSError):
+            self.data.connect((self.addr, self.port))
+
     def opened(self):
         try:
             self.data.getpeername()
@@ -133,11 +141,7 @@ def sessions(report, parties, what, opens):
     made = [Session(parties[client], parties[server], family, active)
             for client, server in PAIRS for family in (4, 6) for active in (True, False)]
     for session in made:
-        session.data.settimeout(1.0)
-        try:
-            session.data.connect((session.addr, session.port))
-        except OSError:
-            pass
+        session.wait()
     names = [session.name for session in made]
     report.equal([session.name for session in made if session.opened()], names if opens else [],
                  "%s: of %d data connections %s opens" % (what, len(made), "each" if opens else "none"))
@@ -145,6 +149,26 @@ def sessions(report, parties, what, opens):
                  related(parties["host"]) - before)
     for session in made:
         session.close()
+
+
+def limited(report, lab, node, server):
+    """It counts against the limit of who opens it: of two sessions, three connections in all, the fourth one is too many."""
+    node.stop()
+    with open(node.config, "a") as config:
+        config.write("limits: {connections: 3}\n")
+    node.start()
+    for family in (4, 6):
+        client = lab.container("client-%d" % family, "br-one", "prod", "web")
+        node.wait_endpoints([client])
+        meet({"client": client, "server": server})
+        made = [Session(client, server, family, False) for _ in range(2)]
+        for session in made:
+            session.wait()
+        report.equal([session.opened() for session in made], [True, False], "IPv%d: the third is let through, the fourth is not" % family)
+        wait_for(lambda: any(json.loads(line)["dst"]["port"] == made[1].port for line in node.cli(
+            "drops", "-o", "json", "--reason", "limit").stdout.splitlines()), "the limit to be said to be the reason", 3)
+        for session in made:
+            session.close()
 
 
 def main():
@@ -163,6 +187,7 @@ def main():
         answer = node.cli("apply", "--yes", "-p", write(lab, True))
         report.equal(answer.returncode, 0, "apply", answer.stderr)
         report.section(sessions, report, parties, "granted", True)
+        report.section(limited, report, lab, node, parties["server"])
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-4000:])
     return report.finish()
