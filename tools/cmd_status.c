@@ -270,7 +270,7 @@ static void print_problems(const json_t *status)
 	json_array_foreach(json_object_get(status, "warnings"), i, problem)
 		print_safe("warning: %s\n", json_string_value(problem));
 	if (get_number(counters, "drift_repaired") || get_number(counters, "flags_repaired"))
-		printf("repaired: tables %" PRId64 " times, bridge flags %" PRId64
+		printf("repaired: tables %" PRId64 " times, settings of interfaces %" PRId64
 		       " times (somebody else changed them)\n",
 		       get_number(counters, "drift_repaired"),
 		       get_number(counters, "flags_repaired"));

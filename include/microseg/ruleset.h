@@ -40,12 +40,21 @@ enum ms_family {
 
 const char *ms_family_name(enum ms_family family);
 
+/**
+ * The group (ip-link(8)) that the daemon gives to the host's end of an endpoint when it knows it.
+ * It is the interface's own and ends with it: one that is made anew, though it had the same name,
+ * number, MAC and address, is not taken for the one before.
+ */
+#define MS_ADMITTED_GROUP 0x4d53u
+
 /** What a rule can look at: one row each in the match table. */
 enum ms_field {
 	MS_FIELD_IIFNAME,	  /* text, 16 bytes; a value ending in "*" matches a prefix */
 	MS_FIELD_OIFNAME,	  /* likewise */
 	MS_FIELD_NFPROTO,	  /* 1 byte, NFPROTO_*: which IP */
 	MS_FIELD_L4PROTO,	  /* 1 byte */
+	MS_FIELD_IIFGROUP,	  /* 4 bytes, host order: the group of the interface itself */
+	MS_FIELD_OIFGROUP,	  /* likewise */
 	MS_FIELD_PRIORITY,	  /* meta priority, 4 bytes, host order; prints as 4d53:1 */
 	MS_FIELD_ETHER_SADDR,	  /* 6 bytes */
 	MS_FIELD_ETHER_DADDR,	  /* 6 bytes */

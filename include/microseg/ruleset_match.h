@@ -52,10 +52,12 @@ struct ms_symbol {
 
 /** One packet, as the simulator hands it to the rules. What it does not have stays zero. */
 struct ms_sim_packet {
-	char iifname[16]; /* "" before there is one, as in output */
-	char oifname[16]; /* likewise in prerouting and input */
-	bool ether;	  /* has a link-layer header: bridge frames, and inet packets that came over
-			     ethernet */
+	char iifname[16];  /* "" before there is one, as in output */
+	char oifname[16];  /* likewise in prerouting and input */
+	bool iif_stranger; /* the interface of that name is another than the daemon admitted */
+	bool oif_stranger; /* likewise */
+	bool ether; /* has a link-layer header: bridge frames, and inet packets that came over
+		       ethernet */
 	uint8_t ether_saddr[6];
 	uint8_t ether_daddr[6];
 	uint16_t ether_type; /* host order: 0x0800 IPv4, 0x86dd IPv6, 0x0806 ARP, or another */

@@ -66,6 +66,8 @@ struct ms_sim_flow {
 	time_t now;	     /* UNIX seconds: what the kernel has dropped by then is gone */
 	enum ms_sim_state state;
 	const char *listed; /* the dynamic set that holds the connection, or NULL */
+	bool src_anew;	    /* the host's end of it is another interface than the daemon admitted */
+	bool dst_anew;	    /* likewise */
 };
 
 /**

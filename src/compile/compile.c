@@ -101,6 +101,37 @@ void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field fie
 	rule_set(c, rule, field, negate, "managed");
 }
 
+static void match_admitted(struct compiler *c, struct ms_rule *rule, enum ms_field field,
+			   bool negate)
+{
+	ms_rule_match_u32(c->ruleset, rule,
+			  field == MS_FIELD_IIFNAME ? MS_FIELD_IIFGROUP : MS_FIELD_OIFGROUP, negate,
+			  MS_ADMITTED_GROUP);
+}
+
+void rule_in_admitted(struct compiler *c, struct ms_rule *rule, enum ms_field field,
+		      const char *set)
+{
+	rule_set(c, rule, field, false, set);
+	match_admitted(c, rule, field, false);
+}
+
+void strangers_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field,
+		    const char *set, const char *target)
+{
+	struct ms_rule *rule = rule_add(c, chain);
+
+	rule_set(c, rule, field, false, set);
+	match_admitted(c, rule, field, true);
+	rule_goto(c, rule, target);
+}
+
+const char *refuse_stranger(struct compiler *c, const struct ms_table *table)
+{
+	return refusal(c, table, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST,
+		       c->strictest == AUDITED ? MS_MODE_AUDIT : MS_MODE_ENFORCE);
+}
+
 void patterns_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field,
 		   const char *target)
 {

@@ -364,4 +364,12 @@ void rule_goto(struct compiler *c, struct ms_rule *rule, const char *chain);
 void rule_accept(struct compiler *c, struct ms_rule *rule);
 void rule_set(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate,
 	      const char *set);
+/* Matches a port in @set that is @field's interface, and the same interface that was admitted. */
+void rule_in_admitted(struct compiler *c, struct ms_rule *rule, enum ms_field field,
+		      const char *set);
+/* Refuses one in @set that is not: a port that was made anew under an old name. */
+void strangers_goto(struct compiler *c, struct ms_chain *chain, enum ms_field field,
+		    const char *set, const char *target);
+/* The refusal for them: mild only where nothing at all is enforced. */
+const char *refuse_stranger(struct compiler *c, const struct ms_table *table);
 void rule_in_managed(struct compiler *c, struct ms_rule *rule, enum ms_field field, bool negate);

@@ -405,8 +405,9 @@ static void compile_seam(struct compiler *c)
 				  audit ? MS_MODE_AUDIT : MS_MODE_ENFORCE));
 	}
 	struct ms_rule *known = rule_add(c, chain);
-	rule_set(c, known, MS_FIELD_OIFNAME, false, "ports");
+	rule_in_admitted(c, known, MS_FIELD_OIFNAME, "ports");
 	rule_accept(c, known);
+	strangers_goto(c, chain, MS_FIELD_OIFNAME, "ports", refuse_stranger(c, c->bridge));
 	patterns_goto(c, chain, MS_FIELD_OIFNAME, unknown_port(c, c->bridge));
 }
 
@@ -422,11 +423,14 @@ static void compile_egress(struct compiler *c, const char *name, enum ms_hook ho
 	for (size_t i = hook == MS_HOOK_FORWARD ? 0 : 1; i < 2; i++) {
 		struct ms_rule *known = rule_add(c, chain);
 
-		rule_set(c, known, ends[i], false, "ports");
-		if (hook == MS_HOOK_FORWARD)
+		if (hook == MS_HOOK_FORWARD) {
+			rule_set(c, known, ends[i], false, "ports");
 			rule_goto(c, known, "seam");
-		else
+		} else {
+			rule_in_admitted(c, known, ends[i], "ports");
 			rule_accept(c, known);
+			strangers_goto(c, chain, ends[i], "ports", refuse_stranger(c, c->bridge));
+		}
 	}
 	patterns_goto(c, chain, MS_FIELD_OIFNAME, unknown_port(c, c->bridge));
 }
@@ -438,12 +442,13 @@ void guard_compile_bridge(struct compiler *c)
 	if (c->audits) {
 		struct ms_rule *audited = rule_add(c, prerouting);
 
-		rule_set(c, audited, MS_FIELD_IIFNAME, false, "audited");
+		rule_in_admitted(c, audited, MS_FIELD_IIFNAME, "audited");
 		rule_goto(c, audited, "guard/audit");
 	}
 	struct ms_rule *known = rule_add(c, prerouting);
-	rule_set(c, known, MS_FIELD_IIFNAME, false, "ports");
+	rule_in_admitted(c, known, MS_FIELD_IIFNAME, "ports");
 	rule_goto(c, known, "guard");
+	strangers_goto(c, prerouting, MS_FIELD_IIFNAME, "ports", refuse_stranger(c, c->bridge));
 	patterns_goto(c, prerouting, MS_FIELD_IIFNAME, unknown_port(c, c->bridge));
 	compile_egress(c, "forward", MS_HOOK_FORWARD, PRIORITY_SEAM);
 	compile_egress(c, "output", MS_HOOK_OUTPUT, PRIORITY_SEAM);

@@ -102,18 +102,20 @@ static void compile_routed(struct compiler *c, enum ms_mode mode)
 	rule_goto(c, rule_add(c, chain), forged(c, c->inet, MS_REASON_SPOOF, mode));
 }
 
-/* Sends veths in @set to the guard; those in audit first. */
-static void goto_guard(struct compiler *c, struct ms_chain *chain, const char *guard)
+/* Sends routed veths to the guard; those in audit first. */
+static void goto_guard(struct compiler *c, const struct ms_table *table, struct ms_chain *chain,
+		       const char *guard)
 {
 	if (c->audits) {
 		struct ms_rule *audited = rule_add(c, chain);
 
-		rule_set(c, audited, MS_FIELD_IIFNAME, false, "routed-audited");
+		rule_in_admitted(c, audited, MS_FIELD_IIFNAME, "routed-audited");
 		rule_goto(c, audited, name_of(c, "%s/audit", guard));
 	}
 	struct ms_rule *routed = rule_add(c, chain);
-	rule_set(c, routed, MS_FIELD_IIFNAME, false, "routed");
+	rule_in_admitted(c, routed, MS_FIELD_IIFNAME, "routed");
 	rule_goto(c, routed, guard);
+	strangers_goto(c, chain, MS_FIELD_IIFNAME, "routed", refuse_stranger(c, table));
 }
 
 /*
@@ -166,7 +168,7 @@ static void compile_prerouting(struct compiler *c)
 							   MS_HOOK_PREROUTING, PRIORITY_RAW);
 
 	if (c->arp)
-		goto_guard(c, chain, "guard-routed");
+		goto_guard(c, c->inet, chain, "guard-routed");
 	struct ms_rule *bridge = rule_add(c, chain);
 	rule_in_managed(c, bridge, MS_FIELD_IIFNAME, false);
 	rule_goto(c, bridge, "from-managed");
@@ -232,7 +234,7 @@ static void compile_arp(struct compiler *c)
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(c->ruleset, c->arp, "input", MS_HOOK_INPUT, 0);
 
-	goto_guard(c, chain, "guard-arp");
+	goto_guard(c, c->arp, chain, "guard-arp");
 	struct ms_rule *bridge = rule_add(c, chain);
 	rule_in_managed(c, bridge, MS_FIELD_IIFNAME, false);
 	rule_accept(c, bridge);

@@ -416,6 +416,8 @@ static void compile_forward(struct compiler *c)
 
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(rs, c->inet, "forward", MS_HOOK_FORWARD, PRIORITY_POLICY);
+	if (c->arp)
+		strangers_goto(c, chain, MS_FIELD_OIFNAME, "routed", refuse_stranger(c, c->inet));
 	struct ms_rule *from = rule_add(c, chain);
 	rule_in_managed(c, from, MS_FIELD_IIFNAME, false);
 	rule_goto(c, from, "judge");
@@ -466,12 +468,24 @@ static void compile_input(struct compiler *c)
 	rule_goto(c, rule_add(c, in), "from-unidentified");
 }
 
+/* The kernel greets every interface that comes up, ports included; nobody else talks to a port past
+ * its bridge. */
+static void compile_greeting(struct compiler *c, const char *name, const char *refusal)
+{
+	struct ms_chain *chain = ms_ruleset_add_chain(c->ruleset, c->inet, name);
+
+	compile_baseline(c, chain, true);
+	rule_goto(c, rule_add(c, chain), refusal);
+}
+
 static void compile_output(struct compiler *c)
 {
 	struct ms_ruleset *rs = c->ruleset;
 	struct ms_chain *chain =
 		ms_ruleset_add_base_chain(rs, c->inet, "output", MS_HOOK_OUTPUT, PRIORITY_POLICY);
 
+	if (c->arp)
+		strangers_goto(c, chain, MS_FIELD_OIFNAME, "routed", "host-out-stranger");
 	/* Only what was translated: an address that a container merely claims must not cut the host
 	 * off from its owner. */
 	for (size_t i = 0; i < 2; i++) {
@@ -486,12 +500,10 @@ static void compile_output(struct compiler *c)
 	rule_goto(c, rule, "host-out");
 	patterns_goto(c, chain, MS_FIELD_OIFNAME, "host-out-port");
 
-	/* The kernel greets every interface that comes up, ports included; nobody else talks to a
-	 * port past its bridge. */
-	struct ms_chain *port = ms_ruleset_add_chain(rs, c->inet, "host-out-port");
-	compile_baseline(c, port, true);
-	rule_goto(c, rule_add(c, port),
-		  deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
+	compile_greeting(c, "host-out-port",
+			 deny(c, MS_REASON_UNKNOWN_PORT, MS_EAST_WEST, c->policy->unidentified));
+	if (c->arp)
+		compile_greeting(c, "host-out-stranger", refuse_stranger(c, c->inet));
 
 	struct ms_chain *out = ms_ruleset_add_chain(rs, c->inet, "host-out");
 	quarantine_compile(c, out, false, true);

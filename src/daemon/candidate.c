@@ -41,8 +41,10 @@ void ms_candidate_drop(struct ms_daemon *daemon, int r, const char *message)
 		ms_daemon_set_text(&daemon->policy_problem, message);
 	if (daemon->candidate_kind == MS_CANDIDATE_APPLY && daemon->order.confirm_s)
 		ms_trial_abandon(daemon);
-	if (!daemon->armed)
+	if (!daemon->armed) {
 		ms_flags_restore(daemon->store, &ignored);
+		ms_discover_dismissed(daemon->discover);
+	}
 	if (daemon->overlay_next && ms_state_save_overlay(daemon->store, daemon->overlay) < 0)
 		ms_log(MS_LOG_ERROR, "%s has what was refused: a restart tries it again",
 		       daemon->config->state);

@@ -56,7 +56,7 @@ typedef void (*ms_apply_fn)(const struct ms_apply_result *result, void *userdata
 
 struct ms_counters {
 	uint64_t drift_repaired; /* foreign changes of our tables undone */
-	uint64_t flags_repaired; /* bridge flags switched on again */
+	uint64_t flags_repaired; /* bridge flags switched on, and groups of ports set again */
 	uint64_t applies, apply_failures;
 	uint64_t apply_us_total; /* spent in successful applies */
 	uint64_t revoked;	 /* tracked connections cut */
@@ -206,6 +206,9 @@ int ms_reconcile_start(struct ms_daemon *daemon);
 
 /** Keeps the reports fresh where nothing is enforced. Returns 0 or -errno. */
 int ms_reconcile_look(struct ms_daemon *daemon);
+/** Marks the ports of @inventory's endpoints, whose rules stand. Says so where somebody had taken
+ * the mark away. Returns as ms_discover_admit(). */
+int ms_reconcile_admit(struct ms_daemon *daemon, const struct ms_inventory *inventory);
 /** Loads the closed door. Returns 0, or -errno after seeing to another try. */
 int ms_reconcile_close_door(struct ms_daemon *daemon);
 /** Notes what is wrong and tries again after a while. */

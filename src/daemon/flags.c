@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "discover/admit.h"
 #include "kernel/bridge.h"
 #include "microseg/cleanup.h"
 
@@ -124,7 +125,7 @@ int ms_flags_ensure(struct ms_state *state, const struct ms_bridge_state *bridge
 	return first;
 }
 
-int ms_flags_restore(struct ms_state *state, struct ms_str *error)
+static int restore_bridges(struct ms_state *state, struct ms_str *error)
 {
 	_cleanup_(records_fini) ms_bridge_record_vec records = {0};
 	ms_bridge_record_vec none = {0};
@@ -143,4 +144,22 @@ int ms_flags_restore(struct ms_state *state, struct ms_str *error)
 			first = fail(error, record->name, r);
 	}
 	return first ? first : ms_state_save_bridges(state, &none);
+}
+
+static int restore_ports(struct ms_str *error)
+{
+	struct ms_rtnl *rtnl = NULL;
+	int r = ms_rtnl_open(&rtnl);
+
+	if (r == 0)
+		r = ms_admit_nobody(rtnl);
+	ms_rtnl_free(rtnl);
+	return r < 0 ? fail(error, "(ports)", r) : 0;
+}
+
+int ms_flags_restore(struct ms_state *state, struct ms_str *error)
+{
+	int r = restore_bridges(state, error), failed = restore_ports(error);
+
+	return r < 0 ? r : failed;
 }

@@ -422,6 +422,45 @@ static bool enforce_part(struct ms_daemon *daemon)
 	return true;
 }
 
+/*
+ * A port passes only what comes by the very interface that was looked at (MS_ADMITTED_GROUP). Where
+ * rules may still stand that say something else of its name, it gets the mark once they are gone.
+ */
+static void admit_new(struct ms_daemon *daemon, const struct ms_inventory *inventory)
+{
+	if (daemon->installed || !daemon->standing)
+		ms_discover_admit(daemon->discover, inventory,
+				  daemon->installed ? daemon->inventory : NULL);
+}
+
+int ms_reconcile_admit(struct ms_daemon *daemon, const struct ms_inventory *inventory)
+{
+	uint64_t before = ms_discover_n_readmitted(daemon->discover);
+	int r = ms_discover_admit(daemon->discover, inventory, NULL);
+	uint64_t n_again = ms_discover_n_readmitted(daemon->discover) - before;
+
+	if (n_again > 0 && daemon->installed)
+		ms_log(MS_LOG_WARNING,
+		       "the group of %" PRIu64 " interfaces was changed by somebody: it is again "
+		       "what our rules ask for",
+		       n_again);
+	daemon->counters.flags_repaired += daemon->installed ? n_again : 0;
+	return r;
+}
+
+static void admit_all(struct ms_daemon *daemon)
+{
+	int r = ms_reconcile_admit(daemon, daemon->inventory);
+
+	if (r == 0)
+		return;
+	ms_log(MS_LOG_WARNING, "a port cannot be marked (%s): it passes nothing until it can be",
+	       strerror(-r));
+	ms_discover_doubt(daemon->discover);
+	if (!ms_timer_is_set(daemon->settle))
+		ms_timer_set(daemon->settle, FLAGS_RETRY_MS);
+}
+
 static int enforce(struct ms_daemon *daemon)
 {
 	const struct ms_loaded *loaded = daemon->candidate ? daemon->candidate : daemon->loaded;
@@ -441,8 +480,10 @@ static int enforce(struct ms_daemon *daemon)
 	r = take_snapshot(daemon, loaded->policy, &inventory);
 	if (r == 0)
 		held = ms_revoke_hold(daemon, inventory);
-	if (r == 0)
+	if (r == 0) {
+		admit_new(daemon, inventory);
 		r = update(daemon, loaded->policy, inventory, &wanted, &error);
+	}
 	if (r != 0)
 		count_apply(daemon, since_us, r);
 	if (r < 0) {
@@ -457,6 +498,7 @@ static int enforce(struct ms_daemon *daemon)
 	if (arming)
 		ms_adopt_begin(daemon);
 	finish_commit(daemon, &wanted, ms_steal(&inventory), r > 0);
+	admit_all(daemon);
 	if (held) {
 		ms_discover_doubt(daemon->discover);
 		ms_revoke_held(daemon);
@@ -523,6 +565,7 @@ static void stay_off(struct ms_daemon *daemon)
 	int r = ms_kernel_replace(daemon->kernel, NULL, &error);
 	if (r == 0)
 		r = ms_flags_restore(daemon->store, &error);
+	ms_discover_dismissed(daemon->discover);
 	if (r < 0) {
 		ms_reconcile_back_off(daemon, error.len ? error.text : strerror(-r));
 		return;

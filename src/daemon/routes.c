@@ -215,7 +215,7 @@ const struct ms_route ms_routes[] = {
 		{"foreign_rules[].unread", "boolean", "it has too many rules to look at"},
 		{"legacy_tables[]", "text", "ip filter: tables of the iptables that are no part of nf_tables, and not looked into"},
 		{"counters.drift_repaired", "number", "foreign changes of our tables undone"},
-		{"counters.flags_repaired", "number", "foreign changes of bridge settings undone"},
+		{"counters.flags_repaired", "number", "foreign changes of bridge settings, and of groups of ports, undone"},
 		{"counters.applies", "number", "transactions in the kernel"},
 		{"counters.apply_failures", "number", ""},
 		{"counters.connections_cut", "number", "that a change no longer allowed"},

@@ -204,9 +204,13 @@ int ms_shortway_part(struct ms_daemon *daemon)
 	if (ms_revoke_must_hold(daemon, &change) &&
 	    (!ms_revoke_at_once(daemon) || ms_revoke_must_hold(daemon, &change)))
 		return MS_SHORTWAY_NONE;
+	/* Whose name no rule has yet can pass nothing by it before the commit. */
+	ms_discover_admit(daemon->discover, part, daemon->inventory);
 	r = take(daemon, &change, false);
 	if (r < 0 || r == MS_SHORTWAY_NONE)
 		return r;
+	if (ms_reconcile_admit(daemon, part) < 0)
+		return MS_SHORTWAY_NONE;
 	ms_revoke_note_change(daemon, &change);
 	/* `installed` is ahead now, which the whole finds as well. */
 	if (ms_inventory_patch(daemon->inventory, &change) < 0)

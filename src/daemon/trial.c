@@ -137,7 +137,10 @@ static int clear_kernel(struct ms_daemon *daemon, struct ms_str *error)
 {
 	int r = ms_kernel_replace(daemon->kernel, NULL, error);
 
-	return r < 0 ? r : ms_flags_restore(daemon->store, error);
+	if (r == 0)
+		r = ms_flags_restore(daemon->store, error);
+	ms_discover_dismissed(daemon->discover);
+	return r;
 }
 
 /* As the node was found. */

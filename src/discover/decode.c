@@ -87,6 +87,7 @@ int ms_link_decode(const struct nlmsghdr *message, struct ms_link_view *ret_view
 	view.up = header->ifi_flags & IFF_UP;
 	get_text(link[IFLA_IFNAME], view.name, sizeof(view.name));
 	get_text(link[IFLA_IFALIAS], view.alias, sizeof(view.alias));
+	view.group = get_u32(link[IFLA_GROUP]);
 	view.master = get_u32(link[IFLA_MASTER]);
 	view.peer = get_u32(link[IFLA_LINK]);
 	view.peer_foreign = link[IFLA_LINK_NETNSID] != NULL;

@@ -20,12 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "discover/admit.h"
 #include "discover/engine.h"
 #include "discover/netns.h"
 #include "discover/part.h"
 #include "discover/snapshot.h"
 #include "discover/watch.h"
 #include "microseg/cleanup.h"
+#include "microseg/ruleset.h"
 
 MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
 
@@ -48,6 +50,7 @@ struct ms_discover {
 	MS_VEC(uint32_t) restless; /* or these */
 	uint64_t revision;
 	char gaps[80]; /* the watch's detail */
+	uint64_t n_readmitted;
 	MS_VEC(struct ms_bridge_state) bridges;
 };
 
@@ -234,6 +237,54 @@ int ms_discover_change(struct ms_discover *discover, const struct ms_inventory *
 void ms_discover_kept(struct ms_discover *discover)
 {
 	ms_links_clean(ms_watch_links(discover->watch));
+}
+
+/* What is known of the link is set with it: the event that tells of it is no news, and those before
+ * it are old. */
+static int admit(struct ms_discover *discover, const struct ms_endpoint *endpoint,
+		 const struct ms_inventory *but)
+{
+	struct ms_link *link = ms_links_find(ms_watch_links(discover->watch), endpoint->ifindex);
+
+	if (!link || link->view.group == MS_ADMITTED_GROUP ||
+	    strcmp(link->view.name, endpoint->interface) != 0 ||
+	    (but && ms_inventory_by_interface(but, endpoint->interface)))
+		return 0;
+	int r = ms_admit(discover->rtnl, endpoint->ifindex);
+
+	if (r < 0)
+		return r == -ENODEV ? 0 : r;
+	discover->n_readmitted += link->admitted;
+	link->admitted = link->marking = true;
+	link->view.group = MS_ADMITTED_GROUP;
+	return 0;
+}
+
+int ms_discover_admit(struct ms_discover *discover, const struct ms_inventory *inventory,
+		      const struct ms_inventory *but)
+{
+	int first = 0;
+
+	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints) {
+		int r = admit(discover, endpoint, but);
+
+		first = first ? first : r;
+	}
+	return first;
+}
+
+void ms_discover_dismissed(struct ms_discover *discover)
+{
+	ms_vec_each (struct ms_link *, link, &ms_watch_links(discover->watch)->list) {
+		if ((*link)->view.group == MS_ADMITTED_GROUP)
+			(*link)->view.group = 0;
+		(*link)->admitted = (*link)->marking = false;
+	}
+}
+
+uint64_t ms_discover_n_readmitted(const struct ms_discover *discover)
+{
+	return discover->n_readmitted;
 }
 
 void ms_discover_doubt(struct ms_discover *discover)

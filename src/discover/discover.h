@@ -92,6 +92,17 @@ int ms_discover_change(struct ms_discover *discover, const struct ms_inventory *
 		       struct ms_inventory_change *ret_change);
 /** The snapshot of this turn, or the part of one, is what the next change is asked against. */
 void ms_discover_kept(struct ms_discover *discover);
+/**
+ * Marks the interfaces of @inventory's endpoints that are not yet (see admit.h), less those whose
+ * name an endpoint of @but has: NULL for none. Returns 0 or the first -errno; an interface that is
+ * gone is no error.
+ */
+int ms_discover_admit(struct ms_discover *discover, const struct ms_inventory *inventory,
+		      const struct ms_inventory *but);
+/** They were taken from all, by ms_flags_restore(). */
+void ms_discover_dismissed(struct ms_discover *discover);
+/** How often it was for an interface that had lost its mark. */
+uint64_t ms_discover_n_readmitted(const struct ms_discover *discover);
 /** What was kept is not all that the snapshot said: the next one is a whole one. */
 void ms_discover_doubt(struct ms_discover *discover);
 

@@ -255,7 +255,7 @@ static bool view_equal(const struct ms_link_view *a, const struct ms_link_view *
 	return a->ifindex == b->ifindex && strcmp(a->name, b->name) == 0 &&
 	       strcmp(a->kind, b->kind) == 0 && strcmp(a->alias, b->alias) == 0 &&
 	       a->master == b->master && a->peer == b->peer && a->peer_foreign == b->peer_foreign &&
-	       a->peer_nsid == b->peer_nsid && a->up == b->up &&
+	       a->peer_nsid == b->peer_nsid && a->up == b->up && a->group == b->group &&
 	       ms_mac_compare(&a->mac, &b->mac) == 0 && a->nf_call_ip == b->nf_call_ip &&
 	       a->nf_call_ip6 == b->nf_call_ip6 && a->no_ll_learn == b->no_ll_learn;
 }
@@ -319,6 +319,12 @@ static bool leads_elsewhere(const struct ms_link_view *a, const struct ms_link_v
 	       a->peer_nsid != b->peer_nsid;
 }
 
+/* A mark that we gave ends with the interface. Whoever takes it away by hand makes it another. */
+static bool is_anew(const struct ms_link *link, const struct ms_link_view *view)
+{
+	return link->admitted && view->group == 0;
+}
+
 void ms_link_was_called(struct ms_link *link, const char *name)
 {
 	memmove(link->former[1], link->former[0], sizeof(link->former) - sizeof(link->former[0]));
@@ -329,7 +335,7 @@ int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint
 		   bool at_start)
 {
 	struct ms_link *link = ms_links_find(links, view->ifindex);
-	bool fresh = !link || leads_elsewhere(&link->view, view);
+	bool fresh = !link || leads_elsewhere(&link->view, view) || is_anew(link, view);
 
 	if (link && view_equal(&link->view, view))
 		return 0;
@@ -349,6 +355,7 @@ int ms_links_apply(struct ms_links *links, const struct ms_link_view *view, uint
 	if (fresh) {
 		ms_veth_peer_fini(&link->peer);
 		link->peer_stale = false;
+		link->admitted = link->marking = false;
 		link->seen_ms = now_ms;
 		link->seen_seq = ++links->seq;
 		link->seen_at_start = at_start;

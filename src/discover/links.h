@@ -32,6 +32,7 @@ struct ms_link_view {
 	bool peer_foreign; /* the other end lives in another namespace */
 	int32_t peer_nsid; /* its id; -1 when it has none */
 	bool up;	   /* administratively: a link that is down passes nothing */
+	uint32_t group;	   /* see admit.h; 0 of a new one */
 	struct ms_mac mac;
 	bool nf_call_ip, nf_call_ip6; /* of a bridge */
 	bool no_ll_learn; /* likewise: it learns nothing from frames to its own groups, or cannot be
@@ -58,6 +59,8 @@ struct ms_link {
 	uint64_t seen_seq;   /* the same as a serial number, see claims.h */
 	bool seen_at_start;  /* it was there when we came */
 	uint64_t generation; /* of the last list that showed it */
+	bool admitted;	     /* it had its mark from us, see admit.h */
+	bool marking;	     /* and the event that tells of it is still to come */
 };
 
 #define MS_MAX_DIRTY 64 /* veths; beyond that everything counts as changed */

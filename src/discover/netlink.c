@@ -29,6 +29,7 @@
 
 #include "discover/list.h"
 #include "microseg/cleanup.h"
+#include "microseg/ruleset.h"
 
 #define EVENT_SIZE ((size_t)64 * 1024)
 #define RECEIVE_BUFFER (4 * 1024 * 1024)
@@ -168,6 +169,8 @@ static void note_gap(struct ms_watch *watch)
 {
 	watch->n_gaps++;
 	watch->list_stale = true;
+	ms_vec_each (struct ms_link *, link, &watch->links.list)
+		(*link)->marking = false;
 	watch->handler.gap(watch->handler.userdata);
 }
 
@@ -177,6 +180,19 @@ static void read_again(struct ms_watch *watch, uint32_t ifindex)
 	    0)
 		watch->list_stale = true;
 	watch->peers_stale = true;
+}
+
+/* Events from before we marked the link show it as it was then. */
+static void skip_old_group(struct ms_watch *watch, struct ms_link_view *view)
+{
+	struct ms_link *link = ms_links_find(&watch->links, view->ifindex);
+
+	if (!link || !link->marking)
+		return;
+	if (view->group == MS_ADMITTED_GROUP)
+		link->marking = false;
+	else
+		view->group = MS_ADMITTED_GROUP;
 }
 
 static void on_own_link(struct ms_watch *watch, const struct nlmsghdr *message)
@@ -191,6 +207,7 @@ static void on_own_link(struct ms_watch *watch, const struct nlmsghdr *message)
 		return;
 	}
 	if (message->nlmsg_type == RTM_NEWLINK) {
+		skip_old_group(watch, &view);
 		r = ms_links_apply(&watch->links, &view, ms_monotonic_ms(), false);
 		watch->changed |= r > 0;
 		watch->peers_stale = true;

@@ -33,6 +33,7 @@ enum {
 	TYPE_CT_STATE = 26,
 	TYPE_CT_DIR = 27,
 	TYPE_ICMP6 = 29,
+	TYPE_GROUP = 35,
 	TYPE_FIB_ADDR = 38,
 	TYPE_NAME = 41,
 };
@@ -154,6 +155,8 @@ static const struct ms_symbol tcp_flags[] = {
 	{0x20, "urg"}, {0x40, "ecn"}, {0x80, "cwr"}, {0, NULL},
 };
 
+static const struct ms_symbol groups[] = {{0, "\"default\""}, {0, NULL}};
+
 static const struct ms_symbol fib_types[] = {
 	{0, "unspec"},	  {1, "unicast"},   {2, "local"},	{3, "broadcast"}, {4, "anycast"},
 	{5, "multicast"}, {6, "blackhole"}, {7, "unreachable"}, {8, "prohibit"},  {0, NULL},
@@ -186,6 +189,20 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 		.type_id = TYPE_L4PROTO, .per_line = 5, .type_name = "inet_proto",
 		.load = MS_LOAD_META, .key = NFT_META_L4PROTO,
 		.read = ms_match_read_l4proto,
+	},
+	[MS_FIELD_IIFGROUP] = {
+		.name = "iifgroup", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
+		.symbols = groups, .symbols_else = MS_VALUE_NUMBER,
+		.type_id = TYPE_GROUP, .per_line = 5, .type_name = "devgroup",
+		.load = MS_LOAD_META, .key = NFT_META_IIFGROUP,
+		.read = ms_match_read_iifgroup,
+	},
+	[MS_FIELD_OIFGROUP] = {
+		.name = "oifgroup", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
+		.symbols = groups, .symbols_else = MS_VALUE_NUMBER,
+		.type_id = TYPE_GROUP, .per_line = 5, .type_name = "devgroup",
+		.load = MS_LOAD_META, .key = NFT_META_OIFGROUP,
+		.read = ms_match_read_oifgroup,
 	},
 	[MS_FIELD_PRIORITY] = {
 		.name = "meta priority", .size = 4, .host_order = true, .value = MS_VALUE_CLASS,

@@ -46,6 +46,23 @@ bool ms_match_read_oifname(const struct ms_sim_packet *packet, uint8_t *value)
 	return copy(value, packet->oifname, 16);
 }
 
+static bool copy_group(uint8_t *value, bool stranger)
+{
+	const uint32_t group = stranger ? 0 : MS_ADMITTED_GROUP;
+
+	return copy(value, &group, sizeof(group));
+}
+
+bool ms_match_read_iifgroup(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return *packet->iifname && copy_group(value, packet->iif_stranger);
+}
+
+bool ms_match_read_oifgroup(const struct ms_sim_packet *packet, uint8_t *value)
+{
+	return *packet->oifname && copy_group(value, packet->oif_stranger);
+}
+
 bool ms_match_read_nfproto(const struct ms_sim_packet *packet, uint8_t *value)
 {
 	*value = packet->saddr.ip == MS_IP4 ? PROTO_IP4 : PROTO_IP6;

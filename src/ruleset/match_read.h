@@ -14,6 +14,8 @@
 
 bool ms_match_read_iifname(const struct ms_sim_packet *packet, uint8_t *value);
 bool ms_match_read_oifname(const struct ms_sim_packet *packet, uint8_t *value);
+bool ms_match_read_iifgroup(const struct ms_sim_packet *packet, uint8_t *value);
+bool ms_match_read_oifgroup(const struct ms_sim_packet *packet, uint8_t *value);
 bool ms_match_read_nfproto(const struct ms_sim_packet *packet, uint8_t *value);
 bool ms_match_read_l4proto(const struct ms_sim_packet *packet, uint8_t *value);
 bool ms_match_read_priority(const struct ms_sim_packet *packet, uint8_t *value);

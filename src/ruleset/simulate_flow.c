@@ -197,6 +197,8 @@ static struct ms_sim_packet first_packet(const struct ms_sim_flow *flow,
 {
 	bool icmp = flow->proto == IPPROTO_ICMP || flow->proto == IPPROTO_ICMPV6;
 	struct ms_sim_packet packet = {
+		.iif_stranger = flow->src_anew,
+		.oif_stranger = flow->dst_anew,
 		.ether = !flow->src_is_host,
 		.ether_type = flow->saddr.ip == MS_IP6 ? 0x86dd : 0x0800,
 		.saddr = flow->saddr,
@@ -248,6 +250,8 @@ static struct ms_sim_flow turn(const struct ms_sim_flow *flow)
 	turned.dst_is_host = flow->src_is_host;
 	turned.saddr = flow->daddr;
 	turned.daddr = flow->saddr;
+	turned.src_anew = flow->dst_anew;
+	turned.dst_anew = flow->src_anew;
 	return turned;
 }
 

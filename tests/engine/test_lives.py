@@ -6,8 +6,8 @@ Port names, interface indexes, MACs, addresses, container names, processes and n
 given on as soon as somebody is dead, to somebody of another environment or without any; some are born into all that one dead
 one had. Engines tell of a death late, early or never. Each life sends its number from its first moment on, and is sent to:
 what arrives from a life, or at one, that the policy does not allow was judged by a dead one's identity. Lives that are
-allowed to must be heard, or the zero says nothing; and with the daemon stopped in its tracks an heir is taken for the dead
-one, so the rig would notice.
+allowed to must be heard, or the zero says nothing. With the daemon stopped in its tracks an heir to all of a dead one passes
+nothing either, for its port lacks the mark of the dead one's; with the mark it is taken for it, so the rig would notice.
 
 A thousand of them, or as many as there is time for. MS_LIVES=20000 for as many however long it takes, MS_SECONDS for an
 end of it all the same, MS_SEED for others.
@@ -42,6 +42,7 @@ SLOTS = 6  # lives at a time
 POOL = 8  # of each thing that is inherited
 FIRST_INDEX = 5000
 TO, AT = 8080, 9000  # where lives send to, and where they are sent to
+ADMITTED = 0x4d53  # MS_ADMITTED_GROUP
 PATIENCE = 5  # seconds in which one that is allowed to must be heard
 IDENTITIES = (("prod", "web"), ("prod", "api"), ("dev", "web"), ("dev", "api"), (None, None))
 POLICY = """apiVersion: microseg/v1
@@ -364,8 +365,8 @@ class Slot(threading.Thread):
             self.world.report.note("not heard: %s" % life)
 
 
-def stale_is_noticed(report, world, node):
-    """With the daemon stopped in its tracks, an heir to all of a dead one is taken for it: the rig notices."""
+def nobody_inherits_a_mark(report, world, node):
+    """With the daemon stopped in its tracks, an heir to all of a dead one passes nothing; with its mark it is taken for it."""
     rng = random.Random(SEED)
     pid = world.nursery.born()
     dead = world.new(rng, ("prod", "web"), False)
@@ -377,7 +378,10 @@ def stale_is_noticed(report, world, node):
         heir = world.new(rng, ("dev", "web"), False, dead.bridge, dead.things)
         world.begin(heir, pid)
         time.sleep(1)
-        report.check(heir.wrong(), "an heir is judged by the dead one's identity while nobody looks: %s" % heir.wrong())
+        report.equal(heir.wrong(), [], "an heir passes nothing while nobody looks")
+        world.lab.host.ip("link set dev %s group %d" % (heir.things["port"], ADMITTED))
+        wait_for(lambda: heir.sent_to > 5, "an heir with the mark to be taken for the dead one")
+        report.check(heir.wrong(), "with the mark it is taken for the dead one: %s" % heir.wrong())
     finally:
         node.process.send_signal(signal.SIGCONT)
     known = time.monotonic() + 1
@@ -430,7 +434,9 @@ def many_lives(report, world, node):
     report.check(n_heard > len(allowed) / 2, "most were heard")
     report.note("memory at each look, KB: %s" % series.values("memory, KB")[::max(1, len(series.samples) // 20)])
     wait_for(lambda: len(node.endpoints()) == len(world.servers.parties()), "the last endpoint to go")
-    report.equal(node.status()["state"], "enforcing", "the daemon enforces")
+    status = node.status()
+    report.equal((status["state"], status["counters"]["flags_repaired"]), ("enforcing", 0),
+                 "the daemon enforces, and took no event of before a mark for the loss of it")
 
 
 def main():
@@ -446,7 +452,7 @@ def main():
         node = Node(lab, engines=[world.engine.url])
         node.start(policy=policy)
         node.wait_endpoints(world.servers.parties())
-        report.section(stale_is_noticed, report, world, node)
+        report.section(nobody_inherits_a_mark, report, world, node)
         report.section(many_lives, report, world, node)
         if report.failed:
             report.note("microsegd said:\n" + node.log_text()[-3000:])

@@ -7,6 +7,7 @@
 Without the flags a bridge forwards IP past the policy. The seam behind it then lets nothing through between its ports, also
 what is allowed, until the daemon has noticed by the kernel's event and set the flags again.
 """
+import json
 import signal
 import sys
 import time
@@ -87,6 +88,44 @@ def live(scene, allowed):
     report.check(node.log_text().count("switched off by somebody") - logged >= TIMES, "and logged")
 
 
+def groups(scene, allowed):
+    """The group by which a port is known goes, again and again: nothing forbidden arrives, and it is given back at once."""
+    report, node = scene.report, scene.node
+    before, took = node.status()["counters"]["flags_repaired"], []
+    port = scene.parties["web-1"].port
+
+    def group():
+        return json.loads(scene.lab.host.run("ip", "-d", "-j", "link", "show", "dev", port).stdout)[0]["group"]
+
+    known = group()
+    scene.floods.start()
+    allowed.start()
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        scene.lab.host.ip("link set dev %s group default" % port)
+        arrived = count(allowed)
+        time.sleep(0.5)
+        report.equal(count(allowed), arrived, "daemon stopped: of what it is allowed nothing arrives either")
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+    for _ in range(TIMES):
+        wait_for(lambda: group() == known, "the group to be set again", 3, 0.002)
+        time.sleep(APART)
+        since = time.monotonic()
+        scene.lab.host.ip("link set dev %s group 7" % port)
+        wait_for(lambda: group() == known, "the group to be set again", 3, 0.002)
+        took.append(time.monotonic() - since)
+    arrived = count(allowed)
+    wait_for(lambda: count(allowed)["datagrams"] > arrived["datagrams"], "what is allowed to arrive again", 3)
+    sent, arrived = scene.floods.stop()
+    allowed.stop()
+    report.check(not arrived and sent > 100 * TIMES, "%d times: nothing of %d forbidden packets arrived" % (TIMES, sent), arrived)
+    report.check(max(took) < LIMIT, "again within %.0f ms, half of them within %.0f ms" % (
+        1000 * max(took), 1000 * sorted(took)[len(took) // 2]), took)
+    report.check(node.status()["counters"]["flags_repaired"] - before >= TIMES, "each is counted", node.status()["counters"])
+    report.check(node.log_text().count("was changed by somebody: it is again") >= TIMES, "and logged")
+
+
 def main():
     report = Report("bridge flags")
     scene = Scene(report, PER_SECOND)
@@ -103,7 +142,7 @@ def main():
         scene.lab.closers.append(allowed.close)
         scene.start_and_wait(scene.policies["a"])
         scene.node.wait_endpoints([*scene.parties.values(), target])
-        for part in (seam, live):
+        for part in (seam, live, groups):
             report.section(part, scene, allowed)
         if report.failed:
             report.note("microsegd said:\n" + scene.node.log_text()[-4000:])

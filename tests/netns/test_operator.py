@@ -36,13 +36,15 @@ GRANT = "  - {from: web, ports: [http, rpc], ping: true}\n"  # the way from web 
 # ---- what the tests look at ----
 
 def host_state(node):
-    """All that microseg could have changed on the host: tables, bridge settings, sysctls."""
+    """All that microseg could have changed on the host: tables, interfaces, bridge settings, sysctls."""
+    ports = [{key: link.get(key) for key in ("ifname", "group", "master", "mtu", "ifalias", "address", "flags")}
+             for link in json.loads(node.lab.host.run("ip", "-d", "-j", "link", "show", "type", "veth").stdout)]
     links = json.loads(node.lab.host.run("ip", "-d", "-j", "link", "show", "type", "bridge").stdout)
     bridges = [{key: value for key, value in link["linkinfo"]["info_data"].items() if not key.endswith(("_timer", "gc_timer"))}
                | {"name": link["ifname"]} for link in links]
     sysctls = [line for line in node.lab.host.run("sysctl", "-a", "-r", r"^net\.", check=False).stdout.splitlines()
                if not line.split(" ")[0].endswith(VOLATILE)]
-    return "\n".join([node.ruleset(), json.dumps(bridges, indent=1, sort_keys=True), *sysctls])
+    return "\n".join([node.ruleset(), *(json.dumps(links, indent=1, sort_keys=True) for links in (bridges, ports)), *sysctls])
 
 
 def rules(node):

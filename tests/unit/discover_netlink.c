@@ -5,6 +5,8 @@
 #include <linux/netlink.h>
 #include <sys/socket.h>
 
+#include "discover/admit.h"
+
 #define SOON_MS 3000
 
 struct addr_at {
@@ -178,6 +180,55 @@ static void a_renamed_veth_stays_the_same_endpoint(void **state)
 	assert_null(lab_endpoint(lab, "veth1"));
 	assert_int_equal(lab_endpoint(lab, "other1")->ifindex, ifindex);
 	assert_c1(lab, "other1");
+}
+
+static void assert_group(const char *link, const char *group)
+{
+	sh("ip -d -o link show dev %s | grep -q ' group %s '", link, group);
+}
+
+static bool is_veth2_anew(const struct lab *lab, const void *unused)
+{
+	const struct ms_endpoint *endpoint = lab_endpoint(lab, "veth2");
+
+	(void)unused;
+	return endpoint && endpoint->ifindex == 77;
+}
+
+static void a_mark_is_the_interfaces_own(void **state)
+{
+	struct lab *lab = *state;
+	struct ms_rtnl *rtnl;
+
+	make_bridge("br-one");
+	make_container("c1", "veth1", "br-one", "02:42:0a:01:00:02", 2);
+	make_container("c2", "veth2", "br-one", "02:42:0a:01:00:03", 3);
+	lab_start(lab);
+	lab_check(lab);
+	assert_int_equal(ms_discover_admit(lab->discover, lab->inventory, NULL), 0);
+	assert_group("veth1", "19795");
+	assert_group("br-one", "default");
+	sh("ip link set veth1 name veth3 && ip link set veth3 nomaster");
+	assert_group("veth3", "19795");
+
+	/* Of the same name and number; and the one of before has rules still. */
+	sh("ip link set veth3 group 5 && ip link del veth2 && "
+	   "ip link add veth2 index 77 type veth peer name p && ip link del veth2 && "
+	   "ip netns add c4 && ip link add veth2 index 77 master br-one up type veth peer name eth0 netns c4");
+	assert_group("veth2", "default");
+	lab_wait(lab, SOON_MS, is_veth2_anew, NULL);
+	assert_int_equal(ms_discover_admit(lab->discover, lab->inventory, lab->inventory), 0);
+	assert_group("veth2", "default");
+	assert_int_equal(ms_discover_admit(lab->discover, lab->inventory, NULL), 0);
+	assert_group("veth2", "19795");
+	assert_group("veth3", "19795"); /* somebody had taken it away */
+
+	assert_int_equal(ms_rtnl_open(&rtnl), 0);
+	assert_int_equal(ms_admit_nobody(rtnl), 0);
+	assert_group("veth2", "default");
+	assert_group("veth3", "default");
+	assert_int_equal(ms_admit(rtnl, 4711), -ENODEV);
+	ms_rtnl_free(rtnl);
 }
 
 static void a_far_end_that_moves_takes_its_endpoint_along(void **state)
@@ -525,6 +576,7 @@ int main(void)
 		lab_test(a_changed_mac_is_seen),
 		lab_test(a_renamed_veth_stays_the_same_endpoint),
 		lab_test(a_far_end_that_moves_takes_its_endpoint_along),
+		lab_test(a_mark_is_the_interfaces_own),
 		lab_test(a_new_namespace_on_an_old_id_inherits_no_name),
 		lab_test(a_name_given_late_is_found),
 		lab_test(an_alias_labels_the_named_namespace),
