@@ -363,6 +363,7 @@ static int make_timers(struct ms_daemon *daemon)
 {
 	daemon->settle = ms_loop_timer(daemon->loop, on_settle, daemon);
 	daemon->retry = ms_loop_timer(daemon->loop, on_settle, daemon);
+	daemon->admit = ms_loop_timer(daemon->loop, ms_reconcile_admit_all, daemon);
 	daemon->revoke = ms_loop_timer(daemon->loop, ms_revoke, daemon);
 	daemon->containers = ms_loop_timer(daemon->loop, ms_containers_now, daemon);
 	daemon->late = ms_loop_timer(daemon->loop, ms_shortway_late, daemon);
@@ -377,10 +378,10 @@ static int make_timers(struct ms_daemon *daemon)
 	int r = ms_trial_init(daemon);
 	if (daemon->sample)
 		ms_timer_set(daemon->sample, MS_HITS_EVERY_MS);
-	return r == 0 && daemon->settle && daemon->retry && daemon->revoke && daemon->late &&
-			       daemon->lend && daemon->clock && daemon->back_on && daemon->reload &&
-			       daemon->remember && daemon->commit && daemon->containers &&
-			       daemon->sample && daemon->hits
+	return r == 0 && daemon->settle && daemon->retry && daemon->admit && daemon->revoke &&
+			       daemon->late && daemon->lend && daemon->clock && daemon->back_on &&
+			       daemon->reload && daemon->remember && daemon->commit &&
+			       daemon->containers && daemon->sample && daemon->hits
 		       ? 0
 		       : -ENOMEM;
 }
@@ -482,6 +483,7 @@ static void finish(struct ms_daemon *daemon)
 	ms_io_free(daemon->monitor);
 	ms_kernel_free(daemon->kernel);
 	ms_timer_free(daemon->settle);
+	ms_timer_free(daemon->admit);
 	ms_timer_free(daemon->retry);
 	ms_timer_free(daemon->revoke);
 	ms_timer_free(daemon->containers);

@@ -74,6 +74,7 @@ struct ms_daemon {
 	struct ms_events *events;
 	struct ms_control *control;
 	struct ms_timer *settle;   /* while starting: looks again */
+	struct ms_timer *admit;	   /* goes on marking ports */
 	struct ms_timer *retry;	   /* back-off after a failure */
 	struct ms_timer *revoke;   /* soon after a commit */
 	struct ms_timer *late;	   /* the maps get who is late: see shortway.c */
@@ -138,7 +139,8 @@ struct ms_daemon {
 
 	bool starting, stopping;
 	bool stop_soon;	   /* once a trial has given way */
-	bool waiting;	   /* for our bridge flags to show, before the first tables */
+	bool waiting;	   /* for our bridge flags to show, or for marks of ports, before the first
+			      tables */
 	ms_addr_vec stale; /* addresses whose holder changed since the last revocation */
 	bool holding;	   /* one of them waits for it to be given to its new holder */
 	bool arming;	   /* tables were loaded where none stood: open connections are told of */
@@ -209,6 +211,8 @@ int ms_reconcile_look(struct ms_daemon *daemon);
 /** Marks the ports of @inventory's endpoints, whose rules stand. Says so where somebody had taken
  * the mark away. Returns as ms_discover_admit(). */
 int ms_reconcile_admit(struct ms_daemon *daemon, const struct ms_inventory *inventory);
+/** The same for all, now and as soon as it can be. */
+void ms_reconcile_admit_all(void *userdata);
 /** Loads the closed door. Returns 0, or -errno after seeing to another try. */
 int ms_reconcile_close_door(struct ms_daemon *daemon);
 /** Notes what is wrong and tries again after a while. */

@@ -32,6 +32,7 @@
 	     */
 #define FLAGS_RETRY_MS                                                                             \
 	1000 /* until flags that could not be set are tried again: a module may come */
+#define ADMIT_AGAIN_MS 1
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 
@@ -428,9 +429,15 @@ static bool enforce_part(struct ms_daemon *daemon)
  */
 static void admit_new(struct ms_daemon *daemon, const struct ms_inventory *inventory)
 {
+	int r = 0;
+
 	if (daemon->installed || !daemon->standing)
-		ms_discover_admit(daemon->discover, inventory,
-				  daemon->installed ? daemon->inventory : NULL);
+		r = ms_discover_admit(daemon->discover, inventory,
+				      daemon->installed ? daemon->inventory : NULL);
+	/* Before the first tables all of them get it, or a running host would notice. */
+	daemon->waiting = r == -EAGAIN && !daemon->installed;
+	if (daemon->waiting && !ms_timer_is_set(daemon->settle))
+		ms_timer_set(daemon->settle, ADMIT_AGAIN_MS);
 }
 
 int ms_reconcile_admit(struct ms_daemon *daemon, const struct ms_inventory *inventory)
@@ -448,17 +455,18 @@ int ms_reconcile_admit(struct ms_daemon *daemon, const struct ms_inventory *inve
 	return r;
 }
 
-static void admit_all(struct ms_daemon *daemon)
+void ms_reconcile_admit_all(void *userdata)
 {
-	int r = ms_reconcile_admit(daemon, daemon->inventory);
+	struct ms_daemon *daemon = userdata;
+	int r = daemon->installed ? ms_reconcile_admit(daemon, daemon->inventory) : 0;
 
-	if (r == 0)
+	if (r == -EAGAIN)
+		ms_timer_set(daemon->admit, ADMIT_AGAIN_MS);
+	if (r == 0 || r == -EAGAIN)
 		return;
 	ms_log(MS_LOG_WARNING, "a port cannot be marked (%s): it passes nothing until it can be",
 	       strerror(-r));
-	ms_discover_doubt(daemon->discover);
-	if (!ms_timer_is_set(daemon->settle))
-		ms_timer_set(daemon->settle, FLAGS_RETRY_MS);
+	ms_timer_set(daemon->admit, FLAGS_RETRY_MS);
 }
 
 static int enforce(struct ms_daemon *daemon)
@@ -473,6 +481,8 @@ static int enforce(struct ms_daemon *daemon)
 	int r;
 
 	ensure_flags(daemon);
+	if (daemon->installed)
+		ms_discover_admit_early(daemon->discover, daemon->inventory);
 	if (daemon->waiting || enforce_part(daemon))
 		return 0;
 	arming = !daemon->installed && !daemon->standing;
@@ -480,10 +490,12 @@ static int enforce(struct ms_daemon *daemon)
 	r = take_snapshot(daemon, loaded->policy, &inventory);
 	if (r == 0)
 		held = ms_revoke_hold(daemon, inventory);
-	if (r == 0) {
+	if (r == 0)
 		admit_new(daemon, inventory);
+	if (daemon->waiting)
+		return 0;
+	if (r == 0)
 		r = update(daemon, loaded->policy, inventory, &wanted, &error);
-	}
 	if (r != 0)
 		count_apply(daemon, since_us, r);
 	if (r < 0) {
@@ -498,7 +510,7 @@ static int enforce(struct ms_daemon *daemon)
 	if (arming)
 		ms_adopt_begin(daemon);
 	finish_commit(daemon, &wanted, ms_steal(&inventory), r > 0);
-	admit_all(daemon);
+	ms_reconcile_admit_all(daemon);
 	if (held) {
 		ms_discover_doubt(daemon->discover);
 		ms_revoke_held(daemon);

@@ -210,7 +210,7 @@ int ms_shortway_part(struct ms_daemon *daemon)
 	if (r < 0 || r == MS_SHORTWAY_NONE)
 		return r;
 	if (ms_reconcile_admit(daemon, part) < 0)
-		return MS_SHORTWAY_NONE;
+		ms_timer_set(daemon->admit, 0);
 	ms_revoke_note_change(daemon, &change);
 	/* `installed` is ahead now, which the whole finds as well. */
 	if (ms_inventory_patch(daemon->inventory, &change) < 0)

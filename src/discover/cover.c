@@ -25,6 +25,11 @@ static bool matches(const ms_text_vec *patterns, const char *name)
 	return false;
 }
 
+bool ms_cover_matches(const struct ms_cover_rules *rules, const char *name)
+{
+	return matches(rules->patterns, name) && !matches(rules->ignore, name);
+}
+
 static bool is_named(const struct judge *judge, const struct ms_link *link)
 {
 	ms_vec_each (const char *, name, judge->rules->named)

@@ -38,6 +38,9 @@ struct ms_covered {
 };
 typedef MS_VEC(struct ms_covered) ms_covered_vec;
 
+/** Does @name match a managed pattern, and none of what is to be left alone? */
+bool ms_cover_matches(const struct ms_cover_rules *rules, const char *name);
+
 /** How long a veth with both ends here counts as being set up. */
 #define MS_COVER_YOUNG_MS 5000
 /** How long a veth without a bridge and without an address of the host may still get a bridge. */

@@ -31,6 +31,8 @@
 
 MS_DEFINE_CLEANUP(struct ms_arena *, ms_arena_free)
 
+#define ADMIT_MS 100 /* of marking at a time */
+
 struct ms_discover {
 	struct ms_arena *arena; /* of the options' texts */
 	ms_text_vec patterns, named, ignore, sockets;
@@ -240,17 +242,10 @@ void ms_discover_kept(struct ms_discover *discover)
 }
 
 /* What is known of the link is set with it: the event that tells of it is no news, and those before
- * it are old. */
-static int admit(struct ms_discover *discover, const struct ms_endpoint *endpoint,
-		 const struct ms_inventory *but)
+ * it are old. A link that is down has no event. */
+static int mark(struct ms_discover *discover, struct ms_link *link)
 {
-	struct ms_link *link = ms_links_find(ms_watch_links(discover->watch), endpoint->ifindex);
-
-	if (!link || link->view.group == MS_ADMITTED_GROUP ||
-	    strcmp(link->view.name, endpoint->interface) != 0 ||
-	    (but && ms_inventory_by_interface(but, endpoint->interface)))
-		return 0;
-	int r = ms_admit(discover->rtnl, endpoint->ifindex);
+	int r = ms_admit(discover->rtnl, link->view.ifindex);
 
 	if (r < 0)
 		return r == -ENODEV ? 0 : r;
@@ -260,17 +255,49 @@ static int admit(struct ms_discover *discover, const struct ms_endpoint *endpoin
 	return 0;
 }
 
+static struct ms_link *find_unmarked(const struct ms_discover *discover, uint32_t ifindex,
+				     const char *name, const struct ms_inventory *but)
+{
+	struct ms_link *link = ms_links_find(ms_watch_links(discover->watch), ifindex);
+
+	if (!link || link->view.group == MS_ADMITTED_GROUP || strcmp(link->view.name, name) != 0 ||
+	    (but && ms_inventory_by_interface(but, name)))
+		return NULL;
+	return link;
+}
+
 int ms_discover_admit(struct ms_discover *discover, const struct ms_inventory *inventory,
 		      const struct ms_inventory *but)
 {
+	uint64_t until_ms = ms_monotonic_ms() + ADMIT_MS;
 	int first = 0;
 
 	ms_vec_each (const struct ms_endpoint, endpoint, &inventory->endpoints) {
-		int r = admit(discover, endpoint, but);
+		struct ms_link *link =
+			find_unmarked(discover, endpoint->ifindex, endpoint->interface, but);
 
+		if (!link || link->seen_seq != endpoint->since) /* one that was looked at */
+			continue;
+		if (ms_monotonic_ms() > until_ms)
+			return first ? first : -EAGAIN;
+		int r = mark(discover, link);
 		first = first ? first : r;
 	}
 	return first;
+}
+
+void ms_discover_admit_early(struct ms_discover *discover, const struct ms_inventory *but)
+{
+	const struct ms_dirty *dirty = &ms_watch_links(discover->watch)->dirty;
+	struct ms_cover_rules cover_rules = rules(discover);
+
+	for (size_t i = 0; dirty->partial && i < dirty->veths.n_items; i++) {
+		struct ms_link *link = find_unmarked(discover, dirty->veths.items[i].ifindex,
+						     dirty->veths.items[i].name, but);
+
+		if (link && !link->view.up && ms_cover_matches(&cover_rules, link->view.name))
+			mark(discover, link);
+	}
 }
 
 void ms_discover_dismissed(struct ms_discover *discover)

@@ -94,11 +94,17 @@ int ms_discover_change(struct ms_discover *discover, const struct ms_inventory *
 void ms_discover_kept(struct ms_discover *discover);
 /**
  * Marks the interfaces of @inventory's endpoints that are not yet (see admit.h), less those whose
- * name an endpoint of @but has: NULL for none. Returns 0 or the first -errno; an interface that is
- * gone is no error.
+ * name an endpoint of @but has: NULL for none. An interface that is up costs the kernel a look at
+ * all its IPv6 routes. Returns 0; -EAGAIN where there are so many that the rest is for another
+ * turn; the first -errno; an interface that is gone is no error.
  */
 int ms_discover_admit(struct ms_discover *discover, const struct ms_inventory *inventory,
 		      const struct ms_inventory *but);
+/**
+ * Marks those that came or changed in this turn, are down still, which costs nothing, and match a
+ * managed pattern, less the names of @but. What no rule names passes nothing, marked or not.
+ */
+void ms_discover_admit_early(struct ms_discover *discover, const struct ms_inventory *but);
 /** They were taken from all, by ms_flags_restore(). */
 void ms_discover_dismissed(struct ms_discover *discover);
 /** How often it was for an interface that had lost its mark. */
