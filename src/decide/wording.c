@@ -105,6 +105,8 @@ void ms_wording_granted_peer(struct ms_str *out, const struct ms_peer *peer,
 		break;
 	case MS_PEER_NET:
 		ms_str_addf(out, "net %s", peer->net_name ? peer->net_name : "?");
+		if (peer->net_name && strcmp(peer->net_name, "internet") == 0)
+			ms_str_add(out, " (nothing private, reserved or for documentation)");
 		break;
 	}
 }

@@ -56,7 +56,8 @@ const struct ms_schema_key ms_schema_keys[] = {
 	 .description = "The nodes of the fleet and their addresses."},
 	{MS_SECTION_ENVIRONMENTS, "nets", MAP_MANY(NAME, CIDR),
 	 .example = "{office: [10.20.0.0/16]}",
-	 .description = "Names for CIDRs, used as {net: office}; {net: internet} is built in."},
+	 .description =
+		 "Names for CIDRs, used as {net: office}; {net: internet} is built in: what is global of both families, nothing private, reserved or for documentation."},
 	{MS_SECTION_ENVIRONMENTS, "refuse", SECTION(REFUSE), .example = "{ingress: drop}",
 	 .description = "What a refused sender notices."},
 	{MS_SECTION_ENVIRONMENTS, "exceptions", SECTION(EXCEPTIONS), .example = "{max: 30d}",

@@ -122,6 +122,7 @@ FLOWS = [
     (SHOP, "2001:db8:7::1", "prod/web", "tcp/8080", "no-grant", '{net: "2001:db8:7::1/128"}'),
     (SHOP, "198.51.100.7", "prod/web", "!tcp/8080", "no-grant", "through a published port from nobody"),
     (SHOP, "198.51.100.7", "dev/edge", "!tcp/8443", "no-grant", "through a published port from net office only"),
+    (f"{EXAMPLES}/published-port.yaml", "203.0.113.9", "prod/edge", "!tcp/8443", "no-grant", "nothing private, reserved"),
     (SHOP, "10.20.0.9", "prod/web", "!tcp/8080", "no-grant", "add to that grant: published: true"),
     (SHOP, "10.20.0.9", "prod/metrics", "tcp/9091", "no-grant", "allows 10.20.0.9 only tcp/9090"),
     (SHOP, "prod/web", "prod/nosuch", "tcp/80", "no-grant", "has no Service document, so it allows nothing"),
