@@ -193,14 +193,14 @@ static const struct ms_field_row rows[MS_N_FIELDS] = {
 	[MS_FIELD_IIFGROUP] = {
 		.name = "iifgroup", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
 		.symbols = groups, .symbols_else = MS_VALUE_NUMBER,
-		.type_id = TYPE_GROUP, .per_line = 5, .type_name = "devgroup",
+		.type_id = TYPE_GROUP, .per_line = 1, .type_name = "devgroup",
 		.load = MS_LOAD_META, .key = NFT_META_IIFGROUP,
 		.read = ms_match_read_iifgroup,
 	},
 	[MS_FIELD_OIFGROUP] = {
 		.name = "oifgroup", .size = 4, .host_order = true, .value = MS_VALUE_SYMBOL,
 		.symbols = groups, .symbols_else = MS_VALUE_NUMBER,
-		.type_id = TYPE_GROUP, .per_line = 5, .type_name = "devgroup",
+		.type_id = TYPE_GROUP, .per_line = 1, .type_name = "devgroup",
 		.load = MS_LOAD_META, .key = NFT_META_OIFGROUP,
 		.read = ms_match_read_oifgroup,
 	},
